@@ -1,0 +1,87 @@
+"""The error tree. Each error has a stable ``code``; REST and WebSocket render the same fields."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class FocsalError(Exception):
+    """Base of every error that a caller may see. ``detail`` says what was expected and what came."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.param = param
+        self.retry_after = retry_after
+        self.extra = extra or {}
+
+
+class MissingApiKey(FocsalError):
+    code, status, title = "missing_api_key", 401, "API key missing"
+
+
+class InvalidApiKey(FocsalError):
+    code, status, title = "invalid_api_key", 401, "API key not valid"
+
+
+class RevokedApiKey(FocsalError):
+    code, status, title = "revoked_api_key", 401, "API key revoked"
+
+
+class WrongEnvironment(FocsalError):
+    code, status, title = "wrong_environment", 401, "API key of another environment"
+
+
+class TierRequired(FocsalError):
+    code, status, title = "tier_required", 403, "Plan does not include this"
+
+
+class PermissionDenied(FocsalError):
+    code, status, title = "permission_denied", 403, "Not allowed"
+
+
+class RateLimited(FocsalError):
+    code, status, title = "rate_limited", 429, "Too many requests"
+
+
+class QuotaExceeded(FocsalError):
+    code, status, title = "quota_exceeded", 429, "Quota used up"
+
+
+class InvalidParameter(FocsalError):
+    code, status, title = "invalid_parameter", 400, "Parameter not valid"
+
+
+class UnknownAsset(FocsalError):
+    code, status, title = "unknown_asset", 404, "Asset not covered"
+
+
+class NotFound(FocsalError):
+    code, status, title = "not_found", 404, "Not found"
+
+
+class MethodNotAllowed(FocsalError):
+    code, status, title = "method_not_allowed", 405, "Method not allowed"
+
+
+class NotAcceptable(FocsalError):
+    code, status, title = "not_acceptable", 406, "Format not available"
+
+
+class SnapshotUnavailable(FocsalError):
+    code, status, title = "snapshot_unavailable", 503, "Snapshot not available"
+
+
+class InternalError(FocsalError):
+    pass

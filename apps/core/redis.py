@@ -1,0 +1,32 @@
+"""Redis connections by role, and the one place that names keys."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import redis
+import redis.asyncio as aredis
+from django.conf import settings
+
+_TIMEOUT_S: Final = 2.0
+
+
+def market_key(*parts: str) -> str:
+    """A key of this deployment's market: 2023 replay rows never meet sandbox rows."""
+    return ":".join(("focsal", settings.MARKET, *parts))
+
+
+@lru_cache(maxsize=4)
+def sync_redis(url: str | None = None) -> redis.Redis:
+    """A pooled blocking client that answers bytes."""
+    return redis.Redis.from_url(
+        url or settings.REDIS_EDGE_URL, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+    )
+
+
+def new_async_redis(url: str | None = None) -> aredis.Redis:
+    """A new asyncio client (one per event loop) that answers bytes."""
+    return aredis.Redis.from_url(
+        url or settings.REDIS_EDGE_URL, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+    )

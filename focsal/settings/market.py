@@ -1,0 +1,38 @@
+"""Which market this deployment serves, and where its venues are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from focsal.settings.environment import (
+    BASE_DIR,
+    Market,
+    ReplayClock,
+    ReplayEnd,
+    env_choice,
+    env_float,
+    env_int,
+    env_list,
+    env_path,
+)
+
+MARKET: Market = env_choice("FOCSAL_MARKET", "sandbox", ("sandbox", "replay", "live"))
+# A key's prefix must match the market: test keys never reach live data and the reverse.
+KEY_ENVIRONMENT = "live" if MARKET == "live" else "test"
+
+_DEFAULT_CAPTURES = BASE_DIR.parent / "shared" / "captures"
+CAPTURES_DIR: Path | None = env_path(
+    "FOCSAL_CAPTURES", _DEFAULT_CAPTURES if _DEFAULT_CAPTURES.is_dir() else None
+)
+REPLAY_RECORDINGS = env_list("FOCSAL_REPLAY", ["binance-usdm-btcusdt-20230404"])
+REPLAY_SPEED = env_float("FOCSAL_REPLAY_SPEED", 1.0, minimum=0.01)
+REPLAY_CLOCK: ReplayClock = env_choice("FOCSAL_REPLAY_CLOCK", "recorded", ("recorded", "now"))
+REPLAY_END: ReplayEnd = env_choice("FOCSAL_REPLAY_END", "stop", ("stop", "loop"))
+
+SANDBOX_HOST = os.environ.get("FOCSAL_SANDBOX_HOST", "127.0.0.1")
+# The control face listens on this port, the venue faces on the ports that follow it.
+SANDBOX_PORT = env_int("FOCSAL_SANDBOX_PORT", 18100, minimum=1)
+SANDBOX_SEED = env_int("FOCSAL_SANDBOX_SEED", 20261121)
+
+METRICS_PORT = env_int("FOCSAL_METRICS_PORT", 0)

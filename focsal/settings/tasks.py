@@ -1,0 +1,44 @@
+"""Celery. Schedules live in the database (django-celery-beat) so that staff can edit them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from focsal.settings.data import REDIS_CELERY_URL
+from focsal.settings.market import MARKET
+
+CELERY_BROKER_URL = REDIS_CELERY_URL
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = f"focsal-{MARKET}"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": f"focsal:{MARKET}:celery:",
+    "visibility_timeout": 600,
+}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "snapshots-tick": {
+        "task": "snapshots.tick",
+        "schedule": 2.0,
+        "options": {"expires": 10},
+    },
+    "usage-drain": {
+        "task": "usage.drain",
+        "schedule": 2.0,
+        "options": {"expires": 10},
+    },
+    "marketdata-partitions": {
+        "task": "marketdata.maintain_partitions",
+        "schedule": 3600.0,
+    },
+    "usage-partitions": {
+        "task": "usage.maintain_partitions",
+        "schedule": 3600.0,
+    },
+}

@@ -11,15 +11,74 @@ class AssetTier(StrEnum):
     COLD = "cold"
 
 
-HOT: Final[tuple[str, ...]] = tuple(
-    "BTC ETH SOL XRP DOGE BNB HYPE ADA SUI LINK AVAX LTC BCH ZEC PEPE".split()
+HOT: Final[tuple[str, ...]] = (
+    "BTC",
+    "ETH",
+    "SOL",
+    "XRP",
+    "DOGE",
+    "BNB",
+    "HYPE",
+    "ADA",
+    "SUI",
+    "LINK",
+    "AVAX",
+    "LTC",
+    "BCH",
+    "ZEC",
+    "PEPE",
 )
-COLD: Final[tuple[str, ...]] = tuple(
-    (
-        "TRX DOT NEAR APT ARB OP UNI AAVE FIL ICP ATOM ETC XLM HBAR GRAM SHIB BONK WIF INJ TIA "
-        "SEI ENA WLD ONDO JUP PENDLE LDO CRV STX ALGO RENDER TAO JTO PYTH ORDI GALA SAND WLFI "
-        "MORPHO STRK ZRO ETHFI EIGEN PENGU TRUMP VIRTUAL FARTCOIN PUMP POL FLOKI"
-    ).split()
+COLD: Final[tuple[str, ...]] = (
+    "TRX",
+    "DOT",
+    "NEAR",
+    "APT",
+    "ARB",
+    "OP",
+    "UNI",
+    "AAVE",
+    "FIL",
+    "ICP",
+    "ATOM",
+    "ETC",
+    "XLM",
+    "HBAR",
+    "GRAM",
+    "SHIB",
+    "BONK",
+    "WIF",
+    "INJ",
+    "TIA",
+    "SEI",
+    "ENA",
+    "WLD",
+    "ONDO",
+    "JUP",
+    "PENDLE",
+    "LDO",
+    "CRV",
+    "STX",
+    "ALGO",
+    "RENDER",
+    "TAO",
+    "JTO",
+    "PYTH",
+    "ORDI",
+    "GALA",
+    "SAND",
+    "WLFI",
+    "MORPHO",
+    "STRK",
+    "ZRO",
+    "ETHFI",
+    "EIGEN",
+    "PENGU",
+    "TRUMP",
+    "VIRTUAL",
+    "FARTCOIN",
+    "PUMP",
+    "POL",
+    "FLOKI",
 )
 ASSETS: Final[tuple[str, ...]] = HOT + COLD
 VENUES: Final[tuple[str, ...]] = ("binance", "bybit", "okx", "deribit", "hyperliquid")

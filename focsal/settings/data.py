@@ -1,4 +1,4 @@
-"""Databases and Redis. Safe behind PgBouncer in transaction mode: no server-side cursors or session state."""
+"""Databases and Redis, safe behind PgBouncer in transaction mode (no session state)."""
 
 from __future__ import annotations
 

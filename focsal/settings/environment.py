@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final, Literal, TypeVar, cast
+from typing import Final, Literal, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -94,7 +94,7 @@ def env_choice(name: str, default: _Choice, allowed: tuple[_Choice, ...]) -> _Ch
     value = os.environ.get(name, "") or default
     if value not in allowed:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-    return cast(_Choice, value)
+    return value
 
 
 def env_path(name: str, default: Path | None) -> Path | None:

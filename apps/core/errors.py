@@ -83,5 +83,13 @@ class SnapshotUnavailable(FocsalError):
     code, status, title = "snapshot_unavailable", 503, "Snapshot not available"
 
 
+class NotReady(FocsalError):
+    code, status, title = "not_ready", 503, "Not ready yet"
+
+
+class Overloaded(FocsalError):
+    code, status, title = "overloaded", 503, "Too busy at the moment"
+
+
 class InternalError(FocsalError):
     pass

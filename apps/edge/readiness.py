@@ -1,0 +1,58 @@
+"""What readiness asks of the market: snapshots of the HOT assets, and the backfill behind them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import redis
+from django.conf import settings
+
+from apps.core.health import CORE_CHECKS, Check, CheckResult
+from apps.core.redis import market_key, sync_redis
+from apps.marketdata.universe import HOT
+from apps.snapshots.registry import all_specs
+
+_REDIS_AWAY: Final = CheckResult("unknown", "Redis does not answer.")
+
+
+def _number(value: bytes | None) -> int:
+    return int(float(value)) if value else 0
+
+
+def check_snapshots() -> CheckResult:
+    """Sandbox and live serve every HOT asset; a recording may hold one asset only, so one is enough."""
+    pairs = [(spec.metric, asset) for spec in all_specs() for asset in HOT]
+    pipeline = sync_redis().pipeline(transaction=False)
+    for metric, asset in pairs:
+        pipeline.hexists(market_key("snap", metric, asset), "v")
+    try:
+        present = sum(bool(found) for found in pipeline.execute())
+    except redis.RedisError:
+        return _REDIS_AWAY
+    needed = 1 if settings.MARKET == "replay" else len(pairs)
+    if present < needed:
+        return CheckResult("missing", f"{present} of {needed} snapshots are published.")
+    return CheckResult()
+
+
+def check_backfill() -> CheckResult:
+    """History that percentiles need. Only the sandbox waits for it: a live venue may be slow, and what
+    is missing is said in the answers; a recording has none."""
+    try:
+        state: dict[bytes, bytes] = sync_redis().hgetall(market_key("backfill"))
+    except redis.RedisError:
+        return _REDIS_AWAY
+    progress: dict[str, Any] = {
+        "done": _number(state.get(b"done")),
+        "total": _number(state.get(b"total")),
+        "phase": state.get(b"phase", b"waiting").decode("utf-8", "replace"),
+    }
+    is_ready = state.get(b"state") == b"ready"
+    if is_ready or settings.MARKET != "sandbox":
+        return CheckResult(extra={"backfill": progress})
+    detail = f"{progress['done']} of {progress['total']} steps are done."
+    return CheckResult("running", detail, extra={"backfill": progress})
+
+
+MARKET_CHECKS: Final = (Check("snapshots", check_snapshots), Check("backfill", check_backfill))
+ALL_CHECKS: Final = (*CORE_CHECKS, *MARKET_CHECKS)

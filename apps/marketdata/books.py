@@ -1,0 +1,335 @@
+"""Order books and their continuity. Pure, no Django, no clock.
+
+:class:`OrderBook` holds levels; :class:`BookSynchroniser` decides which messages may touch it. What is
+a gap differs per venue and is data (:class:`ContinuityRule`), after VENUES, order-book continuity.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from apps.marketdata.events import BookDelta, BookSnapshot, Levels
+from apps.marketdata.instruments import Instrument
+
+_NO_BID: Final = float("-inf")
+_NO_ASK: Final = float("inf")
+MAX_BUFFERED_DELTAS: Final = 2_000
+"""Deltas kept while a snapshot is on its way: over three minutes at 100 ms."""
+MAX_OLD_DELTAS: Final = 100
+"""This many old deltas in a row mean that the venue restarted its count."""
+
+
+class BookState(StrEnum):
+    """``resyncing`` has no valid book; ``stale`` had one, but its stream is silent or down."""
+
+    LIVE = "live"
+    RESYNCING = "resyncing"
+    STALE = "stale"
+
+
+class Outcome(StrEnum):
+    """What became of one book message."""
+
+    APPLIED = "applied"
+    BUFFERED = "buffered"
+    """Kept until the snapshot that was asked for arrives."""
+    DROPPED = "dropped"
+    """Says nothing that the book does not hold already."""
+    GAP = "gap"
+    """Continuity broke (or the book crossed): the book is void and a snapshot is needed."""
+    NEEDS_SNAPSHOT = "needs_snapshot"
+    """Nothing usable to apply to: fetch a (newer) snapshot."""
+
+
+class OrderBook:
+    """Absolute sizes by price. Applying is raw: continuity is the synchroniser's concern.
+
+    Best prices are kept as bounds: ``_bid_bound`` ≥ every bid and ``_ask_bound`` ≤ every ask. A bound
+    that is itself a level is the best price; otherwise the level was removed and one pass finds the new
+    one, only when somebody asks. So a delta costs no search.
+    """
+
+    __slots__ = (
+        "_ask_bound", "_bid_bound", "asks", "bids", "instrument", "last_seq", "ts_event", "ts_recv",
+    )  # fmt: skip
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.bids: dict[float, float] = {}
+        self.asks: dict[float, float] = {}
+        self.last_seq = -1
+        self.ts_event = 0
+        self.ts_recv = 0
+        self._bid_bound = _NO_BID
+        self._ask_bound = _NO_ASK
+
+    def clear(self) -> None:
+        self.bids.clear()
+        self.asks.clear()
+        self.last_seq = -1
+        self._bid_bound = _NO_BID
+        self._ask_bound = _NO_ASK
+
+    def apply_snapshot(self, snapshot: BookSnapshot) -> None:
+        """Replace the whole book."""
+        self.bids = {price: qty for price, qty in snapshot.bids if qty}
+        self.asks = {price: qty for price, qty in snapshot.asks if qty}
+        self._bid_bound = max(self.bids, default=_NO_BID)
+        self._ask_bound = min(self.asks, default=_NO_ASK)
+        self.last_seq = snapshot.seq
+        self.ts_event = snapshot.ts_event
+        self.ts_recv = snapshot.ts_recv
+
+    def apply_delta(self, delta: BookDelta) -> None:
+        """Set the levels of ``delta``; a size of 0 removes the level."""
+        if delta.bids:
+            _set_levels(self.bids, delta.bids)
+            highest = max(delta.bids)[0]
+            if highest > self._bid_bound:
+                self._bid_bound = highest
+        if delta.asks:
+            _set_levels(self.asks, delta.asks)
+            lowest = min(delta.asks)[0]
+            if lowest < self._ask_bound:
+                self._ask_bound = lowest
+        self.last_seq = delta.last_seq
+        self.ts_event = delta.ts_event
+        self.ts_recv = delta.ts_recv
+
+    @property
+    def best_bid(self) -> float | None:
+        if self._bid_bound not in self.bids:
+            self._bid_bound = max(self.bids, default=_NO_BID)
+        return self._bid_bound if self.bids else None
+
+    @property
+    def best_ask(self) -> float | None:
+        if self._ask_bound not in self.asks:
+            self._ask_bound = min(self.asks, default=_NO_ASK)
+        return self._ask_bound if self.asks else None
+
+    @property
+    def is_crossed(self) -> bool:
+        """Best bid at or above best ask: no such book exists at a venue that matches continuously."""
+        if self._bid_bound < self._ask_bound:
+            return False
+        bid, ask = self.best_bid, self.best_ask
+        return bid is not None and ask is not None and bid >= ask
+
+    def top(self, levels: int) -> tuple[Levels, Levels]:
+        """The best ``levels`` of each side: bids from the highest, asks from the lowest price."""
+        bids = _best(self.bids, levels, reverse=True)
+        asks = _best(self.asks, levels, reverse=False)
+        return bids, asks
+
+
+def _set_levels(side: dict[float, float], levels: Levels) -> None:
+    side.update(levels)
+    for price in [price for price, qty in levels if not qty]:
+        if not side.get(price, 1.0):
+            del side[price]
+
+
+def _best(side: dict[float, float], levels: int, *, reverse: bool) -> Levels:
+    if levels * 8 >= len(side):
+        return sorted(side.items(), reverse=reverse)[:levels]
+    pick = heapq.nlargest if reverse else heapq.nsmallest
+    return pick(levels, side.items())
+
+
+class Link(StrEnum):
+    """How one delta names the one before it."""
+
+    PREVIOUS = "previous"
+    """``prev_seq`` equals the last sequence applied."""
+    RANGE = "range"
+    """``first_seq`` is at most one past the last sequence applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuityRule:
+    """When deltas join a snapshot and each other, for one venue market.
+
+    ``keeps_equal``: a delta that ends exactly at the snapshot's sequence is the first to apply (Binance
+    UM), not the last to drop (Binance spot). ``snapshot_replaces``: snapshots come in the stream and
+    always win; otherwise they are fetched, and one that arrives while the book is live is ignored.
+    """
+
+    name: str
+    link: Link
+    keeps_equal: bool
+    snapshot_replaces: bool = False
+
+    def is_in_snapshot(self, delta: BookDelta, seq: int) -> bool:
+        return delta.last_seq < seq if self.keeps_equal else delta.last_seq <= seq
+
+    def joins_snapshot(self, delta: BookDelta, seq: int) -> bool:
+        """``delta`` is the first after a snapshot of ``seq``, and nothing lies between them."""
+        # The snapshot counts as the delta before it, so that a quiet book needs no second fetch.
+        return delta.first_seq <= seq <= delta.last_seq or self.follows(delta, seq)
+
+    def follows(self, delta: BookDelta, seq: int) -> bool:
+        if self.link is Link.PREVIOUS:
+            return delta.prev_seq == seq
+        return delta.first_seq <= seq + 1
+
+
+BINANCE_UM: Final = ContinuityRule("binance_um", Link.PREVIOUS, keeps_equal=True)
+BINANCE_SPOT: Final = ContinuityRule("binance_spot", Link.RANGE, keeps_equal=False)
+
+
+class BookSynchroniser:
+    """Lets a message touch the book only when nothing is missing before it.
+
+    The caller fetches a snapshot whenever an outcome is ``GAP`` or ``NEEDS_SNAPSHOT``, or when
+    :attr:`needs_snapshot` is set, and hands it to :meth:`on_snapshot`. A book is published only while
+    :attr:`state` is ``live``.
+    """
+
+    def __init__(
+        self, instrument: Instrument, rule: ContinuityRule, max_buffered: int = MAX_BUFFERED_DELTAS
+    ) -> None:
+        self.instrument = instrument
+        self.rule = rule
+        self.book = OrderBook(instrument)
+        self.state = BookState.RESYNCING
+        self.needs_snapshot = True
+        self.reason = "starting"
+        self.gap_count = 0
+        self.crossed_count = 0
+        self.stale_snapshot_count = 0
+        self.overflow_count = 0
+        self.applied_count = 0
+        self._buffer: deque[BookDelta] = deque(maxlen=max_buffered)
+        self._asked = False
+        self._joining = True
+        self._old_in_a_row = 0
+
+    def on_delta(self, delta: BookDelta) -> Outcome:
+        if self.needs_snapshot:
+            return self._keep(delta)
+        seq = self.book.last_seq
+        rule = self.rule
+        if rule.follows(delta, seq) and delta.last_seq > seq:
+            return self._apply(delta)
+        if (
+            self._joining
+            and not rule.is_in_snapshot(delta, seq)
+            and rule.joins_snapshot(delta, seq)
+        ):
+            return self._apply(delta)
+        if delta.last_seq <= seq:
+            return self._old(delta)
+        expected = f"expected a delta after {seq}, received {delta.first_seq}–{delta.last_seq}"
+        return self._break(delta, f"{expected} (previous {delta.prev_seq})")
+
+    def on_snapshot(self, snapshot: BookSnapshot) -> Outcome:
+        if not (self.needs_snapshot or self.rule.snapshot_replaces):
+            return Outcome.DROPPED
+        if self.rule.snapshot_replaces:
+            self._buffer.clear()
+        self._asked = False
+        if self._is_too_old(snapshot):
+            return self._want_newer(f"snapshot {snapshot.seq} is older than the stream")
+        self.book.apply_snapshot(snapshot)
+        if self.book.is_crossed:
+            return self._want_newer(f"snapshot {snapshot.seq} is crossed")
+        self.needs_snapshot = False
+        self._joining = True
+        self._old_in_a_row = 0
+        if not self._replay_buffer():
+            return Outcome.NEEDS_SNAPSHOT
+        self._go_live()
+        return Outcome.APPLIED
+
+    def mark_stale(self, reason: str) -> None:
+        """The stream is silent or down. The chain is kept: it goes on if the next delta fits."""
+        if self.state is BookState.LIVE:
+            self.state = BookState.STALE
+            self.reason = reason
+
+    def reset(self, reason: str) -> None:
+        """Forget everything; the next delta asks for a snapshot."""
+        self._void(reason)
+        self._buffer.clear()
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _keep(self, delta: BookDelta) -> Outcome:
+        if len(self._buffer) == self._buffer.maxlen:
+            self.overflow_count += 1
+        self._buffer.append(delta)
+        if self._asked:
+            return Outcome.BUFFERED
+        self._asked = True
+        return Outcome.NEEDS_SNAPSHOT
+
+    def _apply(self, delta: BookDelta) -> Outcome:
+        self.book.apply_delta(delta)
+        if self.book.is_crossed:
+            self.crossed_count += 1
+            return self._break(delta, f"crossed after {delta.last_seq}")
+        self.applied_count += 1
+        self._joining = False
+        self._old_in_a_row = 0
+        if self.state is not BookState.LIVE:
+            self._go_live()
+        return Outcome.APPLIED
+
+    def _old(self, delta: BookDelta) -> Outcome:
+        # Two connections overlap at every planned reconnect, so repeats are ordinary.
+        self._old_in_a_row += 1
+        if self._old_in_a_row > MAX_OLD_DELTAS:
+            return self._break(
+                delta, f"{self._old_in_a_row} deltas in a row before {self.book.last_seq}"
+            )
+        return Outcome.DROPPED
+
+    def _break(self, delta: BookDelta, reason: str) -> Outcome:
+        self.gap_count += 1
+        self._void(reason)
+        self._buffer.clear()
+        self._buffer.append(delta)
+        self._asked = True
+        return Outcome.GAP
+
+    def _void(self, reason: str) -> None:
+        self.state = BookState.RESYNCING
+        self.needs_snapshot = True
+        self.reason = reason
+        self._asked = False
+        self._old_in_a_row = 0
+        self.book.clear()
+
+    def _want_newer(self, reason: str) -> Outcome:
+        self.stale_snapshot_count += 1
+        self._void(reason)
+        self._asked = True
+        return Outcome.NEEDS_SNAPSHOT
+
+    def _go_live(self) -> None:
+        self.state = BookState.LIVE
+        self.reason = ""
+
+    def _is_too_old(self, snapshot: BookSnapshot) -> bool:
+        """Every buffered delta starts after the snapshot and does not follow it."""
+        if not self._buffer:
+            return False
+        first = min(self._buffer, key=lambda delta: delta.last_seq)
+        return first.first_seq > snapshot.seq and not self.rule.follows(first, snapshot.seq)
+
+    def _replay_buffer(self) -> bool:
+        """Apply what was buffered; False when it does not join the snapshot."""
+        waiting = sorted(self._buffer, key=lambda delta: delta.last_seq)
+        self._buffer.clear()
+        for position, delta in enumerate(waiting):
+            if self.rule.is_in_snapshot(delta, self.book.last_seq):
+                continue
+            if self.on_delta(delta) is Outcome.GAP:
+                self._buffer.extend(waiting[position + 1 :])
+                return False
+        return True

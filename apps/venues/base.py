@@ -1,0 +1,303 @@
+"""What every venue adapter offers. Pure: no Django, no settings, no clock, no global state.
+
+An adapter is a folder with the same files everywhere: ``wire`` (message shapes), ``parse`` (bytes in,
+events out), ``symbols`` (instruments), ``stream`` (WebSocket client), ``rest`` (HTTP client). Its
+``adapter.py`` joins them in one :class:`VenueAdapter`, listed in :mod:`apps.venues.registry`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Protocol, TypeAlias
+
+from apps.marketdata.books import BookSynchroniser, ContinuityRule
+from apps.marketdata.events import (
+    BookSnapshot,
+    Candle,
+    Event,
+    FundingRate,
+    MarkPrice,
+    OpenInterest,
+    PositioningRatio,
+)
+from apps.marketdata.instruments import Instrument, InstrumentKind
+
+SAMPLE_BYTES: Final = 300
+"""How much of an offending message goes into the log."""
+
+ALL_ASSETS: Final = "*"
+"""Asset of a channel that carries every symbol of the venue."""
+
+
+# --- parsing ---------------------------------------------------------------------------------------
+
+
+class ParseOutcome(StrEnum):
+    """What became of one wire message; every message has exactly one outcome."""
+
+    OK = "ok"
+    CONTROL = "control"
+    """Acks, errors, pongs: no market data."""
+    IGNORED = "ignored"
+    """Well formed, but outside of what FOCSAL covers: a foreign symbol, a print that is no trade."""
+    UNKNOWN = "unknown"
+    """A message type, or a value of an enumeration, that the adapter does not know."""
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class ParseIssue:
+    """The first unknown or malformed message of its kind; ``sample`` is its truncated beginning."""
+
+    venue: str
+    outcome: ParseOutcome
+    kind: str
+    reason: str
+    sample: str
+
+
+@dataclass(slots=True)
+class ParserStats:
+    """Counts per (outcome, kind). Each unknown or malformed kind is reported once, with a sample."""
+
+    venue: str
+    report: Callable[[ParseIssue], None] = lambda issue: None
+    counts: Counter[tuple[ParseOutcome, str]] = field(default_factory=Counter)
+
+    def count(self, outcome: ParseOutcome, kind: str) -> None:
+        self.counts[outcome, kind] += 1
+
+    def issue(self, outcome: ParseOutcome, kind: str, reason: str, raw: bytes) -> None:
+        """Count an unknown or malformed message and report the first of its kind."""
+        self.counts[outcome, kind] += 1
+        if self.counts[outcome, kind] == 1:
+            sample = raw[:SAMPLE_BYTES].decode("utf-8", "backslashreplace")
+            self.report(ParseIssue(self.venue, outcome, kind, reason, sample))
+
+    def total(self, outcome: ParseOutcome) -> int:
+        return sum(n for (counted, _), n in self.counts.items() if counted is outcome)
+
+    @property
+    def messages(self) -> int:
+        return self.counts.total()
+
+
+class Parser(Protocol):
+    """Bytes of one connection in, events out. Never raises; keeps no market state."""
+
+    @property
+    def stats(self) -> ParserStats: ...
+
+    def parse(self, raw: bytes, ts_recv: int) -> list[Event]:
+        """Events of one frame; ``ts_recv`` in ns. Empty for ignored, unknown and malformed frames."""
+        ...
+
+
+# --- streaming -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VenueEndpoints:
+    """Scheme, host and port (and base path, if any): all that differs between live and emulator."""
+
+    rest: str
+    ws: str
+    spot_rest: str | None = None
+    spot_ws: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One channel to subscribe to.
+
+    ``kind`` is trade, book, quote, mark, liquidation, ticker or candle. ``symbol`` and ``asset`` are
+    ``"*"`` for a channel of all symbols. ``max_silence_s`` is how long the channel may say nothing
+    before it counts as stale; ``inf`` for channels whose silence means nothing (liquidations).
+    """
+
+    connection: str
+    channel: str
+    asset: str
+    kind: str
+    max_silence_s: float
+    symbol: str = ALL_ASSETS
+
+
+class StreamStatus(StrEnum):
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALE = "stale"
+    RECONNECTING = "reconnecting"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """A change in one channel's health. ``ts`` is ``now_ns`` at the change."""
+
+    venue: str
+    connection: str
+    channel: str
+    asset: str
+    kind: str
+    status: StreamStatus
+    reason: str
+    ts: int
+
+
+OnEvent: TypeAlias = Callable[[Event], None]
+OnState: TypeAlias = Callable[[StreamState], None]
+FetchSnapshot: TypeAlias = Callable[[Instrument], Awaitable[BookSnapshot]]
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
+NowNs: TypeAlias = Callable[[], int]
+
+
+class StreamClient(Protocol):
+    """Keeps a stream plan subscribed until stopped: reconnects, repairs books, reports health."""
+
+    @property
+    def books(self) -> Mapping[str, BookSynchroniser]:
+        """Books by ``Instrument.key``."""
+        ...
+
+    @property
+    def stats(self) -> ParserStats: ...
+
+    async def run(self) -> None:
+        """Stream until :meth:`stop`. Network trouble never ends it."""
+        ...
+
+    async def stop(self) -> None: ...
+
+
+# --- REST ------------------------------------------------------------------------------------------
+
+
+class VenueError(Exception):
+    """A venue's REST answer that is no answer. The caller backs off for ``retry_after`` seconds."""
+
+    def __init__(
+        self,
+        venue: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{venue}: {detail}")
+        self.venue = venue
+        self.detail = detail
+        self.status = status
+        self.retry_after = retry_after
+
+
+class VenueThrottled(VenueError):
+    """Too many requests (429), or an IP ban (418): stop asking for ``retry_after`` seconds."""
+
+
+class VenueRefused(VenueError):
+    """The venue does not serve us here (403, 451): the operator must act."""
+
+
+class VenueUnavailable(VenueError):
+    """5xx, time-out or no connection: try again later."""
+
+
+class VenueBadRequest(VenueError):
+    """Another 4xx: the request is wrong, repeating it does not help."""
+
+
+class VenueBadAnswer(VenueError):
+    """The body is not what the venue documents."""
+
+
+class RestClient(Protocol):
+    """Public REST data of one venue. Raises :class:`VenueError`; times in ms since the epoch, UTC."""
+
+    async def instruments(self) -> list[Instrument]: ...
+
+    async def funding_intervals(self) -> dict[str, float]:
+        """Hours per venue symbol. A symbol that is absent has the venue's default interval."""
+        ...
+
+    async def funding_history(
+        self, instrument: Instrument, start_ms: int, end_ms: int
+    ) -> list[FundingRate]:
+        """Settled rates with ``start_ms`` ≤ settlement < ``end_ms``, oldest first."""
+        ...
+
+    async def open_interest(self, instrument: Instrument) -> OpenInterest: ...
+
+    async def open_interest_history(
+        self, instrument: Instrument, period_s: int, start_ms: int, end_ms: int
+    ) -> list[OpenInterest]: ...
+
+    async def candles(
+        self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
+    ) -> list[Candle]:
+        """Bars that open in [``start_ms``, ``end_ms``), oldest first; the last may be unfinished."""
+        ...
+
+    async def positioning(
+        self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int
+    ) -> list[PositioningRatio]: ...
+
+    async def book_snapshot(self, instrument: Instrument) -> BookSnapshot: ...
+
+    async def mark_prices(self) -> list[MarkPrice | FundingRate]:
+        """Mark price and predicted funding of every instrument, in as few calls as possible."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# --- the adapter -----------------------------------------------------------------------------------
+
+
+class StreamClientFactory(Protocol):
+    def __call__(
+        self,
+        *,
+        endpoints: VenueEndpoints,
+        instruments: Iterable[Instrument],
+        stream_plan: Iterable[StreamSpec],
+        on_event: OnEvent,
+        on_state: OnState,
+        now_ns: NowNs,
+        rng: random.Random,
+        fetch_snapshot: FetchSnapshot | None = None,
+        report: Callable[[ParseIssue], None] = ...,
+    ) -> StreamClient: ...
+
+
+class RestClientFactory(Protocol):
+    def __call__(
+        self,
+        *,
+        endpoints: VenueEndpoints,
+        now_ns: NowNs,
+        rate_multiplier: float = 1.0,
+        **options: Any,
+    ) -> RestClient: ...
+
+
+@dataclass(frozen=True, slots=True)
+class VenueAdapter:
+    """One venue, complete. Differences between venues are data here, never ``if venue ==`` elsewhere."""
+
+    venue: str
+    connections: tuple[str, ...]
+    """Connection groups of the venue's WebSocket, the values of ``StreamSpec.connection``."""
+    endpoints: VenueEndpoints
+    """The venue's own addresses; sandbox and replay put the emulator's in their place."""
+    book_rules: Mapping[InstrumentKind, ContinuityRule]
+    default_funding_interval_h: float
+    make_parser: Callable[[str, Iterable[Instrument], ParserStats], Parser]
+    """(connection, instruments, stats) → parser for that connection's frames."""
+    stream_plan: Callable[[Iterable[Instrument]], list[StreamSpec]]
+    stream_client: StreamClientFactory
+    rest_client: RestClientFactory

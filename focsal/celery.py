@@ -1,13 +1,35 @@
-"""The Celery application."""
+"""The Celery application: our logs, request ids from publisher to task, metrics of worker and beat."""
 
 from __future__ import annotations
 
+import logging.config
 import os
+from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
+
+from apps.core import task_context
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "focsal.settings")
 
 app = Celery("focsal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+task_context.connect()
+
+
+@signals.setup_logging.connect
+def _use_our_logging(**_: Any) -> None:
+    """A receiver here keeps Celery from installing handlers of its own, which redact nothing."""
+    from django.conf import settings
+
+    logging.config.dictConfig(settings.LOGGING)
+
+
+@signals.worker_ready.connect
+@signals.beat_init.connect
+def _serve_metrics(**_: Any) -> None:
+    # Settings are complete only now, not when this module is imported.
+    from apps.core.metrics import serve_metrics
+
+    serve_metrics()

@@ -1,0 +1,34 @@
+"""WebSocket addresses answer politely until streaming is part of the product.
+
+A refusal accepts first, says why in one frame and then closes, so that a client reads a reason and not
+only a failed handshake. 4404 is our close code for "nothing here", beside 4401, 4403, 4408 and 4429.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from apps.core.jsonout import dumps
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+CLOSE_NOT_FOUND: Final = 4404
+_FRAME: Final = dumps(
+    {
+        "op": "error",
+        "code": "not_found",
+        "detail": "No WebSocket at this address; data is read by GET under /v1.",
+    }
+).decode()
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    message = await receive()
+    if message["type"] != "websocket.connect":
+        return
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": _FRAME})
+    await send({"type": "websocket.close", "code": CLOSE_NOT_FOUND, "reason": "not_found"})

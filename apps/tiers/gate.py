@@ -1,0 +1,107 @@
+"""The door: what views, middleware and the edge call to let a request in.
+
+It asks the limiter once, and only when the answer says so does more: loads a key that Redis does not know,
+rebuilds counters after a loss of Redis, or decides locally while Redis is away. The parts above this one
+(keys, usage) hang their functions into ``hooks`` when Django starts, so that tiers imports neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from asgiref.sync import sync_to_async
+from redis.exceptions import RedisError
+
+from apps.core.logs import get_logger
+from apps.core.redis import sync_redis
+from apps.tiers.admission import Admission, AdmissionRequest, Outcome, SessionRequest
+from apps.tiers.limits import AsyncLimiter, SyncLimiter
+
+_log = get_logger(__name__)
+# What a lost or refusing Redis raises; redis-py lets OSError through while it connects.
+REDIS_AWAY: Final = (RedisError, OSError, TimeoutError)
+
+
+def _missing(*_: object) -> Admission:
+    raise RuntimeError("admission hooks are set in AppConfig.ready of keys and usage")
+
+
+@dataclass(slots=True)
+class Hooks:
+    """``load_key(sha256)`` puts the key's record (or its absence) into Redis and says if it exists.
+
+    ``rebuild_counters()`` refills quotas and windows from PostgreSQL and sets the sentinel.
+    ``admit_locally(request)`` and ``admit_session_locally(request)`` decide without Redis.
+    """
+
+    load_key: Callable[[str], bool] = _missing  # type: ignore[assignment]  # set at start
+    rebuild_counters: Callable[[], None] = _missing  # type: ignore[assignment]  # set at start
+    admit_locally: Callable[[AdmissionRequest], Admission] = _missing
+    admit_session_locally: Callable[[SessionRequest], Admission] = _missing
+
+
+hooks: Final = Hooks()
+
+
+def _is_settled(admission: Admission) -> bool:
+    if admission.outcome is Outcome.UNKNOWN_KEY:
+        return admission.denied_by == "known"
+    return admission.outcome is not Outcome.REBUILD_COUNTERS
+
+
+def _prepare_retry(request: AdmissionRequest, admission: Admission) -> bool:
+    """Do what the answer asks for; False when asking again can bring nothing."""
+    if admission.outcome is Outcome.UNKNOWN_KEY:
+        return hooks.load_key(request.key_hash)
+    hooks.rebuild_counters()
+    return True
+
+
+# A key can be unknown and the counters lost at once: each costs one more question.
+_ATTEMPTS: Final = 4
+
+
+def admit(request: AdmissionRequest) -> Admission:
+    """Decide about one keyed request from blocking code."""
+    limiter = SyncLimiter(sync_redis())
+    try:
+        admission = limiter.admit(request)
+        for _ in range(_ATTEMPTS):
+            if _is_settled(admission) or not _prepare_retry(request, admission):
+                return admission
+            admission = limiter.admit(request)
+    except REDIS_AWAY as error:
+        _log.warning("redis_away", error=type(error).__name__)
+        return hooks.admit_locally(request)
+    return _unavailable(admission)
+
+
+async def admit_async(request: AdmissionRequest, limiter: AsyncLimiter) -> Admission:
+    """Decide about one keyed request from asyncio code, through the caller's own limiter."""
+    try:
+        admission = await limiter.admit(request)
+        for _ in range(_ATTEMPTS):
+            if _is_settled(admission) or not await sync_to_async(
+                _prepare_retry, thread_sensitive=False
+            )(request, admission):
+                return admission
+            admission = await limiter.admit(request)
+    except REDIS_AWAY as error:
+        _log.warning("redis_away", error=type(error).__name__)
+        return await sync_to_async(hooks.admit_locally, thread_sensitive=False)(request)
+    return _unavailable(admission)
+
+
+def admit_session(request: SessionRequest) -> Admission:
+    """Decide about one call of a signed-in page."""
+    try:
+        return SyncLimiter(sync_redis()).admit_session(request)
+    except REDIS_AWAY as error:
+        _log.warning("redis_away", error=type(error).__name__)
+        return hooks.admit_session_locally(request)
+
+
+def _unavailable(admission: Admission) -> Admission:
+    return replace(admission, outcome=Outcome.UNAVAILABLE, retry_after_s=5)

@@ -96,7 +96,7 @@ def _publish_database(documents: Sequence[SnapshotDocument]) -> int:
     ]
     with connections["market"].cursor() as cursor:
         cursor.executemany(_UPSERT_SQL, rows)
-        return max(0, cursor.rowcount)
+        return max(0, int(cursor.rowcount))
 
 
 def read(metric: str, asset: str) -> SnapshotDocument | None:

@@ -1,0 +1,13 @@
+"""The published metrics of layer 1."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
+from apps.snapshots.registry import SnapshotSpec
+
+SPECS: Final = (
+    SnapshotSpec(metric=FUNDING_METRIC, path="/v1/markets/funding", layer="L1"),
+    SnapshotSpec(metric=FLOW_METRIC, path="/v1/markets/volume-flow", layer="L1"),
+)

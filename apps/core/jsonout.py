@@ -17,7 +17,8 @@ def plain_decimal(value: float) -> str:
     """The shortest decimal that reads back as ``value``, without an exponent."""
     if not math.isfinite(value):
         raise NonFiniteNumber(f"expected a finite number, got {value!r}")
-    text = repr(value)
+    # Not repr(): a numpy double would answer "np.float64(…)".
+    text = float.__repr__(value)
     if "e" not in text:
         return text
     mantissa, _, exponent_text = text.partition("e")
@@ -41,7 +42,8 @@ def _prepare(value: Any) -> Any:
         # orjson writes an exponent outside of this range.
         if value != 0.0 and (magnitude < 1e-4 or magnitude >= 1e15):
             return orjson.Fragment(plain_decimal(value))
-        return value
+        # orjson takes no subclass of float, and numpy's double is one.
+        return value if type(value) is float else float(value)
     if isinstance(value, Mapping):
         return {key: _prepare(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -31,6 +31,10 @@ class RequestIdMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)
         response[REQUEST_ID_HEADER] = request_id
+        if response.status_code == 304:
+            # Outermost, so after Django counted the empty body: RFC 9110 8.6 allows a 304 only the
+            # length that the 200 would have had.
+            response.headers.pop("Content-Length", None)
         return response
 
 

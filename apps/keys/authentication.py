@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 # Staff without an account look at every layer through the pages.
-_STAFF_RATE = 300
-_ALL_LAYERS = frozenset({"L1", "L2", "L3", "L4"})
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_STAFF_RATE: Final = 300
+_ALL_LAYERS: Final = frozenset({"L1", "L2", "L3", "L4"})
+_SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +133,8 @@ def _cost(request: Request) -> int:
 
 
 # Only known parameters are kept in the usage log: a query string may carry anything, a key too.
-LOGGED_PARAMS = ("asset", "assets", "venue", "interval", "from", "to", "as_of") + (
-    "limit",
-    "format",
-    "aggregate",
-    "expiry",
-    "tf",
-)
+_LOGGED = "asset assets venue interval from to as_of limit format aggregate expiry tf"
+LOGGED_PARAMS: Final = tuple(_LOGGED.split())
 
 
 def _logged_params(request: HttpRequest) -> str:

@@ -7,7 +7,7 @@ rebuilds counters after a loss of Redis, or decides locally while Redis is away.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from apps.core.logs import get_logger
 from apps.core.redis import sync_redis
 from apps.tiers.admission import Admission, AdmissionRequest, Outcome, SessionRequest
-from apps.tiers.limits import AsyncLimiter, SyncLimiter
+from apps.tiers.limits import SyncLimiter
 
 _log = get_logger(__name__)
 # What a lost or refusing Redis raises; redis-py lets OSError through while it connects.
@@ -78,16 +78,22 @@ def admit(request: AdmissionRequest) -> Admission:
     return _unavailable(admission)
 
 
-async def admit_async(request: AdmissionRequest, limiter: AsyncLimiter) -> Admission:
-    """Decide about one keyed request from asyncio code, through the caller's own limiter."""
+async def admit_async(
+    request: AdmissionRequest, ask: Callable[[AdmissionRequest], Awaitable[Admission]]
+) -> Admission:
+    """Decide about one keyed request from asyncio code.
+
+    ``ask`` is ``AsyncLimiter(client).admit``, or any other way to run the script on the caller's own
+    connection; a ``RedisError``, ``OSError`` or timeout out of it means that Redis is away.
+    """
     try:
-        admission = await limiter.admit(request)
+        admission = await ask(request)
         for _ in range(_ATTEMPTS):
             if _is_settled(admission) or not await sync_to_async(
                 _prepare_retry, thread_sensitive=False
             )(request, admission):
                 return admission
-            admission = await limiter.admit(request)
+            admission = await ask(request)
     except REDIS_AWAY as error:
         _log.warning("redis_away", error=type(error).__name__)
         return await sync_to_async(hooks.admit_locally, thread_sensitive=False)(request)

@@ -30,12 +30,16 @@ from apps.tiers.admission import (
 
 __all__ = [
     "Admission",
+    "ADMIT_LUA",
+    "ADMIT_SHA",
     "AdmissionRequest",
     "AsyncLimiter",
     "Outcome",
     "SessionRequest",
     "SyncLimiter",
     "decode",
+    "encode",
+    "encode_session",
     "etag_candidates",
     "is_counted",
     "key_record_name",
@@ -87,7 +91,8 @@ def clean_text(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _encode(request: AdmissionRequest) -> tuple[list[str], list[str | int]]:
+def encode(request: AdmissionRequest) -> tuple[list[str], list[str | int]]:
+    """KEYS and ARGV of the script: for ``evalsha(ADMIT_SHA, len(keys), *keys, *arguments)``."""
     snapshot = ""
     if request.metric and request.asset:
         snapshot = market_key("snap", request.metric, request.asset)
@@ -110,7 +115,7 @@ def _encode(request: AdmissionRequest) -> tuple[list[str], list[str | int]]:
     return keys, arguments
 
 
-def _encode_session(request: SessionRequest) -> tuple[list[str], list[str | int]]:
+def encode_session(request: SessionRequest) -> tuple[list[str], list[str | int]]:
     record = ";".join(
         (
             str(request.user_id),
@@ -172,10 +177,10 @@ class SyncLimiter:
         self._client = client
 
     def admit(self, request: AdmissionRequest) -> Admission:
-        return decode(self._run(*_encode(request)), request.layer)
+        return decode(self._run(*encode(request)), request.layer)
 
     def admit_session(self, request: SessionRequest) -> Admission:
-        return decode(self._run(*_encode_session(request)), request.layer)
+        return decode(self._run(*encode_session(request)), request.layer)
 
     def _run(self, keys: list[str], arguments: list[str | int]) -> list[Any]:
         client: Any = self._client
@@ -193,10 +198,10 @@ class AsyncLimiter:
         self._client = client
 
     async def admit(self, request: AdmissionRequest) -> Admission:
-        return decode(await self._run(*_encode(request)), request.layer)
+        return decode(await self._run(*encode(request)), request.layer)
 
     async def admit_session(self, request: SessionRequest) -> Admission:
-        return decode(await self._run(*_encode_session(request)), request.layer)
+        return decode(await self._run(*encode_session(request)), request.layer)
 
     async def _run(self, keys: list[str], arguments: list[str | int]) -> list[Any]:
         client: Any = self._client

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,15 +49,33 @@ def decode_completion(raw: bytes | str) -> Completion:
     )
 
 
+Sender = Callable[[Sequence[str]], Awaitable[None]]
+
+
+def redis_sender(client: aredis.Redis) -> Sender:
+    """Sends a batch to the completions stream in one pipeline."""
+
+    async def send(batch: Sequence[str]) -> None:
+        # A transaction, so that a broken connection cannot leave half of it behind.
+        pipeline: Any = client.pipeline(transaction=True)
+        for text in batch:
+            pipeline.xadd(COMPLETIONS_STREAM, {"c": text})
+        await pipeline.execute()
+
+    return send
+
+
 class CompletionBuffer:
     """Collects completions in an event loop and sends them every 250 ms in one pipeline.
 
+    ``send`` is ``redis_sender(client)``, or appends each text as field ``c`` to the completions stream on
+    the caller's own connection; a ``RedisError``, ``OSError`` or timeout out of it means Redis is away.
     Use: ``await buffer.start()`` once, ``buffer.add(...)`` per answer, ``await buffer.stop()`` at the end
     (flushes). ``add`` never blocks and never raises. What Redis does not take goes to the spool.
     """
 
-    def __init__(self, client: aredis.Redis, served_by: str = "edge") -> None:
-        self._client = client
+    def __init__(self, send: Sender, served_by: str = "edge") -> None:
+        self._send = send
         self._served_by = served_by
         self._waiting: deque[Completion] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -86,18 +105,11 @@ class CompletionBuffer:
         """Send all that waits now."""
         while self._waiting:
             count = min(MAX_BATCH, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(count)]
+            batch = [self._waiting.popleft().encode() for _ in range(count)]
             try:
                 await self._send(batch)
             except REDIS_AWAY:
-                await asyncio.to_thread(spool.append_completions, [c.encode() for c in batch])
-
-    async def _send(self, batch: list[Completion]) -> None:
-        # A transaction, so that a broken connection cannot leave half of it behind.
-        pipeline: Any = self._client.pipeline(transaction=True)
-        for completion in batch:
-            pipeline.xadd(COMPLETIONS_STREAM, {"c": completion.encode()})
-        await pipeline.execute()
+                await asyncio.to_thread(spool.append_completions, batch)
 
     async def _run(self) -> None:
         while True:

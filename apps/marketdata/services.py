@@ -1,0 +1,89 @@
+"""Changes to market data that are not series rows: the instrument list and backfill spans."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from django.db import connections, transaction
+
+from apps.marketdata.instruments import Instrument
+from apps.marketdata.models import BackfillSpan, InstrumentListing
+from apps.marketdata.selectors import clear_instrument_cache
+
+_UPDATED = (
+    *("asset", "quote", "price_mult", "contract_size", "is_inverse", "tick_size", "lot_size"),
+    *("funding_interval_h", "expiry_ms", "is_active", "delisted_at"),
+)
+
+
+def instruments_sync(
+    *, venue: str, listed: Iterable[Instrument], assets: Collection[str], now: datetime
+) -> dict[str, int]:
+    """Make the stored list of a venue equal to what it lists now; returns row ids by instrument key.
+
+    Listings of these assets that the venue no longer names become inactive; their rows stay, and so do
+    their ids.
+    """
+    found = {instrument.key: instrument for instrument in listed}
+    rows = [
+        InstrumentListing(
+            venue=one.venue,
+            symbol=one.symbol,
+            kind=one.kind.value,
+            asset=one.asset,
+            quote=one.quote,
+            price_mult=one.price_mult,
+            contract_size=one.contract_size,
+            is_inverse=one.is_inverse,
+            tick_size=one.tick_size,
+            lot_size=one.lot_size,
+            funding_interval_h=one.funding_interval_h,
+            expiry_ms=one.expiry_ms,
+            is_active=one.is_active,
+            listed_at=now,
+        )
+        for one in found.values()
+    ]
+    connections["market"].close_if_unusable_or_obsolete()
+    with transaction.atomic(using="market"):
+        InstrumentListing.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["venue", "kind", "symbol"],
+            update_fields=_UPDATED,
+        )
+        stored = list(InstrumentListing.objects.filter(venue=venue, asset__in=list(assets)))
+        gone = [row.pk for row in stored if row.is_active and row.instrument.key not in found]
+        InstrumentListing.objects.filter(pk__in=gone).update(is_active=False, delisted_at=now)
+    clear_instrument_cache()
+    return {row.instrument.key: row.pk for row in stored if row.instrument.key in found}
+
+
+def backfill_span_extend(
+    *, instrument_id: int, series: str, interval_s: int, since: datetime, until: datetime
+) -> None:
+    """Remember that the venue's history in ``[since, until)`` is stored.
+
+    A span that does not touch the stored one replaces it: one span per series is kept, the newest.
+    """
+    with transaction.atomic(using="market"):
+        span, is_new = BackfillSpan.objects.select_for_update().get_or_create(
+            instrument_id=instrument_id,
+            series=series,
+            interval_s=interval_s,
+            defaults={"since": since, "until": until},
+        )
+        if is_new:
+            return
+        if since <= span.until and until >= span.since:
+            since, until = min(since, span.since), max(until, span.until)
+        elif until < span.since:
+            return
+        BackfillSpan.objects.filter(pk=span.pk).update(since=since, until=until)
+
+
+def backfill_spans(series: str, interval_s: int) -> dict[int, tuple[datetime, datetime]]:
+    """Stored spans by instrument id."""
+    spans = BackfillSpan.objects.filter(series=series, interval_s=interval_s)
+    return {span.instrument_id: (span.since, span.until) for span in spans}

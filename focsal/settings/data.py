@@ -40,6 +40,8 @@ def _market_url() -> str:
 
 
 DATABASES = {"default": _database(_DEFAULT_DB_URL), "market": _database(_market_url())}
+# Tests may ask for the market database alone.
+DATABASES["market"]["TEST"] = {"DEPENDENCIES": []}
 DATABASE_ROUTERS = ["apps.core.routers.MarketDatabaseRouter"]
 
 # Roles are separate URLs so that each can move to a server of its own.

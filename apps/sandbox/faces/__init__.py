@@ -1,0 +1,1 @@
+"""The venues' own REST and WebSocket protocols."""

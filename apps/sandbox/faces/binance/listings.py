@@ -1,0 +1,105 @@
+"""How Binance lists the 65 assets: symbols, ticks, lots, funding intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+from apps.marketdata.universe import ASSETS
+from apps.sandbox.market.assets import ASSET_MODELS, AssetModel
+from apps.sandbox.market.listing import Listing
+
+VENUE: Final = "binance"
+# Quoted per 1000 tokens on futures; spot quotes the single token.
+THOUSANDS: Final = frozenset({"PEPE", "SHIB", "BONK", "FLOKI"})
+# Funded every four hours; fundingInfo lists these, everything else is 8 h.
+FOUR_HOURS: Final = frozenset(
+    {
+        "HYPE", "PEPE", "BONK", "WIF", "ONDO", "PENDLE", "TIA", "JTO", "MORPHO", "STRK", "ZRO", "ETHFI",
+        "EIGEN", "PENGU", "TRUMP", "VIRTUAL", "FARTCOIN", "PUMP", "WLFI",
+    }
+)  # fmt: skip
+_BUSIEST: Final = frozenset({"BTC", "ETH", "SOL"})
+_SPOT_SHARE: Final = 0.22
+# (tick, wire decimals) where the rule of five significant digits does not give the venue's own.
+_PERP_TICKS: Final = {"BTC": (0.1, 2), "ETH": (0.01, 2), "BNB": (0.01, 3), "ZEC": (0.01, 2)}
+_SPOT_TICKS: Final = {"BTC": (0.01, 8), "ETH": (0.01, 8)}
+SPOT_DECIMALS: Final = 8
+
+
+def _power(exponent: int) -> float:
+    return round(10.0**exponent, max(0, -exponent))
+
+
+def _price_grid(price: float) -> tuple[float, int]:
+    """Tick of five significant digits and the decimals it is written with."""
+    decimals = min(SPOT_DECIMALS, max(0, 4 - math.floor(math.log10(price))))
+    return _power(-decimals), decimals
+
+
+def _lot_grid(price: float, finest: int) -> tuple[float, int]:
+    """A lot worth one to ten dollars, but never more than one unit nor finer than ``finest`` decimals."""
+    decimals = min(finest, max(0, math.floor(math.log10(price))))
+    return _power(-decimals), decimals
+
+
+def perp_listing(model: AssetModel) -> Listing:
+    mult = 1000.0 if model.asset in THOUSANDS else 1.0
+    price = model.price * mult
+    tick, decimals = _PERP_TICKS.get(model.asset, _price_grid(price))
+    lot, lot_decimals = _lot_grid(price, 3)
+    busiest = model.asset in _BUSIEST
+    return Listing(
+        venue=VENUE,
+        kind="perp",
+        symbol=f"{'1000' if mult > 1 else ''}{model.asset}USDT",
+        asset=model.asset,
+        quote="USDT",
+        price_mult=mult,
+        tick=tick,
+        price_decimals=decimals,
+        lot=lot,
+        lot_decimals=lot_decimals,
+        daily_volume_usd=model.perp_volume_usd,
+        open_interest_usd=model.perp_volume_usd * (0.7 if model.is_hot else 0.9),
+        trades_per_minute=_trades_per_minute(model),
+        book_step_ms=100 if busiest else 250 if model.is_hot else 1_000,
+        spread_ticks=1 if model.is_hot else max(1, round(1.5e-4 * price / tick)),
+        funding_interval_h=4 if model.asset in FOUR_HOURS else 8,
+    )
+
+
+def spot_listing(model: AssetModel) -> Listing:
+    tick, _ = _SPOT_TICKS.get(model.asset, _price_grid(model.price))
+    lot, _ = _lot_grid(model.price, 5)
+    busiest = model.asset in _BUSIEST
+    return Listing(
+        venue=VENUE,
+        kind="spot",
+        symbol=f"{model.asset}USDT",
+        asset=model.asset,
+        quote="USDT",
+        price_mult=1.0,
+        tick=tick,
+        price_decimals=SPOT_DECIMALS,
+        lot=lot,
+        lot_decimals=SPOT_DECIMALS,
+        daily_volume_usd=model.perp_volume_usd * _SPOT_SHARE,
+        open_interest_usd=0.0,
+        trades_per_minute=max(5.0, 0.5 * _trades_per_minute(model)),
+        book_step_ms=200 if busiest else 500 if model.is_hot else 2_000,
+        spread_ticks=1 if model.is_hot else max(1, round(2e-4 * model.price / tick)),
+    )
+
+
+def _trades_per_minute(model: AssetModel) -> float:
+    return min(300.0, max(8.0, 300.0 * (model.perp_volume_usd / 12e9) ** 0.6))
+
+
+def binance_listings(assets: Iterable[str] = ASSETS) -> tuple[Listing, ...]:
+    """Futures and spot listings of the assets."""
+    models = [ASSET_MODELS[asset] for asset in assets]
+    return tuple(perp_listing(model) for model in models) + tuple(
+        spot_listing(model) for model in models
+    )

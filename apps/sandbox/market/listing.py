@@ -1,0 +1,46 @@
+"""How one venue lists an asset: the grid of prices and sizes, and how busy its market is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One instrument of one emulated venue.
+
+    Prices are whole numbers of ``tick`` and sizes whole numbers of ``lot`` everywhere inside the model:
+    sums are exact and wire strings are made at the edge only.
+    """
+
+    venue: str
+    kind: str
+    symbol: str
+    asset: str
+    quote: str
+    price_mult: float
+    tick: float
+    price_decimals: int
+    lot: float
+    lot_decimals: int
+    daily_volume_usd: float
+    open_interest_usd: float
+    trades_per_minute: float
+    book_step_ms: int
+    spread_ticks: int
+    funding_interval_h: int | None = None
+
+    @property
+    def is_perp(self) -> bool:
+        return self.kind == "perp"
+
+    @property
+    def name(self) -> str:
+        """Unique across venues; names this listing's random series."""
+        return f"{self.venue}:{self.kind}:{self.symbol}"
+
+    def price(self, ticks: float) -> str:
+        return f"{ticks * self.tick:.{self.price_decimals}f}"
+
+    def size(self, lots: float) -> str:
+        return f"{lots * self.lot:.{self.lot_decimals}f}"

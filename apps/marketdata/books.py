@@ -128,10 +128,11 @@ class OrderBook:
 
 
 def _set_levels(side: dict[float, float], levels: Levels) -> None:
-    side.update(levels)
-    for price in [price for price, qty in levels if not qty]:
-        if not side.get(price, 1.0):
-            del side[price]
+    for price, qty in levels:
+        if qty:
+            side[price] = qty
+        else:
+            side.pop(price, None)
 
 
 def _best(side: dict[float, float], levels: int, *, reverse: bool) -> Levels:

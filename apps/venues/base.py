@@ -29,6 +29,9 @@ from apps.marketdata.instruments import Instrument, InstrumentKind
 SAMPLE_BYTES: Final = 300
 """How much of an offending message goes into the log."""
 
+MAX_ISSUE_KINDS: Final = 64
+"""Kinds come from the wire; a hostile or broken peer must not fill memory or the log with them."""
+
 ALL_ASSETS: Final = "*"
 """Asset of a channel that carries every symbol of the venue."""
 
@@ -62,28 +65,33 @@ class ParseIssue:
 
 @dataclass(slots=True)
 class ParserStats:
-    """Counts per (outcome, kind). Each unknown or malformed kind is reported once, with a sample."""
+    """Messages per kind, by what became of them; in an array frame every element is a message.
+
+    Each unknown or malformed kind is reported once, with a sample.
+    """
 
     venue: str
     report: Callable[[ParseIssue], None] = lambda issue: None
-    counts: Counter[tuple[ParseOutcome, str]] = field(default_factory=Counter)
-
-    def count(self, outcome: ParseOutcome, kind: str) -> None:
-        self.counts[outcome, kind] += 1
+    ok: Counter[str] = field(default_factory=Counter)
+    control: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    malformed: Counter[str] = field(default_factory=Counter)
 
     def issue(self, outcome: ParseOutcome, kind: str, reason: str, raw: bytes) -> None:
         """Count an unknown or malformed message and report the first of its kind."""
-        self.counts[outcome, kind] += 1
-        if self.counts[outcome, kind] == 1:
+        counter = self.unknown if outcome is ParseOutcome.UNKNOWN else self.malformed
+        if len(counter) >= MAX_ISSUE_KINDS and kind not in counter:
+            kind = "other"
+        counter[kind] += 1
+        if counter[kind] == 1:
             sample = raw[:SAMPLE_BYTES].decode("utf-8", "backslashreplace")
             self.report(ParseIssue(self.venue, outcome, kind, reason, sample))
 
-    def total(self, outcome: ParseOutcome) -> int:
-        return sum(n for (counted, _), n in self.counts.items() if counted is outcome)
-
     @property
     def messages(self) -> int:
-        return self.counts.total()
+        counters = (self.ok, self.control, self.ignored, self.unknown, self.malformed)
+        return sum(counter.total() for counter in counters)
 
 
 class Parser(Protocol):

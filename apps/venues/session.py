@@ -1,0 +1,304 @@
+"""One WebSocket from connect to close: subscribe, check acks, watch for silence, hand frames on.
+
+What differs between venues is a :class:`Dialect`. A session ends with :class:`SessionEnded`, which says
+why; keeping sessions alive is :mod:`apps.venues.streaming`'s work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from apps.venues.base import NowNs, Sleep, StreamSpec, StreamStatus
+
+NS_PER_S: Final = 1_000_000_000
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class SessionEnded(Exception):
+    """The connection is over; the text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. Silence is measured by ``now_ns`` (a paused replay is not silent), the rest by the loop."""
+
+    open_timeout: float = 10.0
+    ack_timeout: float = 10.0
+    first_frame: float = 15.0
+    """After this long without any data a connection is taken to be on the wrong path."""
+    watch_period: float = 1.0
+    resubscribe_after: float = 30.0
+    """A silent channel among lively ones is subscribed anew, at most this often."""
+    lifetime: float = 23 * 3600 + 50 * 60
+    """Venues cut connections after 24 h; ours are replaced before."""
+    lifetime_spread: float = 20 * 60
+    """Lifetimes are shortened by up to this much, so that not all end together."""
+    overlap: float = 30.0
+    """A replacement has this long to deliver before the old connection is closed."""
+    healthy_after: float = 30.0
+    """A connection that lived this long starts the back-off anew."""
+    ping_interval: float = 20.0
+    """Our own pings find half-open connections; the library answers the venue's."""
+    ping_timeout: float = 30.0
+
+
+class Dialect(Protocol):
+    """How one venue's WebSocket is spoken to."""
+
+    max_channels: int
+
+    def url(self, connection: str) -> str: ...
+
+    def batch_size(self, connection: str) -> int:
+        """Channels per subscribe message."""
+        ...
+
+    def message_gap_s(self, connection: str) -> float:
+        """Least time between two messages that we send."""
+        ...
+
+    def subscribe(self, request_id: int, channels: Iterable[str]) -> bytes: ...
+
+    def unsubscribe(self, request_id: int, channels: Iterable[str]) -> bytes: ...
+
+    def channel_of(self, frame: bytes) -> str | None:
+        """Channel that a data frame belongs to, read without decoding it; None for other frames."""
+        ...
+
+
+@dataclass(slots=True)
+class Channel:
+    """Health of one subscribed channel in one session."""
+
+    spec: StreamSpec
+    status: StreamStatus = StreamStatus.CONNECTING
+    last_frame_ns: int | None = None
+    subscribed_ns: int | None = None
+    resubscribed_at: float = 0.0
+
+    def silence_s(self, now_ns: int) -> float:
+        since = self.last_frame_ns if self.last_frame_ns is not None else self.subscribed_ns
+        return 0.0 if since is None else (now_ns - since) / NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a session needs from outside; no session reads a clock or sleeps by itself."""
+
+    dialect: Dialect
+    timing: Timing
+    now_ns: NowNs
+    sleep: Sleep
+    on_frame: Callable[[Session, bytes], None]
+    on_status: Callable[[StreamSpec, StreamStatus, str], None]
+
+
+@dataclass(slots=True)
+class _Request:
+    channels: tuple[str, ...]
+    deadline: float
+
+
+@dataclass(slots=True)
+class Session:
+    """One connection carrying ``specs``, all of the same connection group."""
+
+    connection: str
+    specs: tuple[StreamSpec, ...]
+    wiring: Wiring
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once every channel that must speak has spoken."""
+    replace_soon: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the venue announces that it will close this connection."""
+    opened_at: float | None = None
+    channels: dict[str, Channel] = field(init=False)
+    _requests: dict[str, _Request] = field(default_factory=dict)
+    _outbox: asyncio.Queue[tuple[bool, tuple[str, ...]]] = field(default_factory=asyncio.Queue)
+    _next_id: int = 1
+    _awaited: int = 0
+
+    def __post_init__(self) -> None:
+        self.channels = {spec.channel: Channel(spec) for spec in self.specs}
+        self._awaited = len(self._speaking())
+
+    async def run(self) -> None:
+        """Stream until the connection ends; always raises :class:`SessionEnded` (or is cancelled)."""
+        timing = self.wiring.timing
+        url = self.wiring.dialect.url(self.connection)
+        self._set_all(StreamStatus.CONNECTING, f"connecting to {urlsplit(url).path}")
+        try:
+            async with connect(
+                url,
+                open_timeout=timing.open_timeout,
+                close_timeout=2.0,
+                ping_interval=timing.ping_interval,
+                ping_timeout=timing.ping_timeout,
+                # Inflating costs more time than the network that it saves.
+                compression=None,
+                max_size=16 * 2**20,
+                proxy=None if urlsplit(url).hostname in _LOOPBACK else True,
+            ) as socket:
+                self.opened_at = _loop_time()
+                await self._converse(socket)
+        except ConnectionClosed as error:
+            raise SessionEnded(f"closed by the venue: {error}") from error
+        except TimeoutError as error:
+            raise SessionEnded("could not connect in time") from error
+        except (OSError, InvalidHandshake, InvalidURI) as error:
+            raise SessionEnded(f"could not connect: {error}") from error
+
+    def on_ack(self, request_id: str | None) -> None:
+        request = self._requests.pop(request_id or "", None)
+        if request is None:
+            return
+        now_ns = self.wiring.now_ns()
+        for name in request.channels:
+            channel = self.channels[name]
+            if channel.subscribed_ns is None:
+                channel.subscribed_ns = now_ns
+            if channel.spec.max_silence_s == float("inf"):
+                # Its silence means nothing, so the ack has to do.
+                self._set(channel, StreamStatus.LIVE, "")
+        if not self._awaited and not self._requests and self._outbox.empty():
+            self.ready.set()
+
+    def on_refusal(self, request_id: str | None, detail: str) -> None:
+        """A subscribe message was refused: its channels are tried one by one, so that one bad name
+        does not keep the others out; a channel refused by itself stays stale until its next turn."""
+        request = self._requests.pop(request_id or "", None)
+        if request is None:
+            return
+        if len(request.channels) > 1:
+            for name in request.channels:
+                self._outbox.put_nowait((True, (name,)))
+            return
+        channel = self.channels[request.channels[0]]
+        channel.subscribed_ns = self.wiring.now_ns()
+        channel.resubscribed_at = _loop_time()
+        self._set(channel, StreamStatus.STALE, f"refused: {detail}")
+
+    # --- the three concurrent parts -----------------------------------------------------------------
+
+    async def _converse(self, socket: ClientConnection) -> None:
+        size = self.wiring.dialect.batch_size(self.connection)
+        for names in _batched(list(self.channels), size):
+            self._outbox.put_nowait((True, names))
+        parts = [
+            asyncio.ensure_future(part)
+            for part in (self._read(socket), self._write(socket), self._watch())
+        ]
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+
+    async def _read(self, socket: ClientConnection) -> None:
+        channel_of = self.wiring.dialect.channel_of
+        channels, on_frame, now_ns = self.channels, self.wiring.on_frame, self.wiring.now_ns
+        while True:
+            frame = await socket.recv(decode=False)
+            name = channel_of(frame)
+            channel = channels.get(name) if name is not None else None
+            if channel is not None:
+                if channel.last_frame_ns is None:
+                    self._first_frame(channel)
+                channel.last_frame_ns = now_ns()
+                if channel.status is not StreamStatus.LIVE:
+                    self._set(channel, StreamStatus.LIVE, "")
+            on_frame(self, frame)
+
+    async def _write(self, socket: ClientConnection) -> None:
+        dialect = self.wiring.dialect
+        while True:
+            is_subscribe, names = await self._outbox.get()
+            request_id = self._next_id
+            self._next_id += 1
+            compose = dialect.subscribe if is_subscribe else dialect.unsubscribe
+            if is_subscribe:
+                deadline = _loop_time() + self.wiring.timing.ack_timeout
+                self._requests[str(request_id)] = _Request(names, deadline)
+            await socket.send(compose(request_id, names), text=True)
+            await self.wiring.sleep(dialect.message_gap_s(self.connection))
+
+    async def _watch(self) -> None:
+        while True:
+            await self.wiring.sleep(self.wiring.timing.watch_period)
+            now = _loop_time()
+            for request in self._requests.values():
+                if now > request.deadline:
+                    raise SessionEnded(f"no ack for {len(request.channels)} channels")
+            self._check_silence(now, self.wiring.now_ns())
+
+    def _check_silence(self, now: float, now_ns: int) -> None:
+        speaking = self._speaking()
+        silent = [channel for channel in speaking if self._is_silent(channel, now_ns)]
+        if speaking and not any(channel.last_frame_ns for channel in speaking):
+            self._check_first_frame(speaking, now_ns)
+        if speaking and len(silent) == len(speaking):
+            raise SessionEnded(f"all {len(silent)} channels silent")
+        for channel in silent:
+            what = "no data after the ack" if channel.last_frame_ns is None else "silent"
+            reason = f"{what} for {channel.silence_s(now_ns):.0f} s"
+            self._set(channel, StreamStatus.STALE, reason)
+            if now - channel.resubscribed_at >= self.wiring.timing.resubscribe_after:
+                channel.resubscribed_at = now
+                self._outbox.put_nowait((False, (channel.spec.channel,)))
+                self._outbox.put_nowait((True, (channel.spec.channel,)))
+
+    def _check_first_frame(self, speaking: list[Channel], now_ns: int) -> None:
+        # A wrong path acknowledges everything and never sends: VENUES, trap 1.
+        patience = max(
+            self.wiring.timing.first_frame, min(channel.spec.max_silence_s for channel in speaking)
+        )
+        if min(channel.silence_s(now_ns) for channel in speaking) > patience:
+            raise SessionEnded("acknowledged but no data")
+
+    def _is_silent(self, channel: Channel, now_ns: int) -> bool:
+        allowed = channel.spec.max_silence_s
+        if channel.last_frame_ns is None:
+            allowed = max(allowed, self.wiring.timing.first_frame)
+        return channel.silence_s(now_ns) > allowed
+
+    # --- channel states -----------------------------------------------------------------------------
+
+    def _speaking(self) -> list[Channel]:
+        return [
+            channel
+            for channel in self.channels.values()
+            if channel.spec.max_silence_s != float("inf")
+        ]
+
+    def _first_frame(self, channel: Channel) -> None:
+        if channel.spec.max_silence_s != float("inf"):
+            self._awaited -= 1
+            if self._awaited == 0:
+                self.ready.set()
+
+    def _set(self, channel: Channel, status: StreamStatus, reason: str) -> None:
+        if channel.status is not status:
+            channel.status = status
+            self.wiring.on_status(channel.spec, status, reason)
+
+    def _set_all(self, status: StreamStatus, reason: str) -> None:
+        for channel in self.channels.values():
+            channel.status = status
+            self.wiring.on_status(channel.spec, status, reason)
+
+
+def _batched(names: list[str], size: int) -> list[tuple[str, ...]]:
+    return [tuple(names[start : start + size]) for start in range(0, len(names), size)]
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,356 @@
+"""Keeps a venue's stream plan alive: one lane per connection, each reconnecting by itself.
+
+Nothing here knows a venue: the differences are a :class:`~apps.venues.session.Dialect`, a parser per
+connection group and the books' continuity rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from apps.marketdata.books import BookState, BookSynchroniser, ContinuityRule
+from apps.marketdata.events import BookDelta, BookSnapshot, Control, Event, Liquidation, Trade
+from apps.marketdata.instruments import Instrument, InstrumentKind
+from apps.venues.backoff import Backoff
+from apps.venues.base import (
+    ALL_ASSETS,
+    FetchSnapshot,
+    NowNs,
+    OnEvent,
+    OnState,
+    Parser,
+    ParserStats,
+    Sleep,
+    StreamSpec,
+    StreamState,
+    StreamStatus,
+)
+from apps.venues.bookfeed import BookFeed
+from apps.venues.session import Dialect, Session, SessionEnded, Timing, Wiring
+
+MAX_SEEN: Final = 50_000
+_OWN_LANE: Final = frozenset({"book", "quote"})
+"""Heavy kinds get connections of their own, so that a flood of books does not delay trades."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """Trades and liquidations delivered while two connections overlap: each passes once."""
+
+    overlaps: int = 0
+    _ids: dict[tuple[str, str], None] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        self.overlaps += 1
+
+    def end(self) -> None:
+        self.overlaps -= 1
+        if not self.overlaps:
+            self._ids.clear()
+
+    def is_repeat(self, event: Event) -> bool:
+        if isinstance(event, Trade):
+            key = (event.instrument.key, event.trade_id)
+        elif isinstance(event, Liquidation):
+            key = (event.instrument.key, event.event_id)
+        else:
+            return False
+        if key in self._ids:
+            return True
+        if len(self._ids) >= MAX_SEEN:
+            del self._ids[next(iter(self._ids))]
+        self._ids[key] = None
+        return False
+
+
+class LaneOwner(Protocol):
+    """What a lane asks of its client."""
+
+    def open_session(self, connection: str, specs: tuple[StreamSpec, ...]) -> Session: ...
+
+    def lost(self, specs: tuple[StreamSpec, ...], reason: str) -> None: ...
+
+    @property
+    def seen(self) -> Seen: ...
+
+
+class Lane:
+    """One connection's worth of channels; replaces the connection when it dies or grows old."""
+
+    def __init__(
+        self,
+        owner: LaneOwner,
+        connection: str,
+        specs: tuple[StreamSpec, ...],
+        *,
+        timing: Timing,
+        sleep: Sleep,
+        rng: random.Random,
+    ) -> None:
+        self.connection = connection
+        self.specs = specs
+        self.reconnects = 0
+        self.replacements = 0
+        self._owner = owner
+        self._timing = timing
+        self._sleep = sleep
+        self._rng = rng
+        self._backoff = Backoff(rng)
+
+    async def run(self) -> None:
+        """Stream for ever; ends only by cancellation."""
+        while True:
+            reason = await self._stream()
+            self.reconnects += 1
+            delay_s = self._backoff.next_s()
+            self._owner.lost(self.specs, f"{reason}; again in {delay_s:.1f} s")
+            await self._sleep(delay_s)
+
+    async def _stream(self) -> str:
+        """Run sessions one after the other, overlapped, until one is lost; the reason."""
+        session = self._owner.open_session(self.connection, self.specs)
+        running = asyncio.ensure_future(_until_end(session))
+        try:
+            while True:
+                if await self._ends_before_replacement(session, running):
+                    return self._lost(session, running)
+                session, running = await self._replace(session, running)
+        finally:
+            await _cancel(running)
+
+    def _lost(self, session: Session, running: asyncio.Future[str]) -> str:
+        now = asyncio.get_running_loop().time()
+        if session.opened_at is not None:
+            lived_s = now - session.opened_at
+            if lived_s >= self._timing.healthy_after and session.ready.is_set():
+                self._backoff.reset()
+        return running.result()
+
+    async def _ends_before_replacement(
+        self, session: Session, running: asyncio.Future[str]
+    ) -> bool:
+        lifetime_s = self._timing.lifetime - self._rng.uniform(0, self._timing.lifetime_spread)
+        old_age = asyncio.ensure_future(self._sleep(lifetime_s))
+        notice = asyncio.ensure_future(session.replace_soon.wait())
+        await _first_of(running, old_age, notice)
+        await _cancel(old_age, notice)
+        return running.done()
+
+    async def _replace(
+        self, old: Session, running: asyncio.Future[str]
+    ) -> tuple[Session, asyncio.Future[str]]:
+        """Open a second connection and close the first once the second delivers."""
+        self._owner.seen.begin()
+        new = self._owner.open_session(self.connection, self.specs)
+        starting = asyncio.ensure_future(_until_end(new))
+        ready = asyncio.ensure_future(new.ready.wait())
+        patience = asyncio.ensure_future(self._sleep(self._timing.overlap))
+        try:
+            await _first_of(starting, ready, patience)
+            if starting.done() and not running.done():
+                # The replacement failed and the old one still streams: try again at its next turn.
+                old.replace_soon.clear()
+                return old, running
+            self.replacements += 1
+            await _cancel(running)
+            return new, starting
+        except asyncio.CancelledError:
+            await _cancel(starting)
+            raise
+        finally:
+            await _cancel(ready, patience)
+            self._owner.seen.end()
+
+
+class BaseStreamClient:
+    """A venue's streaming client; see :class:`apps.venues.base.StreamClient`."""
+
+    def __init__(
+        self,
+        *,
+        venue: str,
+        dialect: Dialect,
+        rules: Mapping[InstrumentKind, ContinuityRule],
+        parsers: Mapping[str, Parser],
+        stats: ParserStats,
+        instruments: Iterable[Instrument],
+        stream_plan: Iterable[StreamSpec],
+        on_event: OnEvent,
+        on_state: OnState,
+        now_ns: NowNs,
+        rng: random.Random,
+        fetch_snapshot: FetchSnapshot | None = None,
+        sleep: Sleep = asyncio.sleep,
+        timing: Timing | None = None,
+    ) -> None:
+        self.venue = venue
+        self.seen = Seen()
+        self._stats = stats
+        self._parsers = parsers
+        self._on_event = on_event
+        self._on_state = on_state
+        self._now_ns = now_ns
+        self._timing = timing or Timing()
+        self._wiring = Wiring(dialect, self._timing, now_ns, sleep, self._frame, self._status)
+        plan = tuple(stream_plan)
+        by_listing = {(item.kind, item.symbol): item for item in instruments}
+        self._book_instruments = {
+            spec: by_listing[self.kind_of(spec.connection), spec.symbol]
+            for spec in plan
+            if spec.kind == "book" and (self.kind_of(spec.connection), spec.symbol) in by_listing
+        }
+        self._book_specs = {item.key: spec for spec, item in self._book_instruments.items()}
+        self._feed = fetch_snapshot and BookFeed(
+            rules=rules,
+            fetch_snapshot=fetch_snapshot,
+            sleep=sleep,
+            rng=rng,
+            on_change=self._book_changed,
+            on_snapshot=self._deliver,
+        )
+        self.lanes = [
+            Lane(self, connection, specs, timing=self._timing, sleep=sleep, rng=rng)
+            for connection, specs in split_into_lanes(plan, dialect.max_channels)
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = asyncio.Event()
+
+    def kind_of(self, connection: str) -> InstrumentKind:
+        """What the symbols of a connection group name."""
+        return InstrumentKind.SPOT if connection == "spot" else InstrumentKind.PERP
+
+    @property
+    def books(self) -> Mapping[str, BookSynchroniser]:
+        return self._feed.books if self._feed else {}
+
+    @property
+    def stats(self) -> ParserStats:
+        return self._stats
+
+    async def run(self) -> None:
+        self._tasks = [
+            asyncio.create_task(lane.run(), name=f"{self.venue} {lane.connection} {index}")
+            for index, lane in enumerate(self.lanes)
+        ]
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        try:
+            # A lane never returns: if one does, it is a defect that must be seen.
+            done, _ = await asyncio.wait(
+                [stopped, *self._tasks], return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+        finally:
+            await _cancel(stopped, *self._tasks)
+            if self._feed:
+                await self._feed.close()
+
+    async def stop(self) -> None:
+        self._stopped.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lane in self.lanes:
+            for spec in lane.specs:
+                self._status(spec, StreamStatus.STOPPED, "stopped")
+
+    # --- what lanes and sessions report ---------------------------------------------------------------
+
+    def open_session(self, connection: str, specs: tuple[StreamSpec, ...]) -> Session:
+        return Session(connection, specs, self._wiring)
+
+    def lost(self, specs: tuple[StreamSpec, ...], reason: str) -> None:
+        for spec in specs:
+            self._mark_book_stale(spec, reason)
+            self._status(spec, StreamStatus.RECONNECTING, reason)
+
+    def _frame(self, session: Session, raw: bytes) -> None:
+        for event in self._parsers[session.connection].parse(raw, self._now_ns()):
+            if isinstance(event, Control):
+                self._control(session, event)
+            elif not (self.seen.overlaps and self.seen.is_repeat(event)):
+                if self._feed and isinstance(event, BookDelta):
+                    self._feed.on_delta(event)
+                self._deliver(event)
+
+    def _control(self, session: Session, event: Control) -> None:
+        if event.kind == "ack":
+            session.on_ack(event.request_id)
+        elif event.kind == "error":
+            session.on_refusal(event.request_id, event.detail)
+        elif event.kind == "serverShutdown":
+            session.replace_soon.set()
+        self._deliver(event)
+
+    def _deliver(self, event: Event) -> None:
+        try:
+            self._on_event(event)
+        except Exception as error:
+            # The listener's defect must not stop the stream for everyone else; asyncio's handler
+            # logs it with its traceback.
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"{self.venue}: event listener failed", "exception": error}
+            )
+
+    def _status(self, spec: StreamSpec, status: StreamStatus, reason: str) -> None:
+        if status is StreamStatus.STALE:
+            self._mark_book_stale(spec, reason)
+        self._on_state(
+            StreamState(
+                self.venue,
+                spec.connection,
+                spec.channel,
+                spec.asset,
+                spec.kind,
+                status,
+                reason,
+                self._now_ns(),
+            )
+        )
+
+    def _mark_book_stale(self, spec: StreamSpec, reason: str) -> None:
+        instrument = self._book_instruments.get(spec)
+        if instrument is not None and self._feed:
+            self._feed.mark_stale(instrument, reason)
+
+    def _book_changed(self, book: BookSynchroniser) -> None:
+        spec = self._book_specs.get(book.instrument.key)
+        if spec is None or book.state is BookState.STALE:
+            return
+        is_live = book.state is BookState.LIVE
+        self._status(spec, StreamStatus.LIVE if is_live else StreamStatus.STALE, book.reason)
+
+
+def split_into_lanes(
+    plan: Iterable[StreamSpec], max_channels: int
+) -> list[tuple[str, tuple[StreamSpec, ...]]]:
+    """Group channels by connection and weight, at most ``max_channels`` a lane."""
+    groups: dict[tuple[str, str], list[StreamSpec]] = {}
+    for spec in plan:
+        weight = spec.kind if spec.kind in _OWN_LANE and spec.symbol != ALL_ASSETS else "flow"
+        groups.setdefault((spec.connection, weight), []).append(spec)
+    return [
+        (connection, tuple(specs[start : start + max_channels]))
+        for (connection, _), specs in groups.items()
+        for start in range(0, len(specs), max_channels)
+    ]
+
+
+async def _until_end(session: Session) -> str:
+    try:
+        await session.run()
+    except SessionEnded as ended:
+        return str(ended)
+    return "ended"
+
+
+async def _first_of(*futures: asyncio.Future[object]) -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _cancel(*futures: asyncio.Future[object]) -> None:
+    for future in futures:
+        future.cancel()
+    await asyncio.gather(*futures, return_exceptions=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from django.db import connections, transaction
+from django.db import transaction
 
 from apps.marketdata.instruments import Instrument
 from apps.marketdata.models import BackfillSpan, InstrumentListing
 from apps.marketdata.selectors import clear_instrument_cache
+from apps.marketdata.writers import connection_refresh
 
 _UPDATED = (
     *("asset", "quote", "price_mult", "contract_size", "is_inverse", "tick_size", "lot_size"),
@@ -45,7 +46,7 @@ def instruments_sync(
         )
         for one in found.values()
     ]
-    connections["market"].close_if_unusable_or_obsolete()
+    connection_refresh()
     with transaction.atomic(using="market"):
         InstrumentListing.objects.bulk_create(
             rows,

@@ -24,6 +24,16 @@ _DAY_MS: Final = 86_400_000
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": None})
 
 
+def connection_refresh() -> None:
+    """Before work in a thread of ours: replace a connection that is too old or broken.
+
+    Django does this per request; a thread that lives as long as the process must do it itself.
+    """
+    connection = connections["market"]
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
+
+
 def rows_write(rows: Iterable[SeriesRow]) -> int:
     """Store rows of any series, all in one transaction; returns how many were new or changed."""
     groups: dict[SeriesTable, list[SeriesRow]] = {}
@@ -31,7 +41,7 @@ def rows_write(rows: Iterable[SeriesRow]) -> int:
         groups.setdefault(TABLES[type(row)], []).append(row)
     if not groups:
         return 0
-    connections["market"].close_if_unusable_or_obsolete()
+    connection_refresh()
     try:
         return _write(groups)
     except IntegrityError:

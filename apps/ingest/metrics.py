@@ -1,0 +1,30 @@
+"""Prometheus metrics of ingest."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+EVENTS: Final = Counter("focsal_ingest_events", "Normalised events applied", ["venue"])
+MESSAGES: Final = Gauge(
+    "focsal_ingest_messages", "Wire messages since start, by what became of them", ["venue", "outcome"]
+)
+BOOK_GAPS: Final = Gauge("focsal_ingest_book_gaps", "Gaps found in order books since start", ["venue"])
+LATE_TRADES: Final = Gauge(
+    "focsal_ingest_late_trades", "Trades that came too late for their bar, since start"
+)
+FLUSH_SECONDS: Final = Histogram(
+    "focsal_ingest_flush_seconds",
+    "Time to write live state to Redis",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
+)
+FLUSH_LAG_SECONDS: Final = Histogram(
+    "focsal_ingest_event_to_flush_seconds",
+    "Age of the newest event of a live state when it is in Redis",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10),
+)
+ROWS: Final = Counter("focsal_ingest_rows", "Rows handed to PostgreSQL or the spool")
+ROWS_PENDING: Final = Gauge("focsal_ingest_rows_pending", "Rows that wait for the writer")
+SPOOLED_BYTES: Final = Gauge("focsal_ingest_spooled_bytes", "Bytes that wait for PostgreSQL on disk")
+REST_ERRORS: Final = Counter("focsal_ingest_rest_errors", "Failed REST calls", ["venue"])

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from apps.marketdata.rows import SeriesRow
+from apps.marketdata.selectors import bar_series, funding_series, liquidation_series
+from apps.marketdata.writers import encode_copy, rows_write
+from tests.marketdata.samples import (
+    MINUTE,
+    T0,
+    at,
+    bar_row,
+    funding_row,
+    liquidation_row,
+    oi_row,
+)
+
+pytestmark = pytest.mark.django_db(databases=["market"])
+
+
+def stored_bar(ts: int = T0) -> tuple[float, int, str]:
+    with connections["market"].cursor() as cursor:
+        cursor.execute("SELECT close, trades, origin FROM bar WHERE ts = %s", [at(ts)])
+        found: Any = cursor.fetchone()
+    return (found[0], found[1], found[2])
+
+
+def test_it_writes_every_series_and_says_how_many() -> None:
+    assert rows_write([bar_row(), funding_row(), oi_row(), liquidation_row()]) == 4
+
+
+def test_writing_again_changes_no_value() -> None:
+    rows: list[SeriesRow] = [bar_row(), funding_row(), oi_row(), liquidation_row()]
+    rows_write(rows)
+    before = bar_series([1], 60, at(T0), at(T0 + 1))
+    rows_write(rows)
+    after = bar_series([1], 60, at(T0), at(T0 + 1))
+    assert after.close.tolist() == before.close.tolist() == [100.5]
+    assert len(liquidation_series([1], at(T0), at(T0 + 1)).ts_ms) == 1
+
+
+def test_nan_infinity_and_none_become_null() -> None:
+    rows_write([bar_row(buy_base=None), funding_row(interval_h=None), oi_row(oi_usd=math.nan)])
+    with connections["market"].cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT buy_base IS NULL FROM bar), (SELECT oi_usd IS NULL FROM open_interest)"
+        )
+        assert cursor.fetchone() == (True, True)
+    assert math.isnan(funding_series([1], "settled", at(T0), at(T0 + 1)).interval_h[0])
+
+
+def test_a_venue_bar_replaces_a_stream_bar_and_not_the_reverse() -> None:
+    rows_write([bar_row(close=1.0)])
+    rows_write([bar_row(close=2.0, trades=3, origin="venue")])
+    assert stored_bar() == (2.0, 3, "venue")
+    rows_write([bar_row(close=3.0, trades=99)])
+    assert stored_bar() == (2.0, 3, "venue")
+
+
+def test_a_stream_bar_is_amended_by_more_trades_and_not_by_a_fragment() -> None:
+    rows_write([bar_row(close=1.0, trades=7)])
+    rows_write([bar_row(close=2.0, trades=2)])
+    assert stored_bar() == (1.0, 7, "stream")
+    rows_write([bar_row(close=3.0, trades=8)])
+    assert stored_bar() == (3.0, 8, "stream")
+
+
+def test_equal_keys_in_one_batch_keep_the_best_row() -> None:
+    rows_write(
+        [
+            bar_row(close=1.0, trades=9),
+            bar_row(close=2.0, trades=1, origin="venue"),
+            bar_row(close=3.0, trades=10),
+        ]
+    )
+    assert stored_bar() == (2.0, 1, "venue")
+    rows_write([bar_row(T0 + MINUTE, close=1.0, trades=9), bar_row(T0 + MINUTE, trades=2)])
+    assert stored_bar(T0 + MINUTE) == (1.0, 9, "stream")
+
+
+def test_the_first_record_of_a_liquidation_stays() -> None:
+    rows_write([liquidation_row(side="long"), liquidation_row(side="short")])
+    assert liquidation_series([1], at(T0), at(T0 + 1)).is_long.tolist() == [True]
+
+
+def test_settled_history_replaces_a_sample() -> None:
+    rows_write([funding_row(rate_raw="0.1", origin="stream")])
+    rows_write([funding_row(rate_raw="0.2")])
+    rows_write([funding_row(rate_raw="0.3", origin="stream")])
+    assert funding_series([1], "settled", at(T0), at(T0 + 1)).rate_raw == ["0.2"]
+
+
+def test_text_that_would_break_copy_arrives_as_it_was() -> None:
+    odd = "a\tb\\c\nd\\N"
+    rows_write([liquidation_row(event_id=odd)])
+    with connections["market"].cursor() as cursor:
+        cursor.execute("SELECT event_id FROM liquidation")
+        assert cursor.fetchone() == (odd,)
+
+
+def test_copy_text_is_one_line_per_row() -> None:
+    assert encode_copy([oi_row(oi_usd=None)], 5) == (
+        f"5\t1\t{T0}\t{T0}\t50.0\t50.0\t\\N\tstream\n".encode()
+    )
+
+
+def test_no_rows_need_no_database() -> None:
+    assert rows_write([]) == 0

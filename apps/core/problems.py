@@ -40,6 +40,17 @@ def problem_bytes(error: FocsalError, request_id: str) -> bytes:
     return dumps(problem_document(error, request_id))
 
 
+def problem_headers(error: FocsalError) -> list[tuple[str, str]]:
+    """The headers that belong to a problem: its type, when to come back, how to say who one is."""
+    headers = [("Content-Type", CONTENT_TYPE)]
+    if error.retry_after is not None:
+        headers.append(("Retry-After", str(error.retry_after)))
+    if error.status == 401:
+        # RFC 9110 11.6.1: a 401 names the scheme it expects.
+        headers.append(("WWW-Authenticate", 'Bearer realm="focsal"'))
+    return headers
+
+
 def from_exception(exc: Exception) -> FocsalError | None:
     """The FOCSAL error that stands for a framework exception; None when it is a defect of ours."""
     if isinstance(exc, FocsalError):
@@ -70,6 +81,6 @@ def drf_exception_handler(exc: Exception, context: dict[str, Any]) -> Response |
     response = Response(
         problem_document(error, request_id), status=error.status, content_type=CONTENT_TYPE
     )
-    if error.retry_after is not None:
-        response["Retry-After"] = str(error.retry_after)
+    for name, value in problem_headers(error):
+        response[name] = value
     return response

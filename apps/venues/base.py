@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from apps.marketdata.books import BookSynchroniser, ContinuityRule
 from apps.marketdata.events import (
@@ -284,12 +284,7 @@ class StreamClientFactory(Protocol):
 
 class RestClientFactory(Protocol):
     def __call__(
-        self,
-        *,
-        endpoints: VenueEndpoints,
-        now_ns: NowNs,
-        rate_multiplier: float = 1.0,
-        **options: Any,
+        self, *, endpoints: VenueEndpoints, now_ns: NowNs, rate_multiplier: float = 1.0
     ) -> RestClient: ...
 
 

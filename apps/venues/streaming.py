@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from apps.marketdata.books import BookState, BookSynchroniser, ContinuityRule
-from apps.marketdata.events import BookDelta, BookSnapshot, Control, Event, Liquidation, Trade
+from apps.marketdata.events import BookDelta, Control, Event, Liquidation, Trade
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.backoff import Backoff
 from apps.venues.base import (
@@ -113,7 +113,7 @@ class Lane:
     async def _stream(self) -> str:
         """Run sessions one after the other, overlapped, until one is lost; the reason."""
         session = self._owner.open_session(self.connection, self.specs)
-        running = asyncio.ensure_future(_until_end(session))
+        running: asyncio.Future[str] = asyncio.ensure_future(_until_end(session))
         try:
             while True:
                 if await self._ends_before_replacement(session, running):
@@ -346,11 +346,11 @@ async def _until_end(session: Session) -> str:
     return "ended"
 
 
-async def _first_of(*futures: asyncio.Future[object]) -> None:
+async def _first_of(*futures: asyncio.Future[Any]) -> None:
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _cancel(*futures: asyncio.Future[object]) -> None:
+async def _cancel(*futures: asyncio.Future[Any]) -> None:
     for future in futures:
         future.cancel()
     await asyncio.gather(*futures, return_exceptions=True)

@@ -1,0 +1,357 @@
+"""Binance's public REST, through ccxt's implicit calls (its signing, throttle and error handling).
+
+Implicit rather than unified calls where ccxt's unified form loses what we need: taker volumes of
+candles, raw rate strings, ``Special`` settlements. Order-book snapshots go direct: their 1000 levels are
+decoded straight into floats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import msgspec
+
+from apps.marketdata.events import (
+    BookSnapshot,
+    Candle,
+    FundingRate,
+    MarkPrice,
+    OpenInterest,
+    PositioningRatio,
+)
+from apps.marketdata.instruments import Instrument, InstrumentKind
+from apps.venues.base import (
+    NowNs,
+    Sleep,
+    VenueBadAnswer,
+    VenueEndpoints,
+    VenueUnavailable,
+)
+from apps.venues.binance import rest_rows
+from apps.venues.binance.parse import INTERVAL_S, NS_PER_MS, VENUE, BadValue, Market, depth_snapshot
+from apps.venues.binance.symbols import Drop, instruments_from_exchange_info
+from apps.venues.errors import error_for_status
+from apps.venues.limiter import RequestPool
+
+_PERIOD: Final = {seconds: name for name, seconds in INTERVAL_S.items()}
+_SERIES: Final[dict[str, tuple[str, type[rest_rows.LongShortRow] | type[rest_rows.TakerRow]]]] = {
+    "accounts": ("fapiDataGetGlobalLongShortAccountRatio", rest_rows.LongShortRow),
+    "top_accounts": ("fapiDataGetTopLongShortAccountRatio", rest_rows.LongShortRow),
+    "top_positions": ("fapiDataGetTopLongShortPositionRatio", rest_rows.LongShortRow),
+    "taker": ("fapiDataGetTakerlongshortRatio", rest_rows.TakerRow),
+}
+_DATA_PAGE: Final = 500
+_FUNDING_PAGE: Final = 1000
+_KLINE_PAGE: Final = {InstrumentKind.PERP: 1500, InstrumentKind.SPOT: 1000}
+_DEPTH_LIMIT: Final = 1000
+_DEPTH_WEIGHT: Final = {InstrumentKind.PERP: 20.0, InstrumentKind.SPOT: 50.0}
+_TIMEOUT_S: Final = 15.0
+# ccxt's own pace: 50 ms per weight is half of UM's 2400 a minute; the rest is left to book snapshots.
+_CCXT_PACE_MS: Final = 50.0
+
+_status: ContextVar[tuple[int, dict[str, str]] | None] = ContextVar("binance_status", default=None)
+T = TypeVar("T")
+
+
+class BinanceRestClient:
+    """See :class:`apps.venues.base.RestClient`.
+
+    ``rate_multiplier`` widens every budget: 1 at the venue, more at the emulator on loopback.
+    ``monotonic`` (seconds) and ``sleep`` drive the budgets that ccxt does not know.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoints: VenueEndpoints,
+        now_ns: NowNs,
+        rate_multiplier: float = 1.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.drops: list[tuple[Market, Drop]] = []
+        """What the last :meth:`instruments` left out."""
+        self.bad_rows = 0
+        self._endpoints = endpoints
+        self._now_ns = now_ns
+        self._rate_multiplier = rate_multiplier
+        self._known: dict[str, Instrument] = {}
+        self._clients: dict[Market, Any] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+        def pool(weight: float, window_s: float) -> RequestPool:
+            budget = weight * rate_multiplier
+            return RequestPool(budget, window_s, monotonic=monotonic, sleep=sleep)
+
+        self._data_pool = pool(950, 300)
+        self._funding_pool = pool(480, 300)
+        self._depth_pools = {
+            InstrumentKind.PERP: pool(1000, 60),
+            InstrumentKind.SPOT: pool(3000, 60),
+        }
+
+    # --- the contract ---------------------------------------------------------------------------------
+
+    async def instruments(self) -> list[Instrument]:
+        intervals = await self.funding_intervals()
+        found: list[Instrument] = []
+        self.drops = []
+        for market in self._markets():
+            call = "publicGetExchangeInfo" if market is Market.SPOT else "fapiPublicGetExchangeInfo"
+            body = await self._call(market, call)
+            if not isinstance(body, dict) or "symbols" not in body:
+                raise VenueBadAnswer(VENUE, f"{call}: expected symbols")
+            listed, drops = instruments_from_exchange_info(
+                body, market, funding_intervals=intervals
+            )
+            found += listed
+            self.drops += [(market, drop) for drop in drops]
+        self._known = {item.symbol: item for item in found if item.kind is InstrumentKind.PERP}
+        return found
+
+    async def funding_intervals(self) -> dict[str, float]:
+        await self._funding_pool.acquire()
+        body = await self._call(Market.UM, "fapiPublicGetFundingInfo")
+        return {
+            row.symbol: row.fundingIntervalHours
+            for row in self._rows(body, rest_rows.FundingInfoRow)
+        }
+
+    async def funding_history(
+        self, instrument: Instrument, start_ms: int, end_ms: int
+    ) -> list[FundingRate]:
+        collected: list[rest_rows.FundingRow] = []
+        cursor = start_ms
+        while cursor < end_ms:
+            await self._funding_pool.acquire()
+            body = await self._call(
+                Market.UM,
+                "fapiPublicGetFundingRate",
+                symbol=instrument.symbol,
+                startTime=cursor,
+                # The venue includes the end; ours is exclusive.
+                endTime=end_ms - 1,
+                limit=_FUNDING_PAGE,
+            )
+            page = self._rows(body, rest_rows.FundingRow)
+            collected += page
+            if len(page) < _FUNDING_PAGE:
+                break
+            cursor = max(row.fundingTime for row in page) + 1
+        return rest_rows.settled_rates(instrument, collected, self._now_ns())
+
+    async def open_interest(self, instrument: Instrument) -> OpenInterest:
+        body = await self._call(Market.UM, "fapiPublicGetOpenInterest", symbol=instrument.symbol)
+        rows = self._rows([body], rest_rows.OpenInterestRow)
+        return rest_rows.open_interest_now(instrument, rows[0], self._now_ns())
+
+    async def open_interest_history(
+        self, instrument: Instrument, period_s: int, start_ms: int, end_ms: int
+    ) -> list[OpenInterest]:
+        name = "fapiDataGetOpenInterestHist"
+        found = await self._data_pages(
+            name, rest_rows.OpenInterestHistRow, instrument, period_s, start_ms, end_ms
+        )
+        ts_recv = self._now_ns()
+        return [rest_rows.open_interest_then(instrument, row, ts_recv) for row in found]
+
+    async def candles(
+        self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
+    ) -> list[Candle]:
+        is_spot = instrument.kind is InstrumentKind.SPOT
+        market = Market.SPOT if is_spot else Market.UM
+        call = "publicGetKlines" if is_spot else "fapiPublicGetKlines"
+        page_rows = _KLINE_PAGE[instrument.kind]
+        found: list[rest_rows.KlineRow] = []
+        cursor = start_ms
+        while cursor < end_ms:
+            page = self._rows(
+                await self._call(
+                    market,
+                    call,
+                    symbol=instrument.symbol,
+                    interval=_period(interval_s),
+                    startTime=cursor,
+                    endTime=end_ms - 1,
+                    limit=page_rows,
+                ),
+                rest_rows.KlineRow,
+            )
+            found += page
+            if len(page) < page_rows:
+                break
+            cursor = page[-1].open_time + interval_s * 1000
+        ts_recv = self._now_ns()
+        now_ms = ts_recv // NS_PER_MS
+        return [
+            rest_rows.candle(instrument, row, interval_s, now_ms, ts_recv)
+            for row in sorted(found, key=lambda row: row.open_time)
+        ]
+
+    async def positioning(
+        self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int
+    ) -> list[PositioningRatio]:
+        call, row_type = _SERIES[series]
+        found: list[Any] = await self._data_pages(
+            call, row_type, instrument, period_s, start_ms, end_ms
+        )
+        ts_recv = self._now_ns()
+        ratios = (rest_rows.long_share(instrument, series, row, period_s, ts_recv) for row in found)
+        return [ratio for ratio in ratios if ratio is not None]
+
+    async def book_snapshot(self, instrument: Instrument) -> BookSnapshot:
+        await self._depth_pools[instrument.kind].acquire(_DEPTH_WEIGHT[instrument.kind])
+        is_spot = instrument.kind is InstrumentKind.SPOT
+        base = self._endpoints.spot_rest if is_spot else self._endpoints.rest
+        path = "/api/v3/depth" if is_spot else "/fapi/v1/depth"
+        body = await self._get(f"{base}{path}?symbol={instrument.symbol}&limit={_DEPTH_LIMIT}")
+        try:
+            return depth_snapshot(body, instrument, self._now_ns())
+        except msgspec.MsgspecError as error:
+            raise VenueBadAnswer(VENUE, f"{path}: {error}") from error
+
+    async def mark_prices(self) -> list[MarkPrice | FundingRate]:
+        if not self._known:
+            await self.instruments()
+        body = await self._call(Market.UM, "fapiPublicGetPremiumIndex")
+        ts_recv = self._now_ns()
+        events: list[MarkPrice | FundingRate] = []
+        for row in self._rows(body, rest_rows.PremiumIndexRow):
+            instrument = self._known.get(row.symbol)
+            if instrument is None:
+                continue
+            try:
+                events += rest_rows.mark_and_rate(instrument, row, ts_recv)
+            except BadValue:
+                self.bad_rows += 1
+        return events
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+        self._clients.clear()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _markets(self) -> list[Market]:
+        return [Market.UM, Market.SPOT] if self._endpoints.spot_rest else [Market.UM]
+
+    async def _data_pages(
+        self,
+        call: str,
+        row_type: type[rest_rows.Row],
+        instrument: Instrument,
+        period_s: int,
+        start_ms: int,
+        end_ms: int,
+    ) -> list[rest_rows.Row]:
+        """Rows of a ``/futures/data`` series, oldest first, asked for in windows of one page."""
+        found: list[rest_rows.Row] = []
+        window_ms = _DATA_PAGE * period_s * 1000
+        for cursor in range(start_ms, end_ms, window_ms):
+            await self._data_pool.acquire()
+            body = await self._call(
+                Market.UM,
+                call,
+                symbol=instrument.symbol,
+                period=_period(period_s),
+                startTime=cursor,
+                endTime=min(cursor + window_ms, end_ms) - 1,
+                limit=_DATA_PAGE,
+            )
+            found += self._rows(body, row_type)
+        return sorted(found, key=lambda row: row.timestamp)  # type: ignore[attr-defined]  # each row of these series has it
+
+    def _rows(self, body: object, row_type: type[rest_rows.Row]) -> list[rest_rows.Row]:
+        try:
+            good, bad = rest_rows.rows(body, row_type)
+        except TypeError as error:
+            raise VenueBadAnswer(VENUE, str(error)) from error
+        self.bad_rows += bad
+        if bad and not good:
+            raise VenueBadAnswer(VENUE, f"{row_type.__name__}: none of {bad} rows is readable")
+        return good
+
+    async def _call(self, market: Market, name: str, **params: object) -> Any:
+        import ccxt.async_support as ccxt
+
+        client = self._client(market)
+        _status.set(None)
+        try:
+            return await getattr(client, name)(params)
+        except ccxt.BaseError as error:
+            answer = _status.get()
+            if answer is None:
+                raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
+            status, headers = answer
+            raise error_for_status(VENUE, name, status, headers, str(error)) from error
+
+    def _client(self, market: Market) -> Any:
+        client = self._clients.get(market)
+        if client is None:
+            # Importing ccxt takes a second; parsing and streaming do without it.
+            import ccxt.async_support as ccxt
+
+            kind = ccxt.binance if market is Market.SPOT else ccxt.binanceusdm
+            client = kind(
+                {
+                    "enableRateLimit": True,
+                    "rateLimit": _CCXT_PACE_MS / self._rate_multiplier,
+                    "timeout": int(_TIMEOUT_S * 1000),
+                }
+            )
+            self._point_at_endpoints(client)
+            _remember_status(client)
+            self._clients[market] = client
+        return client
+
+    def _point_at_endpoints(self, client: Any) -> None:
+        api = client.urls["api"]
+        rest = self._endpoints.rest
+        api["fapiPublic"] = f"{rest}/fapi/v1"
+        api["fapiData"] = f"{rest}/futures/data"
+        if self._endpoints.spot_rest:
+            api["public"] = f"{self._endpoints.spot_rest}/api/v3"
+
+    async def _get(self, url: str) -> bytes:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+            self._session = aiohttp.ClientSession(timeout=timeout)
+        try:
+            async with self._session.get(url) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise VenueUnavailable(VENUE, f"depth: {type(error).__name__}") from error
+        if response.status != 200:
+            detail = body[:200].decode("utf-8", "replace")
+            raise error_for_status(VENUE, "depth", response.status, dict(response.headers), detail)
+        return body
+
+
+def _period(seconds: int) -> str:
+    try:
+        return _PERIOD[seconds]
+    except KeyError:
+        expected = ", ".join(str(known) for known in _PERIOD)
+        raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None
+
+
+def _remember_status(client: Any) -> None:
+    """ccxt's errors carry no status: keep it, per task, as the answer passes by."""
+    original: Callable[..., Awaitable[Any]] = client.on_rest_response
+
+    def on_rest_response(
+        code: int, reason: str, url: str, method: str, headers: Any, *rest: Any
+    ) -> Any:
+        _status.set((code, dict(headers or {})))
+        return original(code, reason, url, method, headers, *rest)
+
+    client.on_rest_response = on_rest_response

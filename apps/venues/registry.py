@@ -1,0 +1,10 @@
+"""The venues FOCSAL connects to. Adding one: its folder, a line here, its fixtures under tests."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from apps.venues.base import VenueAdapter
+from apps.venues.binance.adapter import ADAPTER as BINANCE
+
+ADAPTERS: Final[dict[str, VenueAdapter]] = {adapter.venue: adapter for adapter in (BINANCE,)}

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import hiredis
@@ -22,6 +22,8 @@ from apps.core.logs import get_logger
 _log = get_logger(__name__)
 
 MAX_PENDING: Final = 4096
+_MULTI: Final = hiredis.pack_command(("MULTI",))
+_EXEC: Final = hiredis.pack_command(("EXEC",))
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 2.0
 
@@ -38,6 +40,15 @@ class RedisRefused(RuntimeError):
     """Redis answered with an error: a defect of a command or a script, not an outage."""
 
 
+# Redis is there but cannot serve: loading its data, read-only after a failover, out of memory.
+_AWAY_REPLIES: Final = ("LOADING", "READONLY", "OOM", "MISCONF", "BUSY", "MASTERDOWN", "NOAUTH")
+
+
+def _error_of(reply: Exception) -> Exception:
+    text = str(reply)
+    return RedisAway(text) if text.startswith(_AWAY_REPLIES) else RedisRefused(text)
+
+
 class Script:
     """A Lua script by its digest, sent in full only when Redis does not know it."""
 
@@ -52,7 +63,8 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, on_lost: Callable[[_Connection], None]) -> None:
         self.reader = hiredis.Reader()
-        self.pending: deque[asyncio.Future[Any]] = deque()
+        # None stands for a reply that nobody waits for.
+        self.pending: deque[asyncio.Future[Any] | None] = deque()
         self.transport: asyncio.Transport | None = None
         self._on_lost = on_lost
 
@@ -66,9 +78,9 @@ class _Connection(asyncio.Protocol):
             reply = reader.gets()
             while reply is not False:
                 future = pending.popleft()
-                if not future.done():
+                if future is not None and not future.done():
                     if isinstance(reply, hiredis.ReplyError):
-                        future.set_exception(RedisRefused(str(reply)))
+                        future.set_exception(_error_of(reply))
                     else:
                         future.set_result(reply)
                 reply = reader.gets()
@@ -84,7 +96,7 @@ class _Connection(asyncio.Protocol):
     def fail_all(self, error: Exception) -> None:
         while self.pending:
             future = self.pending.popleft()
-            if not future.done():
+            if future is not None and not future.done():
                 future.set_exception(error)
 
     def abort(self) -> None:
@@ -97,6 +109,7 @@ class RedisPipe:
     background task has connected again."""
 
     def __init__(self, url: str, *, timeout_s: float = 0.5, max_pending: int = MAX_PENDING) -> None:
+        """``max_pending`` bounds the calls that wait, ``timeout_s`` how long the oldest may."""
         self._address: dict[str, Any] = dict(parse_url(url))
         self._timeout_s = timeout_s
         self._max_pending = max_pending
@@ -107,8 +120,6 @@ class RedisPipe:
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._connected = asyncio.Event()
-        self._unanswered: asyncio.Future[Any] | None = None
-        self._pack = hiredis.pack_command
 
     @property
     def is_up(self) -> bool:
@@ -141,6 +152,10 @@ class RedisPipe:
 
     def call(self, *args: bytes | str | int) -> asyncio.Future[Any]:
         """Queue one command; await the future for its reply. Raises at once when Redis is away."""
+        return self.send(hiredis.pack_command(args))
+
+    def send(self, packed: bytes) -> asyncio.Future[Any]:
+        """Queue one command that is encoded already."""
         connection = self._connection
         loop = self._loop
         if connection is None or loop is None:
@@ -149,10 +164,25 @@ class RedisPipe:
             raise RedisBusy(f"{self._max_pending} calls wait for Redis already")
         future: asyncio.Future[Any] = loop.create_future()
         connection.pending.append(future)
-        self._out.append(self._pack(args))
-        if not self._flush_due:
+        self._queue(packed)
+        return future
+
+    def _queue(self, packed: bytes) -> None:
+        self._out.append(packed)
+        if not self._flush_due and self._loop is not None:
             self._flush_due = True
-            loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush)
+
+    def transaction(self, commands: Sequence[bytes]) -> asyncio.Future[Any]:
+        """Queue encoded commands between MULTI and EXEC as one piece; the future is EXEC's. Not bounded
+        by ``max_pending``: what records finished work must not be shed."""
+        connection = self._connection
+        if connection is None:
+            raise RedisAway("Redis is away")
+        connection.pending.extend([None] * (len(commands) + 1))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        connection.pending.append(future)
+        self._queue(b"".join((_MULTI, *commands, _EXEC)))
         return future
 
     async def eval(self, script: Script, keys: int, *args: bytes | str | int) -> Any:

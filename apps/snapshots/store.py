@@ -116,6 +116,11 @@ def read_many(metric: str, assets: Sequence[str]) -> dict[str, SnapshotDocument]
     return found
 
 
+def read_stored(metric: str, assets: Sequence[str]) -> dict[str, SnapshotDocument]:
+    """The last snapshots from PostgreSQL alone, for a caller who knows that Redis is away."""
+    return _read_database(metric, assets)
+
+
 def published_assets(metric: str, assets: Iterable[str]) -> dict[str, int]:
     """``snapshot_ts_ms`` by asset of what Redis holds, without reading the bodies."""
     names = list(assets)

@@ -1,0 +1,48 @@
+"""How far an aggregate may be trusted: freshness and weight of the venues inside (METHODS section 1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+FULL: Final = 0.95
+PARTIAL: Final = 0.60
+WITHHELD: Final = 0.30
+# Rounding of weights must not push a complete aggregate under its cut.
+_SLACK: Final = 1e-9
+
+
+def freshness_weight(age_s: FloatArray, tolerance_s: float) -> FloatArray:
+    """1 up to ``tolerance_s``, falling to 0.5 at three times that, 0 beyond or where the age is NaN."""
+    falling = 1.0 - 0.25 * (age_s - tolerance_s) / tolerance_s
+    weight = np.where(age_s <= tolerance_s, 1.0, np.where(age_s <= 3 * tolerance_s, falling, 0.0))
+    return np.where(np.isnan(age_s), 0.0, weight)
+
+
+def coverage(weight: FloatArray, fresh: FloatArray) -> FloatArray:
+    """``sum(w fresh) / sum(w)`` over the last axis; venues without weight share alike when none has any.
+
+    Parameters
+    ----------
+    weight
+        Open-interest weight of each venue that lists the asset, NaN or 0 for the others.
+    fresh
+        Freshness in [0, 1] of each venue's value, 0 where it has none.
+    """
+    weight = np.nan_to_num(weight)
+    total = weight.sum(axis=-1)
+    covered = (weight * fresh).sum(axis=-1)
+    return np.where(total > 0, covered / np.where(total > 0, total, 1.0), 0.0)
+
+
+def confidence_word(share: float) -> str:
+    """full, partial, degraded (no extreme label) or withheld (no value)."""
+    if share >= FULL - _SLACK:
+        return "full"
+    if share >= PARTIAL - _SLACK:
+        return "partial"
+    return "degraded" if share >= WITHHELD - _SLACK else "withheld"

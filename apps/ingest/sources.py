@@ -1,0 +1,59 @@
+"""How each venue is doing: streams and REST together, as ``meta.sources`` and the status page show it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from apps.marketdata.live import SOURCE_DEGRADED, SOURCE_DOWN, SOURCE_OK, SourceStatus
+from apps.venues.base import StreamState, StreamStatus, VenueError
+
+_BAD: Final = frozenset({StreamStatus.STALE, StreamStatus.RECONNECTING})
+_DOWN_AFTER_MS: Final = 30_000
+_NAMED: Final = 3
+"""At most this many ailing channels are named."""
+
+
+class SourceTracker:
+    """One venue's health. Times are market milliseconds."""
+
+    def __init__(self, venue: str, now_ms: int) -> None:
+        self.venue = venue
+        self.last_ok_ms: int | None = None
+        self._since_ms = now_ms
+        self._ailing: dict[str, StreamState] = {}
+        self._rest_error: str = ""
+
+    def heard(self, now_ms: int) -> None:
+        self.last_ok_ms = now_ms
+
+    def on_state(self, state: StreamState) -> None:
+        name = f"{state.connection}/{state.channel}/{state.kind}"
+        if state.status in _BAD:
+            self._ailing[name] = state
+        else:
+            self._ailing.pop(name, None)
+
+    def rest_ok(self, now_ms: int) -> None:
+        self._rest_error = ""
+        self.last_ok_ms = now_ms
+
+    def rest_failed(self, error: VenueError) -> None:
+        status = f"HTTP {error.status}: " if error.status else ""
+        self._rest_error = f"REST {status}{error.detail}"[:200]
+
+    def status(self, now_ms: int) -> SourceStatus:
+        """Down: nothing heard for 30 s. Degraded: a channel is silent or REST refuses."""
+        silent_since = self.last_ok_ms if self.last_ok_ms is not None else self._since_ms
+        problems = [self._rest_error] if self._rest_error else []
+        if self._ailing:
+            some = list(self._ailing.values())[:_NAMED]
+            named = ", ".join(f"{one.channel} {one.status.value} ({one.reason})" for one in some)
+            problems.append(f"{len(self._ailing)} channels ailing: {named}")
+        if now_ms - silent_since > _DOWN_AFTER_MS:
+            word = SOURCE_DOWN
+            problems.insert(0, f"nothing heard for {(now_ms - silent_since) // 1000} s")
+        else:
+            word = SOURCE_DEGRADED if problems else SOURCE_OK
+        return SourceStatus(
+            venue=self.venue, status=word, last_ok_ms=self.last_ok_ms, detail="; ".join(problems)
+        )

@@ -1,0 +1,325 @@
+"""The market as this process knows it: applies events to live states and bars, and gives out rows.
+
+Pure apart from metrics: no I/O, market time comes in. Everything runs on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from apps.ingest.bars import MINUTE_MS, BarBuilder, MinuteBar
+from apps.ingest.coverage import Coverage
+from apps.marketdata.books import BookState, BookSynchroniser
+from apps.marketdata.events import (
+    BestQuote,
+    Event,
+    FundingKind,
+    FundingRate,
+    Liquidation,
+    MarkPrice,
+    OpenInterest,
+    Ticker,
+    Trade,
+)
+from apps.marketdata.instruments import Instrument
+from apps.marketdata.live import LiveState, OpenBar
+from apps.marketdata.rows import BarRow, FundingRow, LiquidationRow, OpenInterestRow, SeriesRow
+
+NS_PER_MS: Final = 1_000_000
+SAMPLE_MS: Final = 300_000
+"""Predicted funding and open interest are stored once per this slot."""
+_STALE_SAMPLE_MS: Final = 60_000
+"""A predicted rate that was not renewed for this long is not sampled: the stream has gone quiet."""
+
+
+class Listing:
+    """One instrument: its live state, its bars, and what was watched of its trades."""
+
+    __slots__ = (
+        "bars", "coverage", "funding_slot", "heard_ms", "instrument", "is_dirty", "oi_slot", "row_id",
+        "state",
+    )  # fmt: skip
+
+    def __init__(self, instrument: Instrument, row_id: int, now_ms: int) -> None:
+        self.instrument = instrument
+        self.row_id = row_id
+        self.state = LiveState.of(instrument)
+        self.bars = BarBuilder()
+        self.coverage = Coverage(now_ms)
+        self.heard_ms = now_ms
+        self.is_dirty = True
+        self.funding_slot = -1
+        self.oi_slot = -1
+
+
+class MarketState:
+    """All listings of this process by ``Instrument.key``."""
+
+    def __init__(self, *, origin: str, now_ms: Callable[[], int]) -> None:
+        self.listings: dict[str, Listing] = {}
+        self._origin = origin
+        self._now_ms = now_ms
+        self._rows: list[SeriesRow] = []
+        self._by_identity: dict[int, tuple[Instrument, Listing]] = {}
+        self._appliers: dict[type, Callable[[Listing, Event], None]] = {
+            Trade: self._on_trade,
+            MarkPrice: self._on_mark,
+            FundingRate: self._on_funding,
+            OpenInterest: self._on_open_interest,
+            BestQuote: self._on_quote,
+            Liquidation: self._on_liquidation,
+            Ticker: self._on_ticker,
+        }
+
+    def set_instruments(self, instruments: Iterable[Instrument], ids: Mapping[str, int]) -> None:
+        """Follow these instruments; what is known of those that stay is kept."""
+        self._by_identity.clear()
+        for instrument in instruments:
+            known = self.listings.get(instrument.key)
+            if known is None:
+                known = Listing(instrument, ids[instrument.key], self._now_ms())
+                self.listings[instrument.key] = known
+            elif known.instrument != instrument:
+                known.instrument = instrument
+                known.state.funding_interval_h = instrument.funding_interval_h
+            self._by_identity[id(instrument)] = (instrument, known)
+
+    def listing_of(self, instrument: Instrument) -> Listing | None:
+        # Adapters use the same few objects for every event: their identity is the quickest key.
+        found = self._by_identity.get(id(instrument))
+        return found[1] if found is not None else self.listings.get(instrument.key)
+
+    # --- events ------------------------------------------------------------------------------------
+
+    def apply(self, event: Event) -> None:
+        applier = self._appliers.get(type(event))
+        if applier is None:
+            return
+        listing = self.listing_of(event.instrument)  # type: ignore[union-attr] # Control has no applier
+        if listing is not None:
+            applier(listing, event)
+
+    def _touch(self, listing: Listing, ts_event: int, ts_recv: int) -> None:
+        state = listing.state
+        state.ts_event_ms = ts_event // NS_PER_MS
+        state.ts_recv_ms = ts_recv // NS_PER_MS
+        listing.is_dirty = True
+
+    def _on_trade(self, listing: Listing, event: Event) -> None:
+        assert isinstance(event, Trade)  # noqa: S101 narrows for the type checker
+        self._touch(listing, event.ts_event, event.ts_recv)
+        state = listing.state
+        ts_ms = event.ts_event // NS_PER_MS
+        if not event.is_block and (state.trade_ts_ms is None or ts_ms >= state.trade_ts_ms):
+            state.last_price = event.price
+            state.trade_ts_ms = ts_ms
+        state.trade_count_total += 1
+        listing.heard_ms = event.ts_recv // NS_PER_MS
+        listing.bars.add(event, listing.heard_ms)
+
+    def _on_mark(self, listing: Listing, event: Event) -> None:
+        assert isinstance(event, MarkPrice)  # noqa: S101 narrows for the type checker
+        state = listing.state
+        ts_ms = event.ts_event // NS_PER_MS
+        if state.mark_ts_ms is not None and ts_ms < state.mark_ts_ms:
+            return
+        self._touch(listing, event.ts_event, event.ts_recv)
+        state.mark_price, state.mark_ts_ms = event.mark_price, ts_ms
+        if event.index_price is not None:
+            state.index_price = event.index_price
+        self._value_open_interest(state)
+
+    def _on_funding(self, listing: Listing, event: Event) -> None:
+        assert isinstance(event, FundingRate)  # noqa: S101 narrows for the type checker
+        if event.kind is not FundingKind.PREDICTED:
+            return
+        state = listing.state
+        ts_ms = event.ts_event // NS_PER_MS
+        if state.funding_ts_ms is not None and ts_ms < state.funding_ts_ms:
+            return
+        self._touch(listing, event.ts_event, event.ts_recv)
+        state.funding_rate, state.funding_rate_raw = event.rate, event.rate_raw
+        if event.interval_h is not None:
+            state.funding_interval_h = event.interval_h
+        state.next_funding_ms = event.funding_ts // NS_PER_MS
+        state.funding_ts_ms = ts_ms
+
+    def _on_open_interest(self, listing: Listing, event: Event) -> None:
+        assert isinstance(event, OpenInterest)  # noqa: S101 narrows for the type checker
+        state = listing.state
+        state.oi_contracts, state.oi_base = event.oi_contracts, event.oi_base
+        state.oi_usd = event.oi_usd
+        state.oi_ts_ms = event.ts_event // NS_PER_MS
+        if event.oi_usd is None:
+            self._value_open_interest(state)
+        listing.is_dirty = True
+        self._sample_open_interest(listing, event.ts_recv // NS_PER_MS)
+
+    @staticmethod
+    def _value_open_interest(state: LiveState) -> None:
+        if state.oi_base is not None and state.mark_price is not None:
+            state.oi_usd = state.oi_base * state.mark_price
+
+    def _on_quote(self, listing: Listing, event: Event) -> None:
+        assert isinstance(event, BestQuote)  # noqa: S101 narrows for the type checker
+        state = listing.state
+        if state.book_state == BookState.LIVE.value:
+            return
+        self._touch(listing, event.ts_event, event.ts_recv)
+        state.best_bid, state.bid_depth = event.bid_price, event.bid_qty
+        state.best_ask, state.ask_depth = event.ask_price, event.ask_qty
+
+    def _on_liquidation(self, listing: Listing, event: Event) -> None:
+        assert isinstance(event, Liquidation)  # noqa: S101 narrows for the type checker
+        self._touch(listing, event.ts_event, event.ts_recv)
+        self._rows.append(
+            LiquidationRow(
+                instrument_id=listing.row_id,
+                ts=event.ts_event // NS_PER_MS,
+                event_id=event.event_id,
+                known_at=event.ts_recv // NS_PER_MS,
+                side=event.position_side.value,
+                price=event.price,
+                qty_base=event.qty_base,
+                notional_usd=event.notional_usd,
+                quality=event.quality.value,
+                origin=self._origin,
+            )
+        )
+
+    def _on_ticker(self, listing: Listing, event: Event) -> None:
+        assert isinstance(event, Ticker)  # noqa: S101 narrows for the type checker
+        state = listing.state
+        state.volume_24h_base, state.volume_24h_usd = event.volume_24h_base, event.volume_24h_usd
+        if state.last_price is None:
+            state.last_price = event.last_price
+        self._touch(listing, event.ts_event, event.ts_recv)
+
+    # --- once a second -------------------------------------------------------------------------------
+
+    def read_books(self, books: Mapping[str, BookSynchroniser]) -> None:
+        """Copy best prices and health of the books into the live states."""
+        for key, synchroniser in books.items():
+            listing = self.listings.get(key)
+            if listing is None:
+                continue
+            state, book = listing.state, synchroniser.book
+            ts_ms = book.ts_event // NS_PER_MS or None
+            health = (synchroniser.state.value, ts_ms, synchroniser.gap_count)
+            if health == (state.book_state, state.book_ts_ms, state.gap_count):
+                continue
+            state.book_state, state.book_ts_ms, state.gap_count = health
+            is_live = synchroniser.state is BookState.LIVE
+            state.best_bid = book.best_bid if is_live else None
+            state.best_ask = book.best_ask if is_live else None
+            state.bid_depth = None if state.best_bid is None else book.bids[state.best_bid]
+            state.ask_depth = None if state.best_ask is None else book.asks[state.best_ask]
+            listing.is_dirty = True
+
+    def take_dirty(self) -> list[LiveState]:
+        """States that changed since the last call, with their bar in the making."""
+        changed: list[LiveState] = []
+        for listing in self.listings.values():
+            if listing.is_dirty:
+                listing.is_dirty = False
+                listing.state.open_bar = _open_bar(listing.bars.newest())
+                changed.append(listing.state)
+        return changed
+
+    def mark_dirty(self, states: Iterable[LiveState]) -> None:
+        """These states did not reach Redis: give them out again."""
+        for state in states:
+            listing = self.listings.get(state.key)
+            if listing is not None:
+                listing.is_dirty = True
+
+    def take_rows(self, now_ms: int, *, is_end: bool = False) -> list[SeriesRow]:
+        """Everything that is to be stored since the last call; at the end also bars in the making."""
+        rows, self._rows = self._rows, []
+        for listing in self.listings.values():
+            builder = listing.bars
+            closed = builder.close_all(now_ms) if is_end else builder.close_due(now_ms)
+            rows += [self._bar_row(listing, bar, now_ms) for bar in closed]
+            self._sample_funding(listing, now_ms, rows)
+        return rows
+
+    def _bar_row(self, listing: Listing, bar: MinuteBar, now_ms: int) -> BarRow:
+        is_whole = bar.end_ms <= now_ms and listing.coverage.is_whole(bar.open_ts_ms, bar.end_ms)
+        return BarRow(
+            instrument_id=listing.row_id,
+            interval_s=MINUTE_MS // 1000,
+            ts=bar.open_ts_ms,
+            known_at=now_ms,
+            open=bar.open,
+            high=bar.high,
+            low=bar.low,
+            close=bar.close,
+            volume_base=bar.volume_base,
+            volume_usd=bar.volume_usd,
+            buy_base=bar.buy_base,
+            buy_usd=bar.buy_usd,
+            trades=bar.trades,
+            is_partial=not is_whole,
+            origin=self._origin,
+        )
+
+    def _sample_funding(self, listing: Listing, now_ms: int, rows: list[SeriesRow]) -> None:
+        state = listing.state
+        slot = now_ms // SAMPLE_MS
+        if (
+            slot == listing.funding_slot
+            or state.funding_ts_ms is None
+            or state.next_funding_ms is None
+            or now_ms - state.funding_ts_ms > _STALE_SAMPLE_MS
+        ):
+            return
+        listing.funding_slot = slot
+        rows.append(
+            FundingRow(
+                instrument_id=listing.row_id,
+                kind=FundingKind.PREDICTED.value,
+                ts=state.funding_ts_ms,
+                known_at=now_ms,
+                funding_ts=state.next_funding_ms,
+                rate=state.funding_rate or 0.0,
+                rate_raw=state.funding_rate_raw or "",
+                interval_h=state.funding_interval_h,
+                origin=self._origin,
+            )
+        )
+
+    def _sample_open_interest(self, listing: Listing, now_ms: int) -> None:
+        state = listing.state
+        slot = now_ms // SAMPLE_MS
+        if slot == listing.oi_slot or state.oi_ts_ms is None:
+            return
+        listing.oi_slot = slot
+        self._rows.append(
+            OpenInterestRow(
+                instrument_id=listing.row_id,
+                ts=state.oi_ts_ms,
+                known_at=max(now_ms, state.oi_ts_ms),
+                oi_contracts=state.oi_contracts or 0.0,
+                oi_base=state.oi_base or 0.0,
+                oi_usd=state.oi_usd,
+                origin=self._origin,
+            )
+        )
+
+
+def _open_bar(bar: MinuteBar | None) -> OpenBar | None:
+    if bar is None:
+        return None
+    return OpenBar(
+        bar.open_ts_ms,
+        bar.open,
+        bar.high,
+        bar.low,
+        bar.close,
+        bar.volume_base,
+        bar.volume_usd,
+        bar.buy_base,
+        bar.buy_usd,
+        bar.trades,
+    )

@@ -1,0 +1,296 @@
+"""One venue at work: its streams, its pollers and the repair of its gaps."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from apps.core.clock import NS_PER_MS
+from apps.core.logs import get_logger
+from apps.ingest.backfill import MINUTE_S, Job, Series, fetch
+from apps.ingest.metrics import BOOK_GAPS, EVENTS, MESSAGES
+from apps.ingest.retry import RestCaller
+from apps.ingest.setups import VenueSetup, listed_instruments
+from apps.ingest.sharding import Shard
+from apps.ingest.sources import SourceTracker
+from apps.ingest.state import MarketState
+from apps.ingest.storage import HistoryThread, StreamWriter
+from apps.marketdata.books import BookSynchroniser
+from apps.marketdata.events import Control, Event, MarketEvent
+from apps.marketdata.instruments import Instrument, InstrumentKind
+from apps.marketdata.live import SourceStatus
+from apps.marketdata.universe import AssetTier, tier_of
+from apps.venues.base import (
+    ParseIssue,
+    RestClient,
+    StreamClient,
+    StreamSpec,
+    StreamState,
+    StreamStatus,
+    VenueError,
+)
+
+logger = get_logger(__name__)
+
+OPEN_INTEREST_EVERY_S: Final[dict[AssetTier, float]] = {AssetTier.HOT: 60.0, AssetTier.COLD: 300.0}
+_OPEN_INTEREST_IN_FLIGHT: Final = 4
+_MARK_TOO_OLD_MS: Final = 20_000
+_MARK_CHECK_S: Final = 15.0
+_REPAIR_AFTER_MS: Final = 5_000
+"""A minute's own bar is closed and stored before the venue's bar is asked for."""
+_INSTRUMENTS_EVERY_S: Final = 24 * 3600.0
+_NOT_WATCHED: Final = frozenset(
+    {StreamStatus.STALE, StreamStatus.RECONNECTING, StreamStatus.STOPPED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What the venues of one process share."""
+
+    state: MarketState
+    shard: Shard
+    history: HistoryThread
+    writer: StreamWriter
+    now_ns: Callable[[], int]
+    rng: random.Random
+    on_event: Callable[[MarketEvent], None]
+    on_instruments: Callable[[], None]
+
+    def now_ms(self) -> int:
+        return self.now_ns() // NS_PER_MS
+
+
+class VenueRunner:
+    """Keeps one venue's data flowing until cancelled."""
+
+    def __init__(self, setup: VenueSetup, place: Workplace) -> None:
+        self.setup = setup
+        self.venue = setup.adapter.venue
+        self.instruments: list[Instrument] = []
+        self.ids: dict[str, int] = {}
+        self.tracker = SourceTracker(self.venue, place.now_ms())
+        self.caller = RestCaller(self.tracker, place.now_ms, place.rng)
+        self.rest: RestClient = setup.adapter.rest_client(
+            endpoints=setup.endpoints,
+            now_ns=place.now_ns,
+            rate_multiplier=setup.rate_multiplier,
+        )
+        self._place = place
+        self._client: StreamClient | None = None
+        self._trade_channels: dict[tuple[str, str], str] = {}
+        self._events = EVENTS.labels(self.venue)
+
+    @property
+    def books(self) -> Mapping[str, BookSynchroniser]:
+        return self._client.books if self._client is not None else {}
+
+    @property
+    def listed(self) -> list[tuple[Instrument, int]]:
+        return [(one, self.ids[one.key]) for one in self.instruments]
+
+    def status(self) -> SourceStatus:
+        return self.tracker.status(self._place.now_ms())
+
+    # --- start ---------------------------------------------------------------------------------------
+
+    async def load_instruments(self) -> None:
+        """Ask the venue what it lists, store it, and follow it."""
+        place = self._place
+        assets = place.shard.assets
+        found = await self.caller.until_answered(
+            lambda: listed_instruments(self.setup, self.rest, assets)
+        )
+        self.ids = await place.history.sync_instruments(self.venue, found, assets, place.now_ms())
+        self.instruments = found
+        place.state.set_instruments(found, self.ids)
+        place.on_instruments()
+        missing = sorted(assets - {one.asset for one in found})
+        logger.info("instruments", venue=self.venue, listed=len(found), missing_assets=missing)
+
+    async def run(self) -> None:
+        """Stream and poll; the stream is opened anew when the instrument list has changed."""
+        async with asyncio.TaskGroup() as group:
+            if self.setup.has_history:
+                group.create_task(self._poll_open_interest())
+                group.create_task(self._poll_marks())
+                group.create_task(self._repair())
+            while True:
+                streaming = group.create_task(self._stream())
+                await self._until_instruments_change()
+                if self._client is not None:
+                    await self._client.stop()
+                await streaming
+
+    async def stop(self) -> None:
+        if self._client is not None:
+            await self._client.stop()
+
+    async def close(self) -> None:
+        await self.rest.close()
+
+    async def _stream(self) -> None:
+        place = self._place
+        plan = self.setup.plan(self.instruments)
+        self._trade_channels = self._watch(plan)
+        self._client = self.setup.adapter.stream_client(
+            endpoints=self.setup.endpoints,
+            instruments=self.instruments,
+            stream_plan=plan,
+            on_event=self._on_event,
+            on_state=self._on_state,
+            now_ns=place.now_ns,
+            rng=place.rng,
+            fetch_snapshot=self.rest.book_snapshot,
+            report=self._on_issue,
+        )
+        await self._client.run()
+
+    def _watch(self, plan: list[StreamSpec]) -> dict[tuple[str, str], str]:
+        """(connection, channel) of every trade stream → key of its instrument."""
+        by_listing = {(one.kind, one.symbol.upper()): one.key for one in self.instruments}
+        channels: dict[tuple[str, str], str] = {}
+        for spec in plan:
+            # By contract the connection named "spot" carries spot pairs, all others derivatives.
+            is_spot = spec.connection == "spot"
+            kind = InstrumentKind.SPOT if is_spot else InstrumentKind.PERP
+            key = by_listing.get((kind, spec.symbol.upper()))
+            if spec.kind == "trade" and key is not None:
+                channels[spec.connection, spec.channel] = key
+        return channels
+
+    async def _until_instruments_change(self) -> None:
+        while True:
+            await asyncio.sleep(_INSTRUMENTS_EVERY_S)
+            before = set(self.instruments)
+            await self.load_instruments()
+            if set(self.instruments) != before:
+                return
+
+    # --- what the stream says --------------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Control):
+            return
+        self._events.inc()
+        self.tracker.heard(event.ts_recv // NS_PER_MS)
+        self._place.state.apply(event)
+        self._place.on_event(event)
+
+    def _on_state(self, state: StreamState) -> None:
+        self.tracker.on_state(state)
+        if state.status in _NOT_WATCHED and state.kind != "book":
+            logger.info(
+                "stream_state", venue=self.venue, channel=state.channel, status=state.status.value,
+                reason=state.reason,
+            )  # fmt: skip
+        key = self._trade_channels.get((state.connection, state.channel))
+        listing = self._place.state.listings.get(key) if key is not None else None
+        if listing is None:
+            return
+        if state.status is StreamStatus.LIVE:
+            listing.coverage.live(state.ts // NS_PER_MS)
+            listing.state.stream_status = "live"
+        elif state.status in _NOT_WATCHED:
+            # What came before the last trade was heard; nothing is certain after it.
+            listing.coverage.down(listing.heard_ms)
+            listing.state.stream_status = "stale"
+        listing.is_dirty = True
+
+    def _on_issue(self, issue: ParseIssue) -> None:
+        logger.warning(
+            "wire_message_unusable", venue=issue.venue, outcome=issue.outcome.value,
+            kind=issue.kind, reason=issue.reason, sample=issue.sample,
+        )  # fmt: skip
+
+    def update_metrics(self) -> None:
+        if self._client is None:
+            return
+        totals: dict[str, int] = {}
+        for (outcome, _), count in self._client.stats.counts.items():
+            totals[outcome.value] = totals.get(outcome.value, 0) + count
+        for outcome_name, count in totals.items():
+            MESSAGES.labels(self.venue, outcome_name).set(count)
+        BOOK_GAPS.labels(self.venue).set(sum(book.gap_count for book in self.books.values()))
+
+    # --- pollers ---------------------------------------------------------------------------------------
+
+    async def _poll_open_interest(self) -> None:
+        """Each perpetual once a minute (HOT) or five (COLD), spread over that time."""
+        loop = asyncio.get_running_loop()
+        due: dict[str, float] = {}
+        slots = asyncio.Semaphore(_OPEN_INTEREST_IN_FLIGHT)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                now = loop.time()
+                for one in self.instruments:
+                    if one.kind is not InstrumentKind.PERP or due.get(one.key, 0.0) > now:
+                        continue
+                    period_s = OPEN_INTEREST_EVERY_S[tier_of(one.asset)]
+                    # The first round comes at once; its places in the next are spread.
+                    is_first = one.key not in due
+                    due[one.key] = now + period_s * (self._place.rng.random() if is_first else 1.0)
+                    group.create_task(self._ask_open_interest(one, slots))
+                await asyncio.sleep(0.5)
+
+    async def _ask_open_interest(self, one: Instrument, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            try:
+                sample = await self.caller.once(lambda: self.rest.open_interest(one))
+            except VenueError as error:
+                logger.warning("open_interest_missed", symbol=one.symbol, error=str(error))
+                return
+        self._place.state.apply(sample)
+
+    async def _poll_marks(self) -> None:
+        """Mark prices and predicted funding at start, and whenever the stream does not bring them."""
+        while True:
+            if self._are_marks_old():
+                try:
+                    for event in await self.caller.once(self.rest.mark_prices):
+                        self._place.state.apply(event)
+                except VenueError as error:
+                    logger.warning("mark_prices_missed", venue=self.venue, error=str(error))
+            await asyncio.sleep(_MARK_CHECK_S)
+
+    def _are_marks_old(self) -> bool:
+        oldest_ok = self._place.now_ms() - _MARK_TOO_OLD_MS
+        return any(
+            (self._place.state.listings[one.key].state.mark_ts_ms or 0) < oldest_ok
+            for one in self.instruments
+            if one.kind is InstrumentKind.PERP
+        )
+
+    # --- gaps ------------------------------------------------------------------------------------------
+
+    async def _repair(self) -> None:
+        """Minutes that the stream missed are taken from the venue's own bars."""
+        while True:
+            await asyncio.sleep(2.0)
+            now_ms = self._place.now_ms() - _REPAIR_AFTER_MS
+            for one in self.instruments:
+                listing = self._place.state.listings[one.key]
+                for since_ms, until_ms in listing.coverage.take_repairs(now_ms):
+                    await self._repair_minutes(one, since_ms, until_ms)
+
+    async def _repair_minutes(self, one: Instrument, since_ms: int, until_ms: int) -> None:
+        job = Job(
+            phase="repair",
+            instrument=one,
+            row_id=self.ids[one.key],
+            series=Series.BAR,
+            interval_s=MINUTE_S,
+            since_ms=since_ms,
+            until_ms=until_ms,
+            is_required=False,
+        )
+        try:
+            rows = await self.caller.until_answered(lambda: fetch(self.rest, job))
+        except VenueError as error:
+            logger.error("gap_not_repaired", symbol=one.symbol, error=str(error))
+            return
+        await self._place.history.store_rows(rows)
+        self._place.writer.reopen(tier_of(one.asset), since_ms)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -15,6 +14,7 @@ from apps.accounts.models import User
 from apps.core import errors
 from apps.core.clock import market_clock
 from apps.core.ids import new_request_id
+from apps.core.params import request_cost
 from apps.keys.format import environment_of, hash_key, is_well_formed
 from apps.tiers import gate
 from apps.tiers.admission import Admission, AdmissionRequest, SessionRequest
@@ -105,7 +105,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             AdmissionRequest(
                 key_hash=key_hash,
                 request_id=getattr(django_request, "request_id", "") or new_request_id(),
-                cost=_cost(request),
+                cost=request_cost(django_request.path, django_request.META.get("QUERY_STRING", "")),
                 layer=getattr(view, "layer", None),
                 metric=getattr(view, "metric", None),
                 asset=None,
@@ -121,15 +121,6 @@ class ApiKeyAuthentication(BaseAuthentication):
 def _edge_decision(request: HttpRequest) -> Admission | None:
     admission = getattr(request, "scope", {}).get("focsal.admission")
     return admission if isinstance(admission, Admission) else None
-
-
-def _cost(request: Request) -> int:
-    """Price of the call in requests; ``apps.core.params`` knows what many assets cost."""
-    try:
-        request_cost: Any = import_module("apps.core.params").request_cost
-    except (ImportError, AttributeError):
-        return 1
-    return int(request_cost(request))
 
 
 # Only known parameters are kept in the usage log: a query string may carry anything, a key too.

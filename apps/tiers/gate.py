@@ -8,10 +8,11 @@ rebuilds counters after a loss of Redis, or decides locally while Redis is away.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
+from django.db import Error as DatabaseError
 from redis.exceptions import RedisError
 
 from apps.core.logs import get_logger
@@ -59,6 +60,7 @@ def _prepare_retry(request: AdmissionRequest, admission: Admission) -> bool:
     return True
 
 
+_UNAVAILABLE: Final = Admission(Outcome.UNAVAILABLE, retry_after_s=5)
 # A key can be unknown and the counters lost at once: each costs one more question.
 _ATTEMPTS: Final = 4
 
@@ -73,9 +75,10 @@ def admit(request: AdmissionRequest) -> Admission:
                 return admission
             admission = limiter.admit(request)
     except REDIS_AWAY as error:
-        _log.warning("redis_away", error=type(error).__name__)
-        return hooks.admit_locally(request)
-    return _unavailable(admission)
+        return _admit_locally(request, error)
+    except DatabaseError as error:
+        return _database_away(error)
+    return admission if _is_settled(admission) else _UNAVAILABLE
 
 
 async def admit_async(
@@ -89,15 +92,34 @@ async def admit_async(
     try:
         admission = await ask(request)
         for _ in range(_ATTEMPTS):
-            if _is_settled(admission) or not await sync_to_async(
-                _prepare_retry, thread_sensitive=False
-            )(request, admission):
+            if _is_settled(admission) or not await _in_thread(_prepare_retry)(request, admission):
                 return admission
             admission = await ask(request)
     except REDIS_AWAY as error:
-        _log.warning("redis_away", error=type(error).__name__)
-        return await sync_to_async(hooks.admit_locally, thread_sensitive=False)(request)
-    return _unavailable(admission)
+        return cast(Admission, await _in_thread(_admit_locally)(request, error))
+    except DatabaseError as error:
+        return _database_away(error)
+    return admission if _is_settled(admission) else _UNAVAILABLE
+
+
+def _in_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    wrapped: Callable[..., Awaitable[Any]] = database_sync_to_async(
+        function, thread_sensitive=False
+    )
+    return wrapped
+
+
+def _admit_locally(request: AdmissionRequest, reason: Exception) -> Admission:
+    _log.warning("redis_away", error=type(reason).__name__)
+    try:
+        return hooks.admit_locally(request)
+    except (DatabaseError, OSError) as error:
+        return _database_away(error)
+
+
+def _database_away(error: Exception) -> Admission:
+    _log.error("admission_unavailable", error=type(error).__name__)
+    return _UNAVAILABLE
 
 
 def admit_session(request: SessionRequest) -> Admission:
@@ -107,7 +129,3 @@ def admit_session(request: SessionRequest) -> Admission:
     except REDIS_AWAY as error:
         _log.warning("redis_away", error=type(error).__name__)
         return hooks.admit_session_locally(request)
-
-
-def _unavailable(admission: Admission) -> Admission:
-    return replace(admission, outcome=Outcome.UNAVAILABLE, retry_after_s=5)

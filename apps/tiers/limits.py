@@ -29,9 +29,9 @@ from apps.tiers.admission import (
 )
 
 __all__ = [
-    "Admission",
     "ADMIT_LUA",
     "ADMIT_SHA",
+    "Admission",
     "AdmissionRequest",
     "AsyncLimiter",
     "Outcome",

@@ -4,3 +4,12 @@ from django.apps import AppConfig
 class UsageConfig(AppConfig):
     name = "apps.usage"
     label = "usage"
+    verbose_name = "Usage"
+
+    def ready(self) -> None:
+        from apps.tiers.gate import hooks
+        from apps.usage import counters, local
+
+        hooks.rebuild_counters = counters.counters_rebuild
+        hooks.admit_locally = local.local_gate.admit
+        hooks.admit_session_locally = local.local_gate.admit_session

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import redis.asyncio as aredis
 
-from apps.core.logs import get_logger
 from apps.core.redis import sync_redis
 from apps.tiers.admission import Admission
 from apps.tiers.gate import REDIS_AWAY
@@ -19,7 +18,6 @@ from apps.usage import spool
 
 FLUSH_INTERVAL_S: Final = 0.25
 MAX_BATCH: Final = 1000
-_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +112,7 @@ class CompletionBuffer:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_INTERVAL_S)
+            # Shielded: a batch that left the queue must reach Redis or the spool, whoever stops us.
             await asyncio.shield(asyncio.create_task(self.flush()))
 
 

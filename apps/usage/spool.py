@@ -84,3 +84,9 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(event, dict):
             yield event
+
+
+def has_files() -> bool:
+    """Whether anything waits to be counted."""
+    folder = spool_folder()
+    return (folder / _NAME).exists() or any(folder.glob(f"{_TAKEN}*.jsonl"))

@@ -53,11 +53,14 @@ INSTALLED_APPS = [
     "apps.ingest",
     "apps.snapshots",
     "apps.markets",
+    "apps.meta",
     "apps.dashboard",
 ]
 
 MIDDLEWARE = [
     "apps.core.middleware.RequestIdMiddleware",
+    "apps.usage.middleware.UsageMiddleware",
+    "apps.core.cors.CorsMiddleware",
     "apps.core.middleware.ProblemResponseMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

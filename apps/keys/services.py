@@ -1,0 +1,234 @@
+"""Everything that changes keys. A change is committed with ``record_pending``; Redis follows on commit.
+
+Should Redis be away at that moment, ``records_sync`` (called by the usage drain every two seconds) carries
+the pending records over; until then requests are decided from PostgreSQL anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.accounts.models import Account, User
+from apps.core.errors import FocsalError
+from apps.core.logs import get_logger
+from apps.keys.format import hash_key, new_key, shown_prefix
+from apps.keys.models import ApiKey
+from apps.keys.records import control_publish, record_of, record_write, unknown_write
+from apps.keys.selectors import key_record
+from apps.tiers.gate import REDIS_AWAY
+from apps.tiers.models import Plan
+from apps.tiers.selectors import layer_plans
+
+_SYNC_BATCH: Final = 500
+_log = get_logger(__name__)
+
+
+class KeyLimitReached(FocsalError):
+    code, status, title = "key_limit_reached", 409, "No more keys on this plan"
+
+
+class KeyInvalid(FocsalError):
+    code, status, title = "invalid_parameter", 400, "Key data not valid"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CreatedKey:
+    """The row and, this once, the key itself. It has no repr, so that logs cannot show it."""
+
+    key: ApiKey
+    plaintext: str
+
+    def __repr__(self) -> str:
+        return f"CreatedKey({self.key.prefix}…)"
+
+
+@transaction.atomic
+def key_create(
+    *,
+    account: Account,
+    name: str,
+    environment: str,
+    created_by: User | None = None,
+    layers: Collection[str] = (),
+    expires_at: datetime | None = None,
+) -> CreatedKey:
+    """Make a key. The account's row is locked, so that parallel calls cannot pass the plan's limit."""
+    locked = (
+        Account.objects.select_for_update(of=("self",)).select_related("plan").get(pk=account.pk)
+    )
+    _check_new_key(locked.plan, name, layers, expires_at)
+    in_use = ApiKey.objects.filter(
+        account=locked, environment=environment, revoked_at__isnull=True
+    ).count()
+    if in_use >= locked.plan.max_keys:
+        raise KeyLimitReached(
+            f"The {locked.plan.name} plan allows {locked.plan.max_keys} {environment} keys; "
+            f"{in_use} are in use. Revoke one first."
+        )
+    return _insert(locked, name, environment, created_by, layers, expires_at)
+
+
+@transaction.atomic
+def key_revoke(*, account_id: int, key_id: int, reason: str = "") -> ApiKey:
+    """Revoke a key of this account, at once and for good; a second time changes nothing."""
+    key = ApiKey.objects.select_for_update().get(account_id=account_id, pk=key_id)
+    if key.revoked_at is None:
+        _revoke([key], reason)
+    return key
+
+
+@transaction.atomic
+def keys_revoke_all(*, account_id: int, reason: str) -> int:
+    """Revoke all keys of an account (downgrade to a plan without API); the number of them."""
+    keys = list(
+        ApiKey.objects.select_for_update().filter(account_id=account_id, revoked_at__isnull=True)
+    )
+    _revoke(keys, reason)
+    return len(keys)
+
+
+@transaction.atomic
+def key_roll(*, account_id: int, key_id: int, created_by: User | None = None) -> CreatedKey:
+    """Replace a key by a new one with the same name, restriction and expiry; the old one stops now."""
+    account = Account.objects.select_for_update().get(pk=account_id)
+    old = ApiKey.objects.select_for_update().get(account=account, pk=key_id)
+    if old.revoked_at is not None:
+        raise KeyInvalid("Expected a key in use, received a revoked one.", param="key")
+    _revoke([old], "rolled")
+    return _insert(account, old.name, old.environment, created_by, old.layers, old.expires_at)
+
+
+@transaction.atomic
+def account_plan_change(*, account_id: int, plan: Plan) -> Account:
+    """Put an account on another plan: lower limits hold from the next request on.
+
+    A plan without API revokes all keys; any other keeps them, and layers it lacks answer 403.
+    """
+    account = Account.objects.select_for_update().get(pk=account_id)
+    if account.plan_id == plan.pk:
+        return account
+    account.plan = plan
+    account.save(update_fields=["plan"])
+    if plan.max_keys == 0:
+        keys_revoke_all(account_id=account_id, reason=f"plan changed to {plan.name}")
+    keys_touch(account_ids=[account_id], event="plan_changed")
+    return account
+
+
+@transaction.atomic
+def keys_touch(*, account_ids: Iterable[int], event: str) -> None:
+    """What limits say of these accounts' keys has changed: renew their records."""
+    for account_id in account_ids:
+        keys = ApiKey.objects.filter(account_id=account_id)
+        keys.update(record_version=F("record_version") + 1, record_pending=True)
+        ids = list(keys.values_list("pk", flat=True))
+        _follow_on_commit(account_id, ids, event)
+
+
+def _check_new_key(
+    plan: Plan, name: str, layers: Collection[str], expires_at: datetime | None
+) -> None:
+    if plan.max_keys == 0:
+        raise KeyLimitReached(f"The {plan.name} plan has no API access.")
+    if not 1 <= len(name.strip()) <= 80 or not name.isprintable():
+        raise KeyInvalid(
+            f"name: expected 1 to 80 printable characters, received {len(name)}.", param="name"
+        )
+    missing = sorted(set(layers) - set(plan.layers))
+    if missing:
+        raise KeyInvalid(
+            f"layers: expected layers of the {plan.name} plan, received {', '.join(missing)[:60]}.",
+            param="layers",
+        )
+    if expires_at is not None and expires_at <= timezone.now():
+        raise KeyInvalid(
+            "expires_at: expected a future time, received a past one.", param="expires_at"
+        )
+
+
+def _insert(
+    account: Account,
+    name: str,
+    environment: str,
+    created_by: User | None,
+    layers: Collection[str],
+    expires_at: datetime | None,
+) -> CreatedKey:
+    plaintext = new_key(environment)
+    key = ApiKey.objects.create(
+        account=account,
+        created_by=created_by,
+        name=name.strip(),
+        prefix=shown_prefix(plaintext),
+        sha256=hash_key(plaintext),
+        environment=environment,
+        layers=sorted(layers),
+        expires_at=expires_at,
+    )
+    _follow_on_commit(account.pk, [key.pk], "key_created")
+    return CreatedKey(key, plaintext)
+
+
+def _revoke(keys: list[ApiKey], reason: str) -> None:
+    now = timezone.now()
+    for key in keys:
+        key.revoked_at = now
+        key.revoked_reason = reason[:120]
+        key.record_version += 1
+        key.record_pending = True
+        key.save(update_fields=["revoked_at", "revoked_reason", "record_version", "record_pending"])
+        _follow_on_commit(key.account_id, [key.pk], "key_revoked")
+
+
+def _follow_on_commit(account_id: int, key_ids: list[int], event: str) -> None:
+    def follow() -> None:
+        try:
+            records_sync(key_ids=key_ids)
+            control_publish(event, account_id=account_id, key_ids=key_ids)
+        except REDIS_AWAY as error:
+            _log.warning("key_record_pending", event_name=event, error=type(error).__name__)
+
+    transaction.on_commit(follow)
+
+
+def records_sync(*, key_ids: Collection[int] | None = None) -> int:
+    """Write pending records (or those named) to Redis; the number written."""
+    keys = ApiKey.objects.select_related("account__plan").order_by("pk")
+    keys = keys.filter(record_pending=True) if key_ids is None else keys.filter(pk__in=key_ids)
+    plans_by_layer = layer_plans()
+    written = 0
+    for key in keys[:_SYNC_BATCH] if key_ids is None else keys:
+        record_write(record_of(key, plans_by_layer))
+        ApiKey.objects.filter(pk=key.pk, record_version=key.record_version).update(
+            record_pending=False
+        )
+        written += 1
+    return written
+
+
+def records_refresh() -> int:
+    """Write every key's record again, so that a deployment's records never age away; hourly."""
+    written = 0
+    plans_by_layer = layer_plans()
+    keys = ApiKey.objects.select_related("account__plan")
+    for key in keys.iterator(chunk_size=_SYNC_BATCH):
+        record_write(record_of(key, plans_by_layer))
+        written += 1
+    return written
+
+
+def key_record_load(key_hash: str) -> bool:
+    """Bring a key that Redis does not know from PostgreSQL; False (remembered shortly) if there is none."""
+    record = key_record(key_hash)
+    if record is None:
+        unknown_write(key_hash)
+        return False
+    record_write(record)
+    return True

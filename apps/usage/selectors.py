@@ -1,0 +1,31 @@
+"""Reading the usage log. Whatever serves a customer takes the account and sees nothing beyond it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
+
+from apps.tiers.fallback import QuotaUse
+from apps.tiers.periods import day_start, month_start
+from apps.usage.models import UsageRequest
+
+
+def quota_used(*, account_id: int, environment: str, now: datetime) -> QuotaUse:
+    """Cost counted in the UTC day and month of ``now``, as far as the log has it."""
+    totals = UsageRequest.objects.filter(
+        account_id=account_id,
+        environment=environment,
+        is_counted=True,
+        ts__gte=month_start(now),
+    ).aggregate(day=Sum("cost", filter=Q(ts__gte=day_start(now))), month=Sum("cost"))
+    return QuotaUse(day=totals["day"] or 0, month=totals["month"] or 0)
+
+
+def usage_of_account(
+    *, account_id: int, log_days: int, now: datetime | None = None
+) -> QuerySet[UsageRequest]:
+    """The account's requests, newest first, as far back as its plan shows them."""
+    since = (now or timezone.now()) - timedelta(days=log_days)
+    return UsageRequest.objects.filter(account_id=account_id, ts__gte=since).order_by("-ts")

@@ -1,0 +1,3 @@
+from tests.customers import clean_redis
+
+__all__ = ["clean_redis"]

@@ -8,7 +8,7 @@ ARGS ?=
 VENV := .venv
 PY   := $(VENV)/bin/python
 LAUNCH := $(PY) -m focsal.launcher
-PIP  := $(PY) -m pip install --quiet --disable-pip-version-check --no-warn-script-location
+PIP  := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-warn-script-location
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header \
 	--no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 

@@ -115,12 +115,19 @@ class Supervisor:
         try:
             return bool(self._rpc.getState()["statename"] == "RUNNING")
         except _GONE:
+            # A failed connection is not usable again.
+            self._close()
             return False
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
     def _call(self, method: str, *arguments: Any) -> Any:
         try:
             return getattr(self._rpc, method)(*arguments)
         except _GONE as error:
+            self._close()
             raise SupervisorGone(f"supervisord stopped answering ({error})") from None
 
     def processes(self) -> dict[str, ProcessInfo]:
@@ -177,8 +184,7 @@ class Supervisor:
         left = leftovers.in_session(process.pid)
         left += leftovers.marked(self._environment.get(MARKER, ""))
         leftovers.end(left, grace_s=GRACE_S)
-        if self._transport is not None:
-            self._transport.close()
+        self._close()
         if self._short is not None:
             shutil.rmtree(self._short, ignore_errors=True)
 

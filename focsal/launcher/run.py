@@ -61,7 +61,7 @@ def _only_one(folders: Folders) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             raise LauncherError(
-                f"FOCSAL is already running from {folders.project} (pid {lock.read().strip()}); "
+                f"already running from {folders.project} (pid {lock.read().strip()}); "
                 "stop it with Ctrl-C first. A second one needs a clone of its own"
             ) from None
         lock.truncate(0)
@@ -115,6 +115,7 @@ class _Installation:
         supervisor, watch = self._supervisor, Watch()
         if supervisor is None:
             return
+        watch.changes(supervisor.processes())
         while not self._stop.wait(1.0):
             processes = supervisor.processes()
             for line in watch.changes(processes):

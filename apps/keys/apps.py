@@ -7,7 +7,8 @@ class KeysConfig(AppConfig):
     verbose_name = "API keys"
 
     def ready(self) -> None:
-        from apps.keys import services
+        from apps.keys import receivers, services
         from apps.tiers.gate import hooks
 
         hooks.load_key = services.key_record_load
+        receivers.connect()

@@ -6,13 +6,13 @@ the pending records over; until then requests are decided from PostgreSQL anyway
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import Account, User
@@ -107,29 +107,36 @@ def key_roll(*, account_id: int, key_id: int, created_by: User | None = None) ->
 
 @transaction.atomic
 def account_plan_change(*, account_id: int, plan: Plan) -> Account:
-    """Put an account on another plan: lower limits hold from the next request on.
-
-    A plan without API revokes all keys; any other keeps them, and layers it lacks answer 403.
-    """
+    """Put an account on another plan; ``apps.keys.receivers`` makes its keys follow."""
     account = Account.objects.select_for_update().get(pk=account_id)
-    if account.plan_id == plan.pk:
-        return account
-    account.plan = plan
-    account.save(update_fields=["plan"])
-    if plan.max_keys == 0:
-        keys_revoke_all(account_id=account_id, reason=f"plan changed to {plan.name}")
-    keys_touch(account_ids=[account_id], event="plan_changed")
+    if account.plan_id != plan.pk:
+        account.plan = plan
+        account.save(update_fields=["plan"])
     return account
 
 
 @transaction.atomic
-def keys_touch(*, account_ids: Iterable[int], event: str) -> None:
-    """What limits say of these accounts' keys has changed: renew their records."""
-    for account_id in account_ids:
-        keys = ApiKey.objects.filter(account_id=account_id)
-        keys.update(record_version=F("record_version") + 1, record_pending=True)
-        ids = list(keys.values_list("pk", flat=True))
-        _follow_on_commit(account_id, ids, event)
+def keys_follow_plan(*, account_id: int, plan: Plan) -> None:
+    """Lower limits hold from the next request on; a plan without API revokes the account's keys.
+
+    Any other plan keeps them, and layers it lacks answer 403.
+    """
+    if plan.max_keys == 0:
+        keys_revoke_all(account_id=account_id, reason=f"plan changed to {plan.name}")
+    keys_touch(keys=ApiKey.objects.filter(account_id=account_id), event="plan_changed")
+
+
+@transaction.atomic
+def keys_touch(*, keys: QuerySet[ApiKey], event: str) -> None:
+    """What limits say of these keys has changed: renew their records."""
+    owners: dict[int, list[int]] = {}
+    for account_id, key_id in keys.order_by("pk").values_list("account_id", "pk"):
+        owners.setdefault(account_id, []).append(key_id)
+    ids = [key_id for key_ids in owners.values() for key_id in key_ids]
+    touched = ApiKey.objects.filter(pk__in=ids)
+    touched.update(record_version=F("record_version") + 1, record_pending=True)
+    for account_id, key_ids in owners.items():
+        _follow_on_commit(account_id, key_ids, event)
 
 
 def _check_new_key(

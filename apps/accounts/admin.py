@@ -1,0 +1,79 @@
+"""Staff pages for customers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminPasswordChangeForm, BaseUserCreationForm, UserChangeForm
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from apps.accounts.models import Account, User
+
+
+class UserCreationForm(BaseUserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
+    class Meta:
+        model = User
+        fields = ("email",)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold is untyped
+    add_form = UserCreationForm
+    form = UserChangeForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("email", "account", "is_staff", "is_active", "last_login")
+    list_filter = ("is_staff", "is_active", "groups")
+    list_select_related = ("account",)
+    search_fields = ("email", "account__name")
+    ordering = ("email",)
+    autocomplete_fields = ("account",)
+    readonly_fields = ("last_login", "date_joined")
+    fieldsets = (
+        (None, {"fields": ("email", "password", "account")}),
+        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = ((None, {"fields": ("email", "password1", "password2")}),)
+    filter_horizontal = ("groups",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        """Only superusers hand out rights or touch other staff: nobody promotes oneself."""
+        names: tuple[str, ...] = self.readonly_fields
+        if request.user.is_superuser:
+            return names
+        return (*names, "is_staff", "is_superuser", "groups")
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        allowed: bool = super().has_change_permission(request, obj)
+        touches_staff = obj is not None and obj.is_staff and not request.user.is_superuser
+        return allowed and not touches_staff
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Account)
+class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    list_display = ("name", "plan", "active_keys", "is_demo", "created_at")
+    list_filter = ("plan", "is_demo")
+    list_select_related = ("plan",)
+    search_fields = ("name", "users__email")
+    readonly_fields = ("created_at",)
+    fields = ("name", "plan", "is_demo", "created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
+        accounts: QuerySet[Account] = super().get_queryset(request)
+        in_use = Count("api_keys", filter=Q(api_keys__revoked_at__isnull=True))
+        return accounts.annotate(active_key_count=in_use)
+
+    @admin.display(description="keys in use", ordering="active_key_count")
+    def active_keys(self, account: Account) -> int:
+        return int(getattr(account, "active_key_count", 0))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Usage and billing refer to accounts for ever.
+        return False

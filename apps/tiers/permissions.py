@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from apps.core import errors
 from apps.tiers.admission import Admission, plan_for_layer
 from apps.tiers.headers import MISSING_KEY_DETAIL, tier_required
+
+if TYPE_CHECKING:
+    # DRF imports this module while its views are still loading.
+    from rest_framework.views import APIView
 
 
 class LayerPermission(BasePermission):

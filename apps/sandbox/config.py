@@ -40,7 +40,9 @@ class SandboxConfig:
 
     def urls(self) -> dict[str, dict[str, object]]:
         """Where each venue's REST and WebSocket interfaces are."""
-        um, spot = (f"{self.host}:{port}" for port in (self.binance_um_port, self.binance_spot_port))
+        um, spot = (
+            f"{self.host}:{port}" for port in (self.binance_um_port, self.binance_spot_port)
+        )
         return {
             "binance": {
                 "rest": f"http://{um}",

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from apps.sandbox.faults import MALFORMED_FRAME, Faults
+
 # A reader this far behind is cut, as the venue does.
 _MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
 _PACE_BUFFERED_BYTES: Final = 1024 * 1024
@@ -57,9 +59,10 @@ class Connection:
 
 
 class Hub:
-    """Subscriptions of one face. Channels are the venue's stream names in lower case."""
+    """Subscriptions of one face. Channels are the venue's stream names."""
 
-    def __init__(self) -> None:
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
         self.connections: set[Connection] = set()
         self._subscribers: defaultdict[str, set[Connection]] = defaultdict(set)
         self.frames_sent = 0
@@ -106,8 +109,16 @@ class Hub:
         readers = self._subscribers.get(channel)
         if not readers:
             return
+        broken = False
+        if self._faults.active:
+            verdict = self._faults.judge(channel.lower())
+            if verdict.drop:
+                return
+            broken = verdict.broken
         for connection in readers:
-            if connection.combined:
+            if broken:
+                payload = MALFORMED_FRAME
+            elif connection.combined:
                 if combined is None:
                     combined = b'{"stream":"%b","data":%b}' % (channel.encode(), data)
                 payload = combined
@@ -123,5 +134,5 @@ class Hub:
 
     async def wait_for_readers(self) -> None:
         """Let slow readers catch up, so that a fast replay loses nothing."""
-        while any(connection.is_behind() for connection in self.connections):
+        while any(connection.is_behind() for connection in self.connections):  # noqa: ASYNC110 (transports only tell their buffer's size)
             await asyncio.sleep(0.002)

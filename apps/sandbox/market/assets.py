@@ -102,7 +102,20 @@ _TABLE: Final[dict[str, tuple[float, float, float]]] = {
 MARKET_DAILY_VOLATILITY: Final = 0.02
 # Crowded coins, whose futures pull away from the index further than those of the majors.
 _RESTLESS: Final = frozenset(
-    {"HYPE", "ZEC", "PEPE", "WIF", "BONK", "FARTCOIN", "PUMP", "TRUMP", "WLFI", "PENGU", "VIRTUAL", "STRK"}
+    {
+        "HYPE",
+        "ZEC",
+        "PEPE",
+        "WIF",
+        "BONK",
+        "FARTCOIN",
+        "PUMP",
+        "TRUMP",
+        "WLFI",
+        "PENGU",
+        "VIRTUAL",
+        "STRK",
+    }
 )
 
 

@@ -78,7 +78,9 @@ def bar_of_trades(listing: Listing, tape: Tape, until_ms: int) -> tuple[float, .
     )
 
 
-def bars_until(market: Market, listing: Listing, first: int, last: int, now_ms: int, exact_from: int) -> MinuteBars:
+def bars_until(
+    market: Market, listing: Listing, first: int, last: int, now_ms: int, exact_from: int
+) -> MinuteBars:
     """Minute bars first … last as far as ``now_ms``: the minute in the making holds its trades so far.
 
     Minutes from ``exact_from`` on take their quote amounts from the trades themselves.

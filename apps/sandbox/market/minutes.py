@@ -40,7 +40,9 @@ def trades_per_day(listing: Listing) -> int:
     return max(DAY_MINUTES * (_MIN_TRADES + 1), int(listing.trades_per_minute * DAY_MINUTES))
 
 
-def compute_day(seed: int, paths: IndexPaths, premiums: Premiums, listing: Listing, day: int) -> DayBars:
+def compute_day(
+    seed: int, paths: IndexPaths, premiums: Premiums, listing: Listing, day: int
+) -> DayBars:
     model = ASSET_MODELS[listing.asset]
     key = key_of(seed, "bars", listing.name)
     minutes = day * DAY_MINUTES + _STEPS
@@ -52,8 +54,10 @@ def compute_day(seed: int, paths: IndexPaths, premiums: Premiums, listing: Listi
     high = np.maximum(edge[:-1], edge[1:]) + np.rint(wick).astype(np.int64)
     low = np.maximum(np.minimum(edge[:-1], edge[1:]) - np.rint(tail).astype(np.int64), 1)
     pace = volatility_factor(key_of(seed, "volatility", listing.asset), day)
-    pace = pace * np.exp(0.35 * np.minimum(np.abs(moves) / sigma, 4.0)) * (
-        0.6 + 0.8 * uniforms(key + 3, minutes)
+    pace = (
+        pace
+        * np.exp(0.35 * np.minimum(np.abs(moves) / sigma, 4.0))
+        * (0.6 + 0.8 * uniforms(key + 3, minutes))
     )
     trades = _spread_trades(pace, trades_per_day(listing))
     volume = _volumes(key, listing, day, pace, edge, trades)
@@ -65,15 +69,14 @@ def compute_day(seed: int, paths: IndexPaths, premiums: Premiums, listing: Listi
     return DayBars(edge, high, low, volume, buy, trades, before, 1 + day * trades_per_day(listing))
 
 
-def _edges(
-    key: int, paths: IndexPaths, premiums: Premiums, listing: Listing, day: int
-) -> IntArray:
+def _edges(key: int, paths: IndexPaths, premiums: Premiums, listing: Listing, day: int) -> IntArray:
     t_s = day * _DAY_S + _BOUNDS_S
     log_price = paths.day(listing.asset, day)
-    if listing.is_perp:
-        away = premiums.at(listing.asset, t_s)
-    else:
-        away = 3e-5 * value_noise(key + 4, t_s, 240.0)
+    away = (
+        premiums.at(listing.asset, t_s)
+        if listing.is_perp
+        else 3e-5 * value_noise(key + 4, t_s, 240.0)
+    )
     price = np.exp(log_price) * (1.0 + away) * listing.price_mult
     return np.maximum(np.rint(price / listing.tick).astype(np.int64), 2)
 

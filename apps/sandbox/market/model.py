@@ -91,7 +91,17 @@ class SeededMarket:
         unit = listing.tick * listing.lot
         typical = (open_ + high + low + close) * (0.25 * unit)
         return MinuteBars(
-            first, open_, high, low, close, volume, buy, volume * typical, buy * typical, trades, first_id
+            first,
+            open_,
+            high,
+            low,
+            close,
+            volume,
+            buy,
+            volume * typical,
+            buy * typical,
+            trades,
+            first_id,
         )
 
     def tape(self, listing: Listing, minute: int) -> Tape:
@@ -162,7 +172,11 @@ class SeededMarket:
         interval_ms = (listing.funding_interval_h or 8) * HOUR_MS
         due = (t_ms // interval_ms + 1) * interval_ms
         return MarkState(
-            index * (1.0 + premium), index, index * (1.0 + 0.6 * premium), self._rate(listing, t_ms), due
+            index * (1.0 + premium),
+            index,
+            index * (1.0 + 0.6 * premium),
+            self._rate(listing, t_ms),
+            due,
         )
 
     def _rate(self, listing: Listing, t_ms: int) -> float:
@@ -219,6 +233,11 @@ class SeededMarket:
         )
         tape = self.tape(listing, minute)
         return [
-            ForcedOrder(int(tape.time_ms[at]), bool(tape.is_buy[at]), int(tape.price[at]), int(tape.lots[at]))
+            ForcedOrder(
+                int(tape.time_ms[at]),
+                bool(tape.is_buy[at]),
+                int(tape.price[at]),
+                int(tape.lots[at]),
+            )
             for at in chosen
         ]

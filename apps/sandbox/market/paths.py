@@ -60,8 +60,12 @@ class IndexPaths:
             return self._bridge("market", day, MARKET_DAILY_VOLATILITY)
         model = ASSET_MODELS[asset]
         shared = model.beta * MARKET_DAILY_VOLATILITY
-        own = math.sqrt(max(model.daily_volatility**2 - shared**2, (0.3 * model.daily_volatility) ** 2))
-        return math.log(model.price) + model.beta * self.day("", day) + self._bridge(asset, day, own)
+        own = math.sqrt(
+            max(model.daily_volatility**2 - shared**2, (0.3 * model.daily_volatility) ** 2)
+        )
+        return (
+            math.log(model.price) + model.beta * self.day("", day) + self._bridge(asset, day, own)
+        )
 
     def _bridge(self, name: str, day: int, volatility: float) -> FloatArray:
         key = key_of(self._seed, "path", name)
@@ -91,5 +95,7 @@ class Premiums:
         key = key_of(self._seed, "premium", asset)
         swing = fractal_noise(key, t_s, self._PERIODS, self._WEIGHTS)
         crowd = value_noise(key_of(self._seed, "premium", "market"), t_s, 30 * _HOUR_S)
-        out: FloatArray = 1e-4 * (model.premium_bps + model.premium_swing_bps * (swing + 0.5 * crowd))
+        out: FloatArray = 1e-4 * (
+            model.premium_bps + model.premium_swing_bps * (swing + 0.5 * crowd)
+        )
         return out

@@ -1,0 +1,1 @@
+"""Plays recorded wire messages through the venue faces."""

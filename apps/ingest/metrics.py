@@ -8,9 +8,13 @@ from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS: Final = Counter("focsal_ingest_events", "Normalised events applied", ["venue"])
 MESSAGES: Final = Gauge(
-    "focsal_ingest_messages", "Wire messages since start, by what became of them", ["venue", "outcome"]
+    "focsal_ingest_messages",
+    "Wire messages since start, by what became of them",
+    ["venue", "outcome"],
 )
-BOOK_GAPS: Final = Gauge("focsal_ingest_book_gaps", "Gaps found in order books since start", ["venue"])
+BOOK_GAPS: Final = Gauge(
+    "focsal_ingest_book_gaps", "Gaps found in order books since start", ["venue"]
+)
 LATE_TRADES: Final = Gauge(
     "focsal_ingest_late_trades", "Trades that came too late for their bar, since start"
 )
@@ -26,5 +30,7 @@ FLUSH_LAG_SECONDS: Final = Histogram(
 )
 ROWS: Final = Counter("focsal_ingest_rows", "Rows handed to PostgreSQL or the spool")
 ROWS_PENDING: Final = Gauge("focsal_ingest_rows_pending", "Rows that wait for the writer")
-SPOOLED_BYTES: Final = Gauge("focsal_ingest_spooled_bytes", "Bytes that wait for PostgreSQL on disk")
+SPOOLED_BYTES: Final = Gauge(
+    "focsal_ingest_spooled_bytes", "Bytes that wait for PostgreSQL on disk"
+)
 REST_ERRORS: Final = Counter("focsal_ingest_rest_errors", "Failed REST calls", ["venue"])

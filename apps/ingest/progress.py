@@ -48,9 +48,9 @@ class Progress:
             "phase": self.phase,
         }
         if self._shard.count == 1:
-            await self._client.hset(backfill_key(), mapping=mine)  # type: ignore[misc] # redis-py types both clients in one
+            await self._client.hset(backfill_key(), mapping=mine)
             return
-        await self._client.hset(self._shard_key(self._shard.index), mapping=mine)  # type: ignore[misc] # as above
+        await self._client.hset(self._shard_key(self._shard.index), mapping=mine)
         pipeline = self._client.pipeline(transaction=False)
         for index in range(self._shard.count):
             pipeline.hgetall(self._shard_key(index))
@@ -61,7 +61,7 @@ class Progress:
         }
         all_ready = all(shard.get(b"state") == READY.encode() for shard in shards)
         summed |= {"state": READY if all_ready else RUNNING, "phase": self.phase}
-        await self._client.hset(backfill_key(), mapping=summed)  # type: ignore[misc] # as above
+        await self._client.hset(backfill_key(), mapping=summed)
 
     def _shard_key(self, index: int) -> str:
         return market_key("backfill", f"{index + 1}-of-{self._shard.count}")

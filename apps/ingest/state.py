@@ -234,6 +234,10 @@ class MarketState:
             if listing is not None:
                 listing.is_dirty = True
 
+    def mark_all_dirty(self) -> None:
+        for listing in self.listings.values():
+            listing.is_dirty = True
+
     def take_rows(self, now_ms: int, *, is_end: bool = False) -> list[SeriesRow]:
         """Everything that is to be stored since the last call; at the end also bars in the making."""
         rows, self._rows = self._rows, []

@@ -41,7 +41,9 @@ _MARK_TOO_OLD_MS: Final = 20_000
 _MARK_CHECK_S: Final = 15.0
 _REPAIR_AFTER_MS: Final = 5_000
 """A minute's own bar is closed and stored before the venue's bar is asked for."""
+_OUTCOMES: Final = ("ok", "control", "ignored", "unknown", "malformed")
 _INSTRUMENTS_EVERY_S: Final = 24 * 3600.0
+_INSTRUMENTS_AGAIN_S: Final = 30.0
 _NOT_WATCHED: Final = frozenset(
     {StreamStatus.STALE, StreamStatus.RECONNECTING, StreamStatus.STOPPED}
 )
@@ -80,6 +82,8 @@ class VenueRunner:
             rate_multiplier=setup.rate_multiplier,
         )
         self._place = place
+        self.loaded = asyncio.Event()
+        """Set once the instruments are known and stored."""
         self._client: StreamClient | None = None
         self._trade_channels: dict[tuple[str, str], str] = {}
         self._events = EVENTS.labels(self.venue)
@@ -101,15 +105,24 @@ class VenueRunner:
         """Ask the venue what it lists, store it, and follow it."""
         place = self._place
         assets = place.shard.assets
-        found = await self.caller.until_answered(
-            lambda: listed_instruments(self.setup, self.rest, assets)
-        )
+        found = await self._ask_instruments(assets)
         self.ids = await place.history.sync_instruments(self.venue, found, assets, place.now_ms())
         self.instruments = found
         place.state.set_instruments(found, self.ids)
         place.on_instruments()
+        self.loaded.set()
         missing = sorted(assets - {one.asset for one in found})
         logger.info("instruments", venue=self.venue, listed=len(found), missing_assets=missing)
+
+    async def _ask_instruments(self, assets: frozenset[str]) -> list[Instrument]:
+        while True:
+            try:
+                return await self.caller.until_answered(
+                    lambda: listed_instruments(self.setup, self.rest, assets)
+                )
+            except VenueError as error:
+                logger.error("instruments_unreadable", venue=self.venue, error=str(error))
+                await asyncio.sleep(_INSTRUMENTS_AGAIN_S)
 
     async def run(self) -> None:
         """Stream and poll; the stream is opened anew when the instrument list has changed."""
@@ -209,11 +222,9 @@ class VenueRunner:
     def update_metrics(self) -> None:
         if self._client is None:
             return
-        totals: dict[str, int] = {}
-        for (outcome, _), count in self._client.stats.counts.items():
-            totals[outcome.value] = totals.get(outcome.value, 0) + count
-        for outcome_name, count in totals.items():
-            MESSAGES.labels(self.venue, outcome_name).set(count)
+        stats = self._client.stats
+        for outcome in _OUTCOMES:
+            MESSAGES.labels(self.venue, outcome).set(getattr(stats, outcome).total())
         BOOK_GAPS.labels(self.venue).set(sum(book.gap_count for book in self.books.values()))
 
     # --- pollers ---------------------------------------------------------------------------------------

@@ -151,6 +151,10 @@ def encode_states(states: Iterable[LiveState]) -> dict[Any, Any]:
     return {state.key: _encoder.encode(state) for state in states}
 
 
+def decode_state(raw: bytes) -> LiveState:
+    return _state_decoder.decode(raw)
+
+
 def encode_sources(sources: Iterable[SourceStatus]) -> dict[Any, Any]:
     return {source.venue: _encoder.encode(source) for source in sources}
 

@@ -7,6 +7,7 @@ import gc
 import signal
 from typing import Any
 
+import uvloop
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.core.logs import get_logger
@@ -31,7 +32,8 @@ class Command(BaseCommand):
         serve_metrics()
         config = IngestConfig.from_settings(shard)
         logger.info("ingest_starts", market=config.market, shard=shard.name)
-        asyncio.run(_serve(config))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config))
 
 
 async def _serve(config: IngestConfig) -> None:

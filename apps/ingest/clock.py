@@ -1,0 +1,55 @@
+"""Market time of ingest: follows the emulator's clock and publishes it for the other processes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import aiohttp
+import redis.asyncio as aredis
+from redis.exceptions import RedisError
+
+from apps.core.clock import WALL_LINE, ClockLine, market_clock
+from apps.core.logs import get_logger
+from apps.ingest.emulator import Emulator
+from apps.marketdata.clocksync import clock_key, encode_line
+
+logger = get_logger(__name__)
+
+_PERIOD_S: Final = 1.0
+_LONGEST_WAIT_S: Final = 5.0
+
+
+class ClockFollower:
+    """Without an emulator market time is wall time; it is published all the same."""
+
+    def __init__(self, emulator: Emulator | None, client: aredis.Redis) -> None:
+        self._emulator = emulator
+        self._client = client
+
+    async def first(self) -> None:
+        """Wait for the emulator and take its clock: nothing is timed before."""
+        delay_s = 0.2
+        while not await self._follow():
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _LONGEST_WAIT_S)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_PERIOD_S)
+            await self._follow()
+
+    async def _follow(self) -> bool:
+        line: ClockLine = WALL_LINE
+        if self._emulator is not None:
+            try:
+                line = (await self._emulator.clock()).line
+            except (aiohttp.ClientError, TimeoutError) as error:
+                logger.warning("emulator_away", error=str(error) or type(error).__name__)
+                return False
+        market_clock.set_line(line)
+        try:
+            await self._client.set(clock_key(), encode_line(line))
+        except (RedisError, OSError) as error:
+            logger.warning("redis_away", what="clock", error=str(error))
+        return True

@@ -1,0 +1,117 @@
+"""Once a second: live states and venue statuses to Redis in one pipeline, rows to the writer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, Final
+
+import redis.asyncio as aredis
+from redis.exceptions import RedisError
+
+from apps.core.logs import get_logger
+from apps.ingest.features import Feature
+from apps.ingest.metrics import FLUSH_LAG_SECONDS, FLUSH_SECONDS, LATE_TRADES
+from apps.ingest.state import MarketState
+from apps.ingest.storage import StreamWriter
+from apps.ingest.venue import VenueRunner
+from apps.marketdata.live import (
+    LiveState,
+    decode_state,
+    encode_sources,
+    encode_states,
+    live_key,
+    sources_key,
+)
+
+logger = get_logger(__name__)
+
+PERIOD_S: Final = 1.0
+
+
+class Flusher:
+    """Moves what the event loop knows to where the other processes read it."""
+
+    def __init__(
+        self,
+        *,
+        client: aredis.Redis,
+        state: MarketState,
+        writer: StreamWriter,
+        venues: Sequence[VenueRunner],
+        features: Mapping[str, Feature],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._client = client
+        self._state = state
+        self._writer = writer
+        self._venues = venues
+        self._features = features
+        self._now_ms = now_ms
+        self._is_redis_away = False
+
+    async def run(self) -> None:
+        """Flush every second, without drift, until cancelled."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            await self.flush()
+            # After a stall the missed seconds are skipped, not made up for.
+            due = max(due + PERIOD_S, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+    async def flush(self, *, is_end: bool = False) -> None:
+        now_ms = self._now_ms()
+        for venue in self._venues:
+            self._state.read_books(venue.books)
+            venue.update_metrics()
+            for name, feature in self._features.items():
+                try:
+                    feature.on_second(now_ms, venue.books)
+                except Exception:
+                    # A layer's defect must not stop the market data of all others.
+                    logger.exception("feature_failed", feature=name)
+        self._writer.add(self._state.take_rows(now_ms, is_end=is_end))
+        LATE_TRADES.set(sum(one.bars.late_trades for one in self._state.listings.values()))
+        await self._send(self._state.take_dirty())
+
+    async def _send(self, states: Sequence[LiveState]) -> None:
+        started = time.perf_counter()
+        pipeline = self._client.pipeline(transaction=False)
+        fields: dict[Any, Any] = encode_states(states)
+        if fields:
+            pipeline.hset(live_key(), mapping=fields)
+        pipeline.hset(
+            sources_key(), mapping=encode_sources([venue.status() for venue in self._venues])
+        )
+        try:
+            await pipeline.execute()
+        except (RedisError, OSError) as error:
+            self._state.mark_dirty(states)
+            if not self._is_redis_away:
+                logger.warning("redis_away", error=str(error))
+            self._is_redis_away = True
+            return
+        if self._is_redis_away:
+            # A Redis that lost its memory needs every state again, not only what changed.
+            self._state.mark_all_dirty()
+            logger.info("redis_back")
+        self._is_redis_away = False
+        FLUSH_SECONDS.observe(time.perf_counter() - started)
+        newest = max((one.ts_event_ms or 0 for one in states), default=0)
+        if newest:
+            FLUSH_LAG_SECONDS.observe(max(0.0, (self._now_ms() - newest) / 1000))
+
+    async def drop_unlisted(
+        self, venue: str, keys_in_use: Container[str], assets: frozenset[str]
+    ) -> None:
+        """Remove live states that nobody writes any more: delisted, or of another market's list."""
+        raw: dict[Any, Any] = await self._client.hgetall(live_key())
+        gone: list[Any] = []
+        for key, value in raw.items():
+            state = decode_state(value)
+            if state.venue == venue and state.asset in assets and state.key not in keys_in_use:
+                gone.append(key)
+        if gone:
+            await self._client.hdel(live_key(), *gone)

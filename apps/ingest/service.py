@@ -1,0 +1,273 @@
+"""The ingest process: one clock, the venues of this market, the flush, the backfill; start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from apps.core.clock import market_clock
+from apps.core.logs import get_logger
+from apps.core.redis import new_async_redis
+from apps.ingest.backfill import CATCH_UP_MS, Job, plan_jobs, run_jobs
+from apps.ingest.clock import ClockFollower
+from apps.ingest.emulator import Emulator
+from apps.ingest.features import Feature, make_features
+from apps.ingest.flush import Flusher
+from apps.ingest.progress import READY, RUNNING, Progress
+from apps.ingest.setups import VenueSetup, emulator_setups, live_setups, origin_of
+from apps.ingest.sharding import Shard
+from apps.ingest.state import MarketState
+from apps.ingest.storage import HistoryThread, StreamWriter
+from apps.ingest.venue import VenueRunner, Workplace
+from apps.marketdata.events import MarketEvent
+from apps.marketdata.universe import AssetTier, tier_of
+from apps.venues.base import VenueAdapter
+from apps.venues.registry import ADAPTERS
+
+logger = get_logger(__name__)
+
+_SETTLED_CHECK_S: Final = 60.0
+_HOUR_MS: Final = 3_600_000
+_SETTLED_DELAY_MS: Final = 30_000
+"""Venues publish a settled rate within seconds of the hour."""
+_STOP_GRACE_S: Final = 10.0
+_LISTING_PATIENCE_S: Final = 60.0
+"""A venue that does not list its instruments by then is filled later: the others are not held up."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestConfig:
+    """What one process is told at start."""
+
+    market: str
+    shard: Shard
+    spool_dir: Path
+    emulator: Emulator | None
+    adapters: tuple[VenueAdapter, ...] = tuple(ADAPTERS.values())
+    seed: int | None = None
+
+    @classmethod
+    def from_settings(cls, shard: Shard) -> IngestConfig:
+        market = settings.MARKET
+        emulator = (
+            None if market == "live" else Emulator(settings.SANDBOX_HOST, settings.SANDBOX_PORT)
+        )
+        folder = settings.VAR_DIR / "spool" / f"{market}-{shard.name}"
+        return cls(market=market, shard=shard, spool_dir=folder, emulator=emulator)
+
+
+class IngestService:
+    """Runs until :meth:`stop`; everything it started has ended when :meth:`run` returns."""
+
+    def __init__(self, config: IngestConfig) -> None:
+        self._config = config
+        self._stopping = asyncio.Event()
+        self._redis = new_async_redis()
+        self._now_ns: Callable[[], int] = market_clock.now_ns
+        origin = origin_of(config.market)
+        self.state = MarketState(origin=origin, now_ms=market_clock.now_ms)
+        self._origin = origin
+        self._features: dict[str, Feature] = make_features()
+        self._history = HistoryThread()
+        self.progress = Progress(self._redis, config.shard)
+        self.venues: list[VenueRunner] = []
+
+    def stop(self) -> None:
+        """Ask for an orderly end; may be called from a signal handler."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        running = asyncio.create_task(self._run())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            running.cancel()
+            (outcome,) = await asyncio.gather(running, return_exceptions=True)
+            await self._redis.aclose()
+        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+            raise outcome
+
+    async def _run(self) -> None:
+        clock = ClockFollower(self._config.emulator, self._redis)
+        await clock.first()
+        await self.progress.publish()
+        now_ms = market_clock.now_ms
+        await self._history.ensure_window(now_ms())
+        writer = StreamWriter(self._config.spool_dir, now_ms, self._origin)
+        place = Workplace(
+            state=self.state,
+            shard=self._config.shard,
+            history=self._history,
+            writer=writer,
+            now_ns=self._now_ns,
+            rng=random.Random(self._config.seed),  # noqa: S311 jitter needs no secrecy
+            on_event=self._feed_features,
+            on_instruments=lambda: self._share_instruments(writer),
+        )
+        self.venues = [VenueRunner(setup, place) for setup in await self._setups()]
+        flusher = Flusher(
+            client=self._redis,
+            state=self.state,
+            writer=writer,
+            venues=self.venues,
+            features=self._features,
+            now_ms=now_ms,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(clock.run())
+                group.create_task(flusher.run())
+                group.create_task(writer.run())
+                group.create_task(self._report_progress())
+                for venue in self.venues:
+                    group.create_task(self._serve(venue, flusher))
+                group.create_task(self._fill_history())
+        finally:
+            await self._finish(flusher, writer)
+
+    async def _setups(self) -> Sequence[VenueSetup]:
+        config = self._config
+        if config.emulator is None:
+            return live_setups(config.adapters)
+        while True:
+            try:
+                return await emulator_setups(config.adapters, config.emulator)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                logger.warning("emulator_away", error=str(error) or type(error).__name__)
+                await asyncio.sleep(1.0)
+
+    def _share_instruments(self, writer: StreamWriter) -> None:
+        ids: dict[AssetTier, list[int]] = {tier: [] for tier in AssetTier}
+        for listing in self.state.listings.values():
+            ids[tier_of(listing.instrument.asset)].append(listing.row_id)
+        writer.set_instruments(ids)
+
+    def _feed_features(self, event: MarketEvent) -> None:
+        for feature in self._features.values():
+            feature.on_event(event)
+
+    async def _serve(self, venue: VenueRunner, flusher: Flusher) -> None:
+        """One venue, from its instrument list on; the others do not wait for it."""
+        await venue.load_instruments()
+        try:
+            await flusher.drop_unlisted(venue.venue, self.state.listings, self._config.shard.assets)
+        except (RedisError, OSError) as error:
+            logger.warning("redis_away", what="live states", error=str(error))
+        await venue.run()
+
+    async def _finish(self, flusher: Flusher, writer: StreamWriter) -> None:
+        """Sockets first, so that nothing comes after the last flush."""
+        try:
+            async with asyncio.timeout(_STOP_GRACE_S):
+                for venue in self.venues:
+                    await venue.stop()
+                await flusher.flush(is_end=True)
+                for venue in self.venues:
+                    await venue.close()
+        except TimeoutError:
+            logger.warning("stop_took_too_long")
+        await writer.close()
+        await self._history.close()
+        logger.info("ingest_stopped")
+
+    # --- history ---------------------------------------------------------------------------------------
+
+    async def _fill_history(self) -> None:
+        """Backfill each venue once it is listed, then fetch the settled funding of every hour."""
+        waiting = [venue for venue in self.venues if venue.setup.has_history]
+        filled: list[VenueRunner] = []
+        await _wait_for((venue.loaded for venue in waiting), _LISTING_PATIENCE_S)
+        last_hour = self._settled_hour()
+        is_first = True
+        while True:
+            fresh = [venue for venue in waiting if venue.loaded.is_set()]
+            if fresh or is_first:
+                await self._backfill(fresh, is_first=is_first)
+                is_first = False
+                filled += fresh
+                waiting = [venue for venue in waiting if venue not in fresh]
+            hour = self._settled_hour()
+            if hour != last_hour:
+                last_hour = hour
+                await self._run_phases(filled, ("funding",), counts=False)
+            await asyncio.sleep(_SETTLED_CHECK_S)
+
+    def _settled_hour(self) -> int:
+        return (market_clock.now_ms() - _SETTLED_DELAY_MS) // _HOUR_MS
+
+    async def _backfill(self, venues: Sequence[VenueRunner], *, is_first: bool) -> None:
+        started = time.monotonic()
+        jobs = await self._run_phases(venues, ("funding", "bars", "minutes"), counts=is_first)
+        self.progress.state, self.progress.phase = READY, "done"
+        await self.progress.publish()
+        took_s = round(time.monotonic() - started, 1)
+        logger.info("backfill_ready", jobs=jobs, failed=self.progress.failed, seconds=took_s)
+        jobs = await self._run_phases(venues, ("open_interest",), counts=False)
+        took_s = round(time.monotonic() - started, 1)
+        logger.info("backfill_complete", jobs=jobs, seconds=took_s)
+
+    async def _run_phases(
+        self, venues: Iterable[VenueRunner], phases: Sequence[str], *, counts: bool
+    ) -> int:
+        spans = await self._history.spans()
+        plans = [
+            (venue, plan_jobs(venue.listed, spans, market_clock.now_ms(), phases))
+            for venue in venues
+        ]
+        jobs = [job for _, plan in plans for job in plan]
+        if counts:
+            self.progress.total = len(jobs)
+            if jobs and all(job.missing_ms <= CATCH_UP_MS for job in jobs):
+                self.progress.state = READY
+
+        def on_done(job: Job, error: Exception | None) -> None:
+            if error is not None:
+                logger.error(
+                    "backfill_job_failed", series=job.series.value, symbol=job.instrument.symbol,
+                    interval_s=job.interval_s, error=str(error),
+                )  # fmt: skip
+            if counts:
+                self.progress.done += 1
+                self.progress.failed += error is not None
+                self.progress.phase = job.phase
+
+        async with asyncio.TaskGroup() as group:
+            for venue, plan in plans:
+                group.create_task(
+                    run_jobs(
+                        plan,
+                        rest=venue.rest,
+                        caller=venue.caller,
+                        store=self._history.store,
+                        on_done=on_done,
+                    )
+                )
+        return len(jobs)
+
+    async def _report_progress(self) -> None:
+        while self.progress.state == RUNNING or self.progress.phase != "done":
+            await self.progress.publish()
+            await asyncio.sleep(0.5)
+
+
+async def _wait_for(events: Iterable[asyncio.Event], timeout_s: float) -> None:
+    """Until all are set, or the time is over."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    if not waits:
+        return
+    try:
+        await asyncio.wait(waits, timeout=timeout_s)
+    finally:
+        for one in waits:
+            one.cancel()

@@ -6,8 +6,12 @@ class MarketsConfig(AppConfig):
     label = "markets"
 
     def ready(self) -> None:
+        from apps.markets import snapshots
+        from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
         from apps.markets.specs import SPECS
-        from apps.snapshots.registry import register
+        from apps.snapshots.registry import register, register_refresher
 
         for spec in SPECS:
             register(spec)
+        register_refresher(FUNDING_METRIC, snapshots.refresh_funding)
+        register_refresher(FLOW_METRIC, snapshots.refresh_volume_flow)

@@ -31,7 +31,8 @@ class Source:
 
     def __call__(self, first: int, end: int) -> FloatArray:
         self.asked.append((first, end))
-        values: FloatArray = 1000.0 * np.arange(self.rows)[:, None] + np.arange(first, end)[None, :]
+        slots = np.arange(first, end, dtype=np.float64)
+        values: FloatArray = 1000.0 * np.arange(self.rows)[:, None] + slots[None, :]
         return values + self.shift
 
 

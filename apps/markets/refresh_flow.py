@@ -1,0 +1,268 @@
+"""From minute bars and the bars in the making to taker flow per venue and market.
+
+Method ``volume_flow`` version 1. A window is the last N closed minutes and the minute in the making; with
+``as_of`` it is the minutes that were closed and known by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from apps.marketdata import selectors
+from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.live import LiveBoard, LiveState, OpenBar, SourceStatus
+from apps.marketdata.selectors import BarSeries, InstrumentRow
+from apps.marketdata.universe import VENUES, AssetTier, tier_of
+from apps.markets.contracts import WINDOWS
+from apps.markets.engines.quality import coverage, freshness_weight
+from apps.markets.engines.volume_flow import (
+    DAY_MS,
+    MINUTE_MS,
+    FlowSum,
+    MinuteBars,
+    add_sums,
+    rolling_delta,
+    session_start_ms,
+    window_sum,
+)
+from apps.markets.refresh_context import FLOW_GRIDS, HOUR_MS, flow_window, history_generation
+from apps.markets.refresh_funding import LIVE_TOLERANCE_S, STORED_TOLERANCE_S
+from apps.markets.refresh_sources import (
+    Listings,
+    VenueHealth,
+    as_datetime,
+    main_listings,
+    venue_health,
+)
+
+FloatArray = npt.NDArray[np.float64]
+
+METHOD_VERSION: Final = "1"
+SESSION: Final = "session"
+HEADLINE: Final = "1h"
+
+
+@dataclass(frozen=True, slots=True)
+class MarketFlow:
+    """One venue's listing: its window sums by name, the session's under ``SESSION``."""
+
+    row: InstrumentRow
+    sums: Mapping[str, FlowSum]
+    trade_ts_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFlow:
+    """Everything an answer about one asset is made of; ``window`` has one row per perpetual venue."""
+
+    asset: str
+    tier: AssetTier
+    now_ms: int
+    futures: Mapping[str, MarketFlow]
+    spot: Mapping[str, MarketFlow]
+    total: Mapping[str, FlowSum]
+    spot_total: Mapping[str, FlowSum]
+    used: tuple[str, ...]
+    window: FloatArray
+    aggregate_window: FloatArray
+    coverage: float
+    health: Mapping[str, VenueHealth]
+
+
+def load_flow(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) -> list[AssetFlow]:
+    """Inputs of all assets in a handful of reads; with ``as_of_ms`` only what was known then."""
+    futures = main_listings(assets, InstrumentKind.PERP)
+    spot = main_listings(assets, InstrumentKind.SPOT)
+    rows = [*futures.values(), *spot.values()]
+    board = selectors.live_board() if as_of_ms is None else None
+    end_ms = now_ms if as_of_ms is None else as_of_ms
+    minute_bars = _minute_bars(rows, board, end_ms, as_of_ms)
+    generation = history_generation() if as_of_ms is None else ""
+    histories: dict[str, FloatArray] = {}
+    for tier in {tier_of(asset) for asset in assets}:
+        everyone = _of_tier(futures if as_of_ms is not None else _all_listings(), tier)
+        history = flow_window(everyone, tier, end_ms, as_of_ms=as_of_ms, generation=generation)
+        slots = HOUR_MS // FLOW_GRIDS[tier].slot_ms
+        rolled = rolling_delta(history, slots)[:, slots - 1 :]
+        histories |= {
+            row.instrument.key: values for row, values in zip(everyone, rolled, strict=True)
+        }
+    batch = _Batch(futures, spot, minute_bars, histories, board, end_ms, as_of_ms is not None)
+    return [batch.asset(asset) for asset in assets]
+
+
+def _all_listings() -> Listings:
+    found = selectors.instruments(kind=InstrumentKind.PERP)
+    return main_listings([row.instrument.asset for row in found], InstrumentKind.PERP)
+
+
+def _of_tier(listings: Listings, tier: AssetTier) -> list[InstrumentRow]:
+    return [row for (_, asset), row in listings.items() if tier_of(asset) is tier]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What was read for all assets at once."""
+
+    futures: Listings
+    spot: Listings
+    bars: Mapping[int, MinuteBars]
+    histories: Mapping[str, FloatArray]
+    board: LiveBoard | None
+    now_ms: int
+    is_past: bool
+
+    def asset(self, asset: str) -> AssetFlow:
+        tier = tier_of(asset)
+        futures = self._markets(self.futures, asset)
+        spot = self._markets(self.spot, asset)
+        health = {venue: self._health(venue, futures.get(venue)) for venue in VENUES}
+        grid = FLOW_GRIDS[tier]
+        empty = np.full(grid.slots, np.nan)
+        keys = [flow.row.instrument.key for flow in futures.values()]
+        window = np.array([self.histories.get(key, empty) for key in keys]).reshape(-1, grid.slots)
+        used = tuple(
+            venue
+            for venue, flow in futures.items()
+            if flow.sums[HEADLINE].delta_usd is not None
+            and health[venue].status not in ("down", "stale")
+        )
+        inside = np.array([venue in used for venue in futures], dtype=bool)
+        spot_used = [flow for venue, flow in spot.items() if health[venue].status != "down"]
+        return AssetFlow(
+            asset=asset,
+            tier=tier,
+            now_ms=self.now_ms,
+            futures=futures,
+            spot=spot,
+            total=_totals([futures[venue] for venue in used]),
+            spot_total=_totals(spot_used),
+            used=used,
+            window=window,
+            # A slot counts only where every venue of today's set is known.
+            aggregate_window=window[inside].sum(axis=0).round(6) if inside.any() else empty,
+            coverage=_coverage(futures, used, health),
+            health=health,
+        )
+
+    def _markets(self, listings: Listings, asset: str) -> dict[str, MarketFlow]:
+        found = {venue: listings.get((venue, asset)) for venue in VENUES}
+        return {venue: self._market(row) for venue, row in found.items() if row is not None}
+
+    def _market(self, row: InstrumentRow) -> MarketFlow:
+        bars = self.bars.get(row.id, MinuteBars.empty())
+        since = int(bars.open_ms[0]) if bars.open_ms.size else None
+        minute = self.now_ms - self.now_ms % MINUTE_MS
+        starts = {name: minute - count * MINUTE_MS for name, count in WINDOWS.items()}
+        starts[SESSION] = session_start_ms(self.now_ms)
+        end_ms = minute if self.is_past else self.now_ms + 1
+        sums = {
+            name: window_sum(bars, start, max(end_ms, start + 1), since)
+            for name, start in starts.items()
+        }
+        state = self._state(row)
+        return MarketFlow(row, sums, None if state is None else state.trade_ts_ms)
+
+    def _state(self, row: InstrumentRow) -> LiveState | None:
+        return None if self.board is None else self.board.get(row.instrument.key)
+
+    def _health(self, venue: str, flow: MarketFlow | None) -> VenueHealth:
+        if self.board is None:
+            return self._past_health(venue, flow)
+        state = None if flow is None else self._state(flow.row)
+        seen_ms = None if state is None else state.ts_recv_ms
+        return venue_health(
+            venue,
+            is_listed=flow is not None,
+            source=self.board.sources.get(venue),
+            age_s=None if seen_ms is None else max(0.0, (self.now_ms - seen_ms) / 1000),
+            tolerance_s=LIVE_TOLERANCE_S,
+        )
+
+    def _past_health(self, venue: str, flow: MarketFlow | None) -> VenueHealth:
+        """In the past a venue is as fresh as its last closed bar."""
+        bars = None if flow is None else self.bars.get(flow.row.id)
+        last = int(bars.open_ms[-1]) + MINUTE_MS if bars is not None and bars.open_ms.size else None
+        connected = any(key[0] == venue for key in self.futures)
+        return venue_health(
+            venue,
+            is_listed=flow is not None,
+            source=SourceStatus(venue=venue, status="ok", last_ok_ms=last) if connected else None,
+            age_s=None if last is None else max(0.0, (self.now_ms - last) / 1000),
+            tolerance_s=STORED_TOLERANCE_S,
+        )
+
+
+def _coverage(
+    futures: Mapping[str, MarketFlow], used: Sequence[str], health: Mapping[str, VenueHealth]
+) -> float:
+    """Venues weigh by their 24-hour volume (all alike where nobody has any) times freshness."""
+    weight = np.array([flow.sums["24h"].volume_usd or 0.0 for flow in futures.values()])
+    if weight.sum() <= 0:
+        weight = np.ones(len(futures))
+    ages = [health[venue].age_s if venue in used else None for venue in futures]
+    age_s = np.array([np.nan if age is None else age for age in ages], dtype=float)
+    return float(coverage(weight, freshness_weight(age_s, LIVE_TOLERANCE_S)))
+
+
+def _totals(flows: Sequence[MarketFlow]) -> dict[str, FlowSum]:
+    return {name: add_sums(flow.sums[name] for flow in flows) for name in (*WINDOWS, SESSION)}
+
+
+def _minute_bars(
+    rows: Sequence[InstrumentRow], board: LiveBoard | None, end_ms: int, as_of_ms: int | None
+) -> dict[int, MinuteBars]:
+    """The last 24 hours of every listing, the bar in the making at the end."""
+    start_ms = end_ms - end_ms % MINUTE_MS - DAY_MS
+    series = selectors.bar_series(
+        [row.id for row in rows],
+        60,
+        as_datetime(start_ms),
+        as_datetime(end_ms + 1),
+        None if as_of_ms is None else as_datetime(as_of_ms),
+    )
+    order = np.lexsort((series.ts_ms, series.instrument_id))
+    ids = series.instrument_id[order]
+    found = {}
+    for row in rows:
+        mine = order[slice(*np.searchsorted(ids, [row.id, row.id + 1]).tolist())]
+        bars = _closed(series, mine)
+        state = None if board is None else board.get(row.instrument.key)
+        open_bar = None if state is None else state.open_bar
+        found[row.id] = bars if open_bar is None else with_open_bar(bars, open_bar)
+    return found
+
+
+def _closed(series: BarSeries, mine: npt.NDArray[np.int64]) -> MinuteBars:
+    return MinuteBars(
+        open_ms=series.ts_ms[mine],
+        volume_base=series.volume_base[mine],
+        volume_usd=series.volume_usd[mine],
+        buy_base=series.buy_base[mine],
+        buy_usd=series.buy_usd[mine],
+        trades=series.trades[mine].astype(np.int64),
+    )
+
+
+def with_open_bar(bars: MinuteBars, open_bar: OpenBar) -> MinuteBars:
+    """Append the bar in the making; where its minute is stored already, the fuller one counts."""
+    keep = bars.open_ms.size
+    if keep and bars.open_ms[-1] >= open_bar.open_ts_ms:
+        same = int(np.searchsorted(bars.open_ms, open_bar.open_ts_ms))
+        is_stored = bars.open_ms[same] == open_bar.open_ts_ms
+        if not is_stored or same != keep - 1 or bars.trades[same] >= open_bar.trades:
+            return bars
+        keep = same
+    return MinuteBars(
+        open_ms=np.append(bars.open_ms[:keep], open_bar.open_ts_ms),
+        volume_base=np.append(bars.volume_base[:keep], open_bar.volume_base),
+        volume_usd=np.append(bars.volume_usd[:keep], open_bar.volume_usd),
+        buy_base=np.append(bars.buy_base[:keep], open_bar.buy_base),
+        buy_usd=np.append(bars.buy_usd[:keep], open_bar.buy_usd),
+        trades=np.append(bars.trades[:keep], open_bar.trades),
+    )

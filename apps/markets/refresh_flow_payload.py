@@ -1,0 +1,185 @@
+"""Taker-flow inputs to volume-flow answers: context of all series of a tier in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from apps.core.clock import iso_utc
+from apps.markets.contracts import (
+    USD,
+    WINDOWS,
+    Cvd,
+    FlowAggregate,
+    FlowMarket,
+    FlowPayload,
+    FlowVenue,
+    FlowVenueSpot,
+    FlowWindow,
+)
+from apps.markets.contracts_common import Meta
+from apps.markets.engines.context import INSUFFICIENT_HISTORY, ContextResult, context_of
+from apps.markets.engines.quality import FULL, PARTIAL, WITHHELD, confidence_word
+from apps.markets.engines.volume_flow import FlowSum, session_start_ms, state_of
+from apps.markets.refresh_context import FLOW_GRIDS, context_fields
+from apps.markets.refresh_flow import HEADLINE, SESSION, AssetFlow, MarketFlow
+from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
+
+FloatArray = npt.NDArray[np.float64]
+
+_WINDOW_KIND: Final = "rolling_1h_delta"
+
+
+def flow_context(batch: Sequence[AssetFlow]) -> ContextResult:
+    """Contexts of one tier, in USD: of each asset its venues, then its aggregate, asset after asset."""
+    current: list[float] = []
+    windows: list[FloatArray] = []
+    allowed: list[bool] = []
+    for one in batch:
+        current += [_rankable(flow.sums[HEADLINE]) for flow in one.futures.values()]
+        current.append(_rankable(_headline(one)))
+        windows += [*one.window, one.aggregate_window]
+        allowed += [True] * len(one.futures) + [one.coverage >= PARTIAL]
+    grid = FLOW_GRIDS[batch[0].tier]
+    return context_of(
+        np.array(current, dtype=float),
+        np.vstack(windows),
+        grid.slot_s,
+        allow_extreme=np.array(allowed, dtype=bool),
+    )
+
+
+def _headline(one: AssetFlow) -> FlowSum:
+    """The aggregate's hour, unless too little of the market is inside."""
+    if one.coverage < WITHHELD:
+        return FlowSum(None, None, None, None, None, 0.0, "withheld")
+    return one.total[HEADLINE]
+
+
+def _rankable(total: FlowSum) -> float:
+    """A part of an hour is no sample of the rolling hour."""
+    if total.delta_usd is None or total.coverage < FULL:
+        return float("nan")
+    return total.delta_usd
+
+
+def flow_payload(one: AssetFlow, context: ContextResult, offset: int, meta: Meta) -> FlowPayload:
+    """The answer of one asset; its contexts start at ``offset``."""
+    venues = {
+        venue: _venue(one, venue, context, offset + index)
+        for index, venue in enumerate(one.futures)
+    }
+    return FlowPayload(
+        asset=one.asset,
+        aggregate=_aggregate(one, context, offset + len(one.futures)),
+        venues={v: detail.value for v, detail in venues.items() if detail.value is not None},
+        venues_detail=venues,
+        windows=_windows(one.total),
+        cvd=_cvd(one.total, one.now_ms),
+        spot=FlowMarket(
+            windows=_windows(one.spot_total),
+            cvd=_cvd(one.spot_total, one.now_ms),
+            venues=_deltas(one.spot),
+        ),
+        meta=meta,
+    )
+
+
+def _aggregate(one: AssetFlow, context: ContextResult, index: int) -> FlowAggregate:
+    total = _headline(one)
+    reason = total.reason if one.used else absence_reason(one.health)
+    used = [] if total.delta_usd is None else list(one.used)
+    return FlowAggregate(
+        **_context(context, index, total, reason or "no_data"),
+        window_kind=_WINDOW_KIND,
+        state=state_of(total.delta_ratio),
+        window=HEADLINE,
+        venues_used=used,
+        venues_missing=missing_venues(one.health, used),
+        coverage=round(one.coverage, 6),
+        confidence=confidence_word(one.coverage),
+    )
+
+
+def _venue(one: AssetFlow, venue: str, context: ContextResult, index: int) -> FlowVenue:
+    flow, health = one.futures[venue], one.health[venue]
+    total = flow.sums[HEADLINE]
+    spot = one.spot.get(venue)
+    extra: dict[str, Any] = {} if spot is None else {"spot": _venue_spot(spot, one.now_ms)}
+    return FlowVenue(
+        **_context(context, index, total, health.null_reason),
+        window_kind=_WINDOW_KIND,
+        state=state_of(total.delta_ratio),
+        window=HEADLINE,
+        symbol=flow.row.instrument.symbol,
+        windows=_windows(flow.sums),
+        cvd=_cvd(flow.sums, one.now_ms),
+        updated_at=optional_iso(flow.trade_ts_ms),
+        age_seconds=None if health.age_s is None else round(health.age_s, 3),
+        **extra,
+    )
+
+
+def _context(context: ContextResult, index: int, total: FlowSum, absent: str) -> dict[str, Any]:
+    """Context fields with the true value: one that covers less than its hour is shown but not ranked."""
+    fields = context_fields(context.row(index), USD, reason=absent)
+    if fields["value"] is None and total.delta_usd is not None:
+        fields |= {"value": total.delta_usd, "null_reason": INSUFFICIENT_HISTORY}
+    return fields
+
+
+def _venue_spot(flow: MarketFlow, now_ms: int) -> FlowVenueSpot:
+    return FlowVenueSpot(
+        symbol=flow.row.instrument.symbol,
+        windows=_windows(flow.sums),
+        cvd=_cvd(flow.sums, now_ms),
+    )
+
+
+def _deltas(flows: Mapping[str, MarketFlow]) -> dict[str, float]:
+    deltas = {venue: flow.sums[HEADLINE].delta_usd for venue, flow in flows.items()}
+    return {venue: delta for venue, delta in deltas.items() if delta is not None}
+
+
+def _windows(sums: Mapping[str, FlowSum]) -> dict[str, FlowWindow]:
+    return {name: _window(sums[name]) for name in WINDOWS}
+
+
+def _window(total: FlowSum) -> FlowWindow:
+    ratio = total.taker_buy_ratio
+    return FlowWindow(
+        buy_usd=total.buy_usd,
+        sell_usd=total.sell_usd,
+        delta_usd=total.delta_usd,
+        volume_usd=total.volume_usd,
+        buy_base=total.buy_base,
+        sell_base=total.sell_base,
+        delta_base=total.delta_base,
+        volume_base=total.volume_base,
+        taker_buy_ratio=None if ratio is None else round(ratio, 6),
+        trades=total.trades,
+        coverage=round(total.coverage, 6),
+        **_why(total),
+    )
+
+
+def _cvd(sums: Mapping[str, FlowSum], now_ms: int) -> Cvd:
+    total = sums[SESSION]
+    ratio = total.delta_ratio
+    return Cvd(
+        anchor="utc_session",
+        session_start=iso_utc(session_start_ms(now_ms)),
+        value_usd=total.delta_usd,
+        value_base=total.delta_base,
+        volume_usd=total.volume_usd,
+        ratio=None if ratio is None else round(ratio, 6),
+        coverage=round(total.coverage, 6),
+        **_why(total),
+    )
+
+
+def _why(total: FlowSum) -> dict[str, str]:
+    return {} if total.reason is None else {"null_reason": total.reason}

@@ -1,0 +1,297 @@
+"""From live state (or the rows known at ``as_of``) to funding answers.
+
+Method ``funding`` version 1. The predicted rate of each venue is ranked in the settled rates of the last
+30 days, read hourly: a settlement is the final value of the prediction before it, its history reaches back
+30 days on the first day, and predictions themselves are never stored further back than we have watched.
+The two kinds meet only there: ``window_kind`` says so, and no mean ever holds both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from apps.marketdata import selectors
+from apps.marketdata.events import FundingKind
+from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.live import LiveState, SourceStatus
+from apps.marketdata.selectors import FundingSeries, InstrumentRow
+from apps.marketdata.universe import VENUES
+from apps.markets.engines import funding as engine
+from apps.markets.engines.quality import coverage, freshness_weight
+from apps.markets.refresh_context import (
+    HOUR_MS,
+    funding_windows,
+    history_generation,
+    settled_intervals,
+)
+from apps.markets.refresh_sources import VenueHealth, as_datetime, main_listings, venue_health
+
+FloatArray = npt.NDArray[np.float64]
+
+METHOD_VERSION: Final = "1"
+# Twice the cadence of the feed: live rates come every few seconds (a minute at worst where polled),
+# stored samples every five minutes.
+LIVE_TOLERANCE_S: Final = 120.0
+STORED_TOLERANCE_S: Final = 600.0
+_WEIGHT_SLOTS: Final = 168
+_SETTLED_LOOKBACK_H: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class VenueRate:
+    """What one venue says about one asset; None is unknown. Times in market milliseconds."""
+
+    row: InstrumentRow
+    rate: float | None = None
+    rate_raw: str | None = None
+    interval_h: float | None = None
+    ts_ms: int | None = None
+    next_funding_ms: int | None = None
+    mark_price: float | None = None
+    index_price: float | None = None
+    oi_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRate:
+    """A venue's last settlement."""
+
+    rate_8h: float
+    rate_raw: str
+    interval_h: float | None
+    ts_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFunding:
+    """Everything an answer about one asset is made of; arrays have one row per venue in ``venues``."""
+
+    asset: str
+    venues: tuple[str, ...]
+    rates: tuple[VenueRate, ...]
+    rate_8h: FloatArray
+    oi_usd: FloatArray
+    used: npt.NDArray[np.bool_]
+    coverage: float
+    settled: tuple[SettledRate | None, ...]
+    settlements: tuple[int, ...]
+    window: FloatArray
+    aggregate: engine.FundingAggregate
+    aggregate_window: FloatArray
+    health: Mapping[str, VenueHealth]
+
+
+def load_funding(
+    assets: Sequence[str], now_ms: int, as_of_ms: int | None = None
+) -> list[AssetFunding]:
+    """Inputs of all assets in a handful of reads; with ``as_of_ms`` only what was known then."""
+    chosen = main_listings(assets, InstrumentKind.PERP)
+    rows = list(chosen.values())
+    sources: Mapping[str, SourceStatus]
+    if as_of_ms is None:
+        board = selectors.live_board()
+        sources = board.sources
+        rates = {row.id: _live_rate(row, board.get(row.instrument.key)) for row in rows}
+        tolerance_s, generation = LIVE_TOLERANCE_S, history_generation()
+    else:
+        rates = _stored_rates(rows, as_of_ms)
+        sources = _sources_of(rates.values())
+        tolerance_s, generation = STORED_TOLERANCE_S, ""
+    # Every listing of the market shares one file, whatever assets are asked for.
+    everyone = rows if as_of_ms is not None else list(_all_listings())
+    place = {row.id: index for index, row in enumerate(everyone)}
+    windows = funding_windows(everyone, now_ms, as_of_ms=as_of_ms, generation=generation)
+    settled = _last_settled(rows, now_ms, as_of_ms)
+    batch = _Batch(chosen, rates, sources, place, windows, settled, now_ms, tolerance_s)
+    return [batch.asset(asset) for asset in assets]
+
+
+def _all_listings() -> list[InstrumentRow]:
+    return selectors.instruments(kind=InstrumentKind.PERP)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What was read for all assets at once."""
+
+    chosen: Mapping[tuple[str, str], InstrumentRow]
+    rates: Mapping[int, VenueRate]
+    sources: Mapping[str, SourceStatus]
+    place: Mapping[int, int]
+    windows: tuple[FloatArray, FloatArray, FloatArray]
+    settled: Mapping[int, SettledRate]
+    now_ms: int
+    tolerance_s: float
+
+    def asset(self, asset: str) -> AssetFunding:
+        rows = {venue: self.chosen.get((venue, asset)) for venue in VENUES}
+        listed = [(venue, row) for venue, row in rows.items() if row is not None]
+        rates = [self.rates[row.id] for _, row in listed]
+        age_s = np.array([self._age_s(rate) for rate in rates], dtype=float)
+        health = {
+            venue: venue_health(
+                venue,
+                is_listed=rows[venue] is not None,
+                source=self.sources.get(venue),
+                age_s=self._age(rows[venue]),
+                tolerance_s=self.tolerance_s,
+            )
+            for venue in VENUES
+        }
+        places = [self.place[row.id] for _, row in listed]
+        window, oi_window, counts = (values[places] for values in self.windows)
+        oi_usd = np.array([_or_nan(rate.oi_usd) for rate in rates], dtype=float)
+        fresh = freshness_weight(age_s, self.tolerance_s)
+        down = np.array([health[venue].status == "down" for venue, _ in listed], dtype=bool)
+        rate_8h = engine.rate_per_8h(
+            np.array([_or_nan(rate.rate) for rate in rates], dtype=float),
+            np.array([_or_nan(rate.interval_h) for rate in rates], dtype=float),
+        )
+        rate_8h = np.where((fresh > 0) & ~down, rate_8h, np.nan)
+        fresh = np.where(np.isnan(rate_8h), 0.0, fresh)
+        weight = _reference_weight(oi_window, oi_usd)
+        used = ~np.isnan(rate_8h)
+        if used.sum() > 1:
+            used &= np.nan_to_num(oi_usd) > 0
+        return AssetFunding(
+            asset=asset,
+            venues=tuple(venue for venue, _ in listed),
+            rates=tuple(rates),
+            rate_8h=rate_8h,
+            oi_usd=oi_usd,
+            used=used,
+            coverage=float(coverage(weight, fresh)),
+            settled=tuple(self.settled.get(row.id) for _, row in listed),
+            settlements=tuple(int(np.nansum(count)) for count in counts),
+            window=window,
+            aggregate=engine.aggregate(rate_8h, oi_usd),
+            aggregate_window=(
+                engine.aggregate_window(window[used], oi_window[used], oi_usd[used])
+                if used.any()
+                else np.full(window.shape[1], np.nan)
+            ),
+            health=health,
+        )
+
+    def _age(self, row: InstrumentRow | None) -> float | None:
+        if row is None:
+            return None
+        age_s = self._age_s(self.rates[row.id])
+        return None if np.isnan(age_s) else age_s
+
+    def _age_s(self, rate: VenueRate) -> float:
+        if rate.ts_ms is None:
+            return float("nan")
+        return max(0.0, (self.now_ms - rate.ts_ms) / 1000)
+
+
+def _live_rate(row: InstrumentRow, state: LiveState | None) -> VenueRate:
+    if state is None:
+        return VenueRate(row, interval_h=row.instrument.funding_interval_h)
+    return VenueRate(
+        row=row,
+        rate=state.funding_rate,
+        rate_raw=state.funding_rate_raw,
+        interval_h=state.funding_interval_h or row.instrument.funding_interval_h,
+        ts_ms=state.funding_ts_ms,
+        next_funding_ms=state.next_funding_ms,
+        mark_price=state.mark_price,
+        index_price=state.index_price,
+        oi_usd=state.oi_usd,
+    )
+
+
+def _stored_rates(rows: Sequence[InstrumentRow], as_of_ms: int) -> dict[int, VenueRate]:
+    """The last samples known at ``as_of_ms``; prices have no history here and stay unknown."""
+    ids = [row.id for row in rows]
+    until, as_of = as_datetime(as_of_ms + 1), as_datetime(as_of_ms)
+    since = as_datetime(as_of_ms - HOUR_MS)
+    predicted = selectors.funding_series(ids, FundingKind.PREDICTED, since, until, as_of)
+    latest = {int(one): i for i, one in enumerate(predicted.instrument_id)}
+    oi = selectors.open_interest_series(ids, as_datetime(as_of_ms - 2 * HOUR_MS), until, as_of)
+    oi_usd = {int(one): float(v) for one, v in zip(oi.instrument_id, oi.oi_usd, strict=True)}
+    return {
+        row.id: VenueRate(row, oi_usd=_or_none(oi_usd.get(row.id)))
+        if row.id not in latest
+        else _stored_rate(row, predicted, latest[row.id], oi_usd.get(row.id))
+        for row in rows
+    }
+
+
+def _stored_rate(
+    row: InstrumentRow, series: FundingSeries, index: int, oi_usd: float | None
+) -> VenueRate:
+    interval_h = float(series.interval_h[index])
+    return VenueRate(
+        row=row,
+        rate=float(series.rate[index]),
+        rate_raw=series.rate_raw[index],
+        interval_h=row.instrument.funding_interval_h if np.isnan(interval_h) else interval_h,
+        ts_ms=int(series.ts_ms[index]),
+        next_funding_ms=int(series.funding_ts_ms[index]),
+        oi_usd=_or_none(oi_usd),
+    )
+
+
+def _sources_of(rates: Iterable[VenueRate]) -> dict[str, SourceStatus]:
+    """In the past a venue was connected when it has listings here; its health then is its rows' age."""
+    found: dict[str, SourceStatus] = {}
+    for rate in rates:
+        venue = rate.row.instrument.venue
+        known = found.get(venue)
+        times = [ts for ts in (rate.ts_ms, known.last_ok_ms if known else None) if ts is not None]
+        newest = max(times, default=None)
+        found[venue] = SourceStatus(venue=venue, status="ok", last_ok_ms=newest)
+    return found
+
+
+def _last_settled(
+    rows: Sequence[InstrumentRow], now_ms: int, as_of_ms: int | None
+) -> dict[int, SettledRate]:
+    """The newest settlement of each listing, no older than a day."""
+    series = selectors.funding_series(
+        [row.id for row in rows],
+        FundingKind.SETTLED,
+        as_datetime(now_ms - _SETTLED_LOOKBACK_H * HOUR_MS),
+        as_datetime(now_ms + 1),
+        None if as_of_ms is None else as_datetime(as_of_ms),
+    )
+    interval_h = settled_intervals(series, rows)
+    rate_8h = engine.rate_per_8h(series.rate, interval_h)
+    return {
+        int(one): SettledRate(
+            rate_8h=float(rate_8h[index]),
+            rate_raw=series.rate_raw[index],
+            interval_h=_or_none(float(interval_h[index])),
+            ts_ms=int(series.ts_ms[index]),
+        )
+        for index, one in enumerate(series.instrument_id)
+        if not np.isnan(rate_8h[index])
+    }
+
+
+def _reference_weight(oi_window: FloatArray, oi_now: FloatArray) -> FloatArray:
+    """Weight of each venue for coverage: its median open interest of 7 days, else today's.
+
+    Where no venue has any, all weigh alike; a venue without any among others that have weighs nothing.
+    """
+    recent = oi_window[:, -_WEIGHT_SLOTS:]
+    known = np.isfinite(recent).any(axis=1)
+    median = np.full(oi_now.shape, np.nan)
+    if known.any():
+        median[known] = np.nanmedian(recent[known], axis=1)
+    weight = np.nan_to_num(np.where(known, median, oi_now))
+    return weight if weight.sum() > 0 else np.ones(oi_now.shape)
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _or_none(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else value

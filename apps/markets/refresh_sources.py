@@ -1,0 +1,116 @@
+"""Which listing of which venue speaks for an asset, and how its venues are doing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+from apps.core.clock import iso_utc
+from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.live import SOURCE_DEGRADED, SOURCE_DOWN, SourceStatus
+from apps.marketdata.selectors import InstrumentRow, instruments
+from apps.marketdata.universe import VENUES
+from apps.markets.contracts_common import Source
+
+# Stablecoin-margined first: the book that most of the market trades.
+_QUOTE_ORDER: Final = ("USDT", "USD", "USDC")
+Listings: TypeAlias = Mapping[tuple[str, str], InstrumentRow]
+"""The listing that speaks for (venue, asset)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueHealth:
+    """One venue for one asset at the time of a snapshot; ``age_s`` is that of its newest number."""
+
+    venue: str
+    status: str
+    age_s: float | None
+    last_ok_ms: int | None
+
+    @property
+    def null_reason(self) -> str:
+        """Why a number of this venue is missing, in the contract's words."""
+        return {"down": "venue_down", "stale": "stale", "not_listed": "not_listed"}.get(
+            self.status, "no_data"
+        )
+
+
+def main_listings(assets: Sequence[str], kind: InstrumentKind) -> Listings:
+    """The main listing of each (venue, asset): by quote currency, then by symbol."""
+    wanted = set(assets)
+    chosen: dict[tuple[str, str], InstrumentRow] = {}
+    for row in sorted(instruments(kind=kind), key=_preference):
+        if row.instrument.asset in wanted:
+            chosen.setdefault((row.instrument.venue, row.instrument.asset), row)
+    return chosen
+
+
+def _preference(row: InstrumentRow) -> tuple[int, str]:
+    quote = row.instrument.quote
+    order = _QUOTE_ORDER.index(quote) if quote in _QUOTE_ORDER else len(_QUOTE_ORDER)
+    return order, row.instrument.symbol
+
+
+def venue_health(
+    venue: str,
+    *,
+    is_listed: bool,
+    source: SourceStatus | None,
+    age_s: float | None,
+    tolerance_s: float,
+) -> VenueHealth:
+    """A venue's word for one asset. Older than three tolerances is stale."""
+    if source is None:
+        return VenueHealth(venue, "not_connected", None, None)
+    if not is_listed:
+        return VenueHealth(venue, "not_listed", None, source.last_ok_ms)
+    if source.status == SOURCE_DOWN:
+        return VenueHealth(venue, "down", age_s, source.last_ok_ms)
+    if age_s is None or age_s > 3 * tolerance_s:
+        return VenueHealth(venue, "stale", age_s, source.last_ok_ms)
+    word = "degraded" if source.status == SOURCE_DEGRADED else "ok"
+    return VenueHealth(venue, word, age_s, source.last_ok_ms)
+
+
+def sources_block(health: Mapping[str, VenueHealth]) -> list[Source]:
+    """All five venues in their fixed order."""
+    return [_source(health[venue]) for venue in VENUES]
+
+
+def _source(health: VenueHealth) -> Source:
+    return Source(
+        venue=health.venue,
+        status=health.status,
+        age_seconds=None if health.age_s is None else round(health.age_s, 3),
+        last_ok=None if health.last_ok_ms is None else iso_utc(health.last_ok_ms),
+        **({"null_reason": health.null_reason} if health.age_s is None else {}),
+    )
+
+
+def missing_venues(health: Mapping[str, VenueHealth], used: Sequence[str]) -> list[str]:
+    """Connected venues that list the asset and are not in the aggregate."""
+    return [
+        venue
+        for venue in VENUES
+        if venue not in used and health[venue].status not in ("not_connected", "not_listed")
+    ]
+
+
+def absence_reason(health: Mapping[str, VenueHealth]) -> str:
+    """Why an aggregate has no venue at all: the plainest reason of those that list the asset."""
+    words = {item.status for item in health.values()}
+    if words <= {"not_connected", "not_listed"}:
+        return "not_listed" if "not_listed" in words else "no_data"
+    if "stale" in words:
+        return "stale"
+    return "venue_down" if "down" in words else "no_data"
+
+
+def as_datetime(ts_ms: int) -> datetime:
+    return datetime.fromtimestamp(ts_ms / 1000, tz=UTC)
+
+
+def optional_iso(ts_ms: int | None) -> str | None:
+    return None if ts_ms is None else iso_utc(ts_ms)

@@ -1,0 +1,170 @@
+"""What layer 1 computes, when, and from which inputs. One path for live snapshots and for ``as_of``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final, Protocol, TypeVar
+
+from django.conf import settings
+
+from apps.core.clock import iso_utc, market_clock
+from apps.core.logs import get_logger
+from apps.marketdata.clocksync import sync_market_clock
+from apps.marketdata.universe import CADENCE_S, tier_of
+from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
+from apps.markets.contracts_common import Meta, Method, Payload
+from apps.markets.engines.context import ContextResult
+from apps.markets.refresh_flow import METHOD_VERSION as FLOW_VERSION
+from apps.markets.refresh_flow import AssetFlow, load_flow
+from apps.markets.refresh_flow_payload import flow_context, flow_payload
+from apps.markets.refresh_funding import METHOD_VERSION as FUNDING_VERSION
+from apps.markets.refresh_funding import AssetFunding, load_funding
+from apps.markets.refresh_funding_payload import funding_context, funding_payload, used_venues
+from apps.markets.refresh_sources import VenueHealth, missing_venues, sources_block
+from apps.snapshots.contracts import SnapshotDocument
+from apps.snapshots.metrics import ASSET_FAILURES
+
+log = get_logger(__name__)
+
+FUNDING_METHOD: Final = Method(name="funding", version=FUNDING_VERSION)
+FLOW_METHOD: Final = Method(name="volume_flow", version=FLOW_VERSION)
+
+
+class _Inputs(Protocol):
+    @property
+    def asset(self) -> str: ...
+    @property
+    def coverage(self) -> float: ...
+    @property
+    def health(self) -> Mapping[str, VenueHealth]: ...
+
+
+_Input = TypeVar("_Input", bound=_Inputs)
+
+
+def build_funding(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
+    """Funding answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
+    return list(_funding(assets, _now_ms(as_of_ms), as_of_ms))
+
+
+def build_volume_flow(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
+    """Volume-flow answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
+    return list(_volume_flow(assets, _now_ms(as_of_ms), as_of_ms))
+
+
+def refresh_funding(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+    """Snapshots of a batch of assets from live state."""
+    return _documents(FUNDING_METRIC, now_ms, lambda: _funding(assets, now_ms, None))
+
+
+def refresh_volume_flow(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+    """Snapshots of a batch of assets from live state."""
+    return _documents(FLOW_METRIC, now_ms, lambda: _volume_flow(assets, now_ms, None))
+
+
+def _now_ms(as_of_ms: int | None) -> int:
+    if as_of_ms is not None:
+        return as_of_ms
+    sync_market_clock()
+    return market_clock.now_ms()
+
+
+def _funding(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> Iterable[dict[str, Any]]:
+    batch = load_funding(assets, now_ms, as_of_ms)
+
+    def payload(one: AssetFunding, context: ContextResult, offset: int) -> Payload:
+        meta = _meta(one, FUNDING_METRIC, FUNDING_METHOD, used_venues(one), now_ms, as_of_ms)
+        return funding_payload(one, context, offset, meta)
+
+    sizes = [len(one.venues) + 1 for one in batch]
+    return _payloads(FUNDING_METRIC, batch, sizes, funding_context(batch), payload)
+
+
+def _volume_flow(
+    assets: Sequence[str], now_ms: int, as_of_ms: int | None
+) -> Iterable[dict[str, Any]]:
+    def payload(one: AssetFlow, context: ContextResult, offset: int) -> Payload:
+        meta = _meta(one, FLOW_METRIC, FLOW_METHOD, one.used, now_ms, as_of_ms)
+        return flow_payload(one, context, offset, meta)
+
+    found: dict[str, dict[str, Any]] = {}
+    loaded = sorted(load_flow(assets, now_ms, as_of_ms), key=lambda one: one.tier.value)
+    # Tiers have grids of their own, so windows of different length.
+    for _, group in groupby(loaded, key=lambda one: one.tier):
+        batch = list(group)
+        sizes = [len(one.futures) + 1 for one in batch]
+        answers = _payloads(FLOW_METRIC, batch, sizes, flow_context(batch), payload)
+        found |= {answer["asset"]: answer for answer in answers}
+    return [found[asset] for asset in assets if asset in found]
+
+
+def _payloads(
+    metric: str,
+    batch: Sequence[_Input],
+    sizes: Sequence[int],
+    context: ContextResult,
+    payload: Callable[[_Input, ContextResult, int], Payload],
+) -> Iterable[dict[str, Any]]:
+    """One asset that cannot be answered does not stop the others."""
+    offset = 0
+    for one, size in zip(batch, sizes, strict=True):
+        try:
+            yield payload(one, context, offset).to_payload()
+        except Exception:
+            ASSET_FAILURES.labels(metric).inc()
+            log.exception("snapshot_asset_failed", metric=metric, asset=one.asset)
+        offset += size
+
+
+def _meta(
+    one: _Inputs,
+    metric: str,
+    method: Method,
+    used: Sequence[str],
+    now_ms: int,
+    as_of_ms: int | None,
+) -> Meta:
+    cadence_s = CADENCE_S[tier_of(one.asset)]
+    slot_ms = cadence_s * 1000
+    when: dict[str, Any] = (
+        {"next_update_at": iso_utc((now_ms // slot_ms + 1) * slot_ms)}
+        if as_of_ms is None
+        else {"as_of": iso_utc(as_of_ms)}
+    )
+    return Meta(
+        market=settings.MARKET,
+        layer="L1",
+        metric=metric,
+        snapshot_ts=iso_utc(now_ms),
+        cadence_seconds=cadence_s,
+        method=method,
+        sources=sources_block(one.health),
+        partial=bool(missing_venues(one.health, used)),
+        coverage=round(one.coverage, 6),
+        **when,
+    )
+
+
+def _documents(
+    metric: str, now_ms: int, answers: Callable[[], Iterable[dict[str, Any]]]
+) -> list[SnapshotDocument]:
+    """Answers as documents; the version is taken before the inputs are read."""
+    version = time.time_ns() // 1000
+    found = []
+    for answer in answers():
+        try:
+            document = SnapshotDocument.from_payload(
+                metric,
+                answer,
+                version=version,
+                snapshot_ts_ms=now_ms,
+                cadence_s=answer["meta"]["cadence_seconds"],
+            )
+        except ValueError:
+            ASSET_FAILURES.labels(metric).inc()
+            log.exception("snapshot_encoding_failed", metric=metric, asset=answer["asset"])
+            continue
+        found.append(document)
+    return found

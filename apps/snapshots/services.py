@@ -1,0 +1,99 @@
+"""Refresh what is due: each slot of each metric and tier once, whoever asks and however often."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from apps.core.clock import market_clock, wall_now_ns
+from apps.core.logs import get_logger
+from apps.core.redis import market_key, sync_redis
+from apps.marketdata.clocksync import sync_market_clock
+from apps.marketdata.universe import CADENCE_S, AssetTier, assets_of
+from apps.snapshots import store
+from apps.snapshots.metrics import BATCH_FAILURES, PUBLISHED, REFRESH_SECONDS
+from apps.snapshots.registry import Refresher, refreshers
+from apps.snapshots.schedule import due_slot
+
+log = get_logger(__name__)
+
+# A worker that is killed in a slot gives it up after this; another one then takes it.
+_RUNNING_S: Final = 30
+_DONE: Final = b"done"
+
+
+def due_refresh() -> int:
+    """Refresh every metric and tier whose newest slot nobody has done; returns documents published."""
+    sync_market_clock()
+    backfill = _backfill_state()
+    published = 0
+    for metric, refresher in refreshers():
+        for tier in AssetTier:
+            published += _refresh_once(metric, tier, refresher, backfill)
+    return published
+
+
+def _refresh_once(metric: str, tier: AssetTier, refresher: Refresher, backfill: str) -> int:
+    slot = due_slot(market_clock.line, wall_now_ns(), CADENCE_S[tier])
+    assets = assets_of(tier)
+    # When the backfill ends everything is published at once: contexts have their history now.
+    claim = market_key("slot", metric, tier.value, backfill, slot.name)
+    client = sync_redis()
+    if not client.set(claim, b"running", nx=True, ex=_RUNNING_S):
+        if client.get(claim) != _DONE:
+            return 0
+        assets = _unpublished(metric, assets)
+        claim = market_key("slot", metric, tier.value, "first")
+        if not assets or not client.set(claim, b"running", nx=True, ex=_RUNNING_S):
+            return 0
+    is_slot = len(assets) == len(assets_of(tier))
+    published = 0
+    try:
+        published = _refresh(metric, tier, refresher, assets)
+    except Exception as error:
+        BATCH_FAILURES.labels(metric, tier.value).inc()
+        log.exception("snapshot_batch_failed", metric=metric, tier=tier.value, error=str(error))
+        client.delete(claim)
+        return 0
+    if is_slot and published:
+        client.set(claim, _DONE, ex=2 * CADENCE_S[tier])
+    else:
+        # Nothing to publish yet, or only the missing ones: look again soon.
+        client.delete(claim)
+    return published
+
+
+def _refresh(metric: str, tier: AssetTier, refresher: Refresher, assets: Sequence[str]) -> int:
+    started = time.perf_counter()
+    documents = refresher(assets, market_clock.now_ms())
+    published = store.publish_many(documents)
+    took = time.perf_counter() - started
+    PUBLISHED.labels(metric).inc(published)
+    REFRESH_SECONDS.labels(metric, tier.value).observe(took)
+    log.info(
+        "snapshots_published",
+        metric=metric,
+        tier=tier.value,
+        published=published,
+        assets=len(assets),
+        seconds=round(took, 4),
+    )
+    return published
+
+
+def _unpublished(metric: str, assets: Sequence[str]) -> tuple[str, ...]:
+    """Assets without a snapshot, or with one from a future that a replay has not reached again."""
+    held = store.published_assets(metric, assets)
+    horizon = market_clock.now_ms() + 1000
+    return tuple(asset for asset in assets if held.get(asset, horizon + 1) > horizon)
+
+
+def _backfill_state() -> str:
+    try:
+        state = sync_redis().hget(market_key("backfill"), "state")
+    except RedisError:
+        return "unknown"
+    return state.decode() if isinstance(state, bytes) else "unknown"

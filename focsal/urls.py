@@ -8,4 +8,9 @@ from django.urls import URLPattern, URLResolver, include, path
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("health/", include("apps.edge.urls")),
+    path("v1/markets/", include("apps.markets.urls")),
+    path("v1/meta/", include("apps.meta.urls")),
+    path("", include("apps.dashboard.urls")),
 ]
+handler404 = "apps.dashboard.views.page_not_found"
+handler500 = "apps.dashboard.views.server_error"

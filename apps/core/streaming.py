@@ -33,5 +33,10 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 async def _async_chain(first: bytes, rest: Iterator[bytes]) -> AsyncIterator[bytes]:
     if first:
         yield first
-    while (chunk := await sync_to_async(next)(rest, None)) is not None:
+    while chunk := await sync_to_async(_next)(rest):
         yield chunk
+
+
+def _next(chunks: Iterator[bytes]) -> bytes:
+    """The next piece, empty at the end."""
+    return next(chunks, b"")

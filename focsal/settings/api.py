@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from focsal.settings.base import PUBLIC_BASE_URL
+
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.keys.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["apps.tiers.permissions.LayerPermission"],
@@ -16,9 +18,22 @@ REST_FRAMEWORK: dict[str, Any] = {
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "FOCSAL API",
     "VERSION": "1.0.0",
+    "DESCRIPTION": (
+        "Public market data of five crypto-derivatives venues, interpreted. Every metric carries 30 days "
+        "of context; what is missing is null with a null_reason. Test keys (fk_test_) read the sandbox "
+        "market, live keys (fk_live_) the live one. /docs/ explains, /docs/errors/ lists every error."
+    ),
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/v1",
-    "SWAGGER_UI_DIST": "SIDECAR",
+    "SERVERS": [{"url": PUBLIC_BASE_URL}],
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "PREPROCESSING_HOOKS": ["apps.core.schema.only_public_api"],
+    "POSTPROCESSING_HOOKS": ["apps.core.schema.add_components"],
+    "TAGS": [
+        {"name": "L1 Futures Foundation", "description": "Pro and Enterprise."},
+        {"name": "Meta", "description": "Public: no key, counts nothing."},
+    ],
     "REDOC_DIST": "SIDECAR",
 }

@@ -59,9 +59,9 @@ def flow_cells(
     size = shape[0] * shape[1]
     count = np.bincount(cell, minlength=size)
     partial = np.bincount(cell, weights=is_partial[inside].astype(float), minlength=size)
-    sums = {}
+    sums: dict[str, FloatArray] = {}
     for name in FLOW_FIELDS:
-        total = np.bincount(cell, weights=values[name][inside], minlength=size)
+        total = np.bincount(cell, weights=values[name][inside], minlength=size).astype(np.float64)
         total[count == 0] = np.nan
         sums[name] = total.reshape(shape)
     complete = (count == interval_ms // bar_ms) & (partial == 0)

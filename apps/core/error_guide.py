@@ -1,0 +1,137 @@
+"""Every error code, when it comes and what to do: the errors page and the OpenAPI examples read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from apps.core import errors
+from apps.core.errors import FocsalError
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEntry:
+    """One documented error; ``example`` is an instance as a caller would meet it."""
+
+    example: FocsalError
+    when: str
+    remedy: str
+
+    @property
+    def code(self) -> str:
+        return self.example.code
+
+    @property
+    def status(self) -> int:
+        return self.example.status
+
+    @property
+    def title(self) -> str:
+        return self.example.title
+
+
+ERROR_GUIDE: Final = (
+    ErrorEntry(
+        errors.InvalidParameter(
+            "limit: expected an integer from 1 to 5000, received '0'.",
+            param="limit",
+            extra={"expected": "an integer from 1 to 5000", "received": "0"},
+        ),
+        "A query parameter is unknown, given twice, malformed or out of range.",
+        "Read param, expected and received; correct the request. Repeating it unchanged fails again.",
+    ),
+    ErrorEntry(
+        errors.MissingApiKey("Send the key as X-API-Key or Authorization: Bearer; none came."),
+        "A keyed endpoint was called without a key.",
+        "Add the header X-API-Key, or Authorization: Bearer.",
+    ),
+    ErrorEntry(
+        errors.InvalidApiKey("No such API key; check that it was copied whole."),
+        "The key has a typo (its checksum does not fit), has expired or does not exist.",
+        "Copy the key again as a whole: fk_live_ or fk_test_ and 32 letters and digits.",
+    ),
+    ErrorEntry(
+        errors.RevokedApiKey("This API key was revoked; create another one."),
+        "The key was revoked by its owner or by a change of plan.",
+        "Create another key on the account page.",
+    ),
+    ErrorEntry(
+        errors.WrongEnvironment(
+            "This deployment expects a key beginning fk_test_; the one sent is of another environment."
+        ),
+        "A test key met the live API, or the reverse.",
+        "Use fk_live_ keys with live data and fk_test_ keys with the sandbox.",
+    ),
+    ErrorEntry(
+        errors.TierRequired(
+            "Layer L2 is not part of the account's plan (pro); the Enterprise plan has it.",
+            extra={"required_layer": "L2", "required_plan": "Enterprise"},
+        ),
+        "The plan of the account does not include the layer of this endpoint.",
+        "Read required_plan; /v1/meta/plans lists what each plan includes.",
+    ),
+    ErrorEntry(
+        errors.PermissionDenied("The request was refused."),
+        "The caller is known but may not do this.",
+        "Check that the key is not restricted to something else.",
+    ),
+    ErrorEntry(
+        errors.UnknownAsset(
+            "asset: 'BTCC' is not covered; /v1/meta/assets lists the 65 that are.",
+            param="asset",
+            extra={"expected": "an asset of /v1/meta/assets", "received": "BTCC"},
+        ),
+        "The asset is not among those covered.",
+        "Ask /v1/meta/assets for the list; names are those of the coin, not of a venue's symbol.",
+    ),
+    ErrorEntry(
+        errors.NotFound("No resource at /v1/market; the API starts at /v1."),
+        "There is nothing at this address.",
+        "Compare the path with /docs/ or /openapi.json.",
+    ),
+    ErrorEntry(
+        errors.MethodNotAllowed('Method "POST" not allowed.'),
+        "The address exists, but not for this HTTP method.",
+        "Read the Allow header; market data is read with GET.",
+    ),
+    ErrorEntry(
+        errors.NotAcceptable(
+            "Accept: expected application/json, text/csv or application/x-ndjson.", param="Accept"
+        ),
+        "The Accept header names only formats that are not offered.",
+        "Ask for JSON, CSV or NDJSON, or use format=.",
+    ),
+    ErrorEntry(
+        errors.RateLimited(
+            "40 requests a minute are allowed; the next is possible in 12 s.", retry_after=12
+        ),
+        "The key made more requests in the last 60 seconds than its plan allows.",
+        "Wait Retry-After seconds. Read X-RateLimit-Remaining before it happens.",
+    ),
+    ErrorEntry(
+        errors.QuotaExceeded(
+            "The account's day quota is used up; it starts again in 3600 s (UTC).",
+            retry_after=3600,
+            extra={"quota": "day"},
+        ),
+        "The account's day or month quota (UTC) is used up.",
+        "Wait Retry-After seconds, send If-None-Match (304 counts nothing), or change the plan.",
+    ),
+    ErrorEntry(
+        errors.InternalError("The request failed on our side; quote the request id."),
+        "A defect or an outage of ours. It is not charged.",
+        "Repeat once; if it stays, send us the request_id.",
+    ),
+    ErrorEntry(
+        errors.SnapshotUnavailable(
+            "No markets.funding snapshot of BTC has been published yet.", retry_after=15
+        ),
+        "The first snapshot is still being computed, or neither store answers. It is not charged.",
+        "Wait Retry-After seconds and repeat.",
+    ),
+)
+
+
+def entries_of(*codes: str) -> tuple[ErrorEntry, ...]:
+    """The entries of these codes, in the guide's order."""
+    return tuple(entry for entry in ERROR_GUIDE if entry.code in codes)

@@ -1,0 +1,60 @@
+"""What the account page shows: plan, keys by their first characters, quotas used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.utils import timezone
+
+from apps.accounts.models import Account
+from apps.keys.models import ApiKey
+from apps.keys.selectors import keys_of_account
+from apps.tiers.models import Plan
+from apps.usage.selectors import quota_used
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaBar:
+    """Calls used of a quota; ``limit`` 0 means that the plan has no API."""
+
+    label: str
+    used: int
+    limit: int
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
+
+    @property
+    def is_high(self) -> bool:
+        return self.limit > 0 and self.used >= 0.8 * self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOverview:
+    plan: Plan
+    keys: Sequence[ApiKey]
+    environment: str
+    bars: tuple[QuotaBar, ...]
+    as_of: datetime
+
+
+def account_overview(account: Account) -> AccountOverview:
+    """Everything is read for this account only."""
+    now = timezone.now()
+    plan = account.plan
+    environment = settings.KEY_ENVIRONMENT
+    used = quota_used(account_id=account.pk, environment=environment, now=now)
+    return AccountOverview(
+        plan=plan,
+        keys=list(keys_of_account(account.pk)),
+        environment=environment,
+        bars=(
+            QuotaBar("Today (UTC)", used.day, plan.quota_day),
+            QuotaBar("This month (UTC)", used.month, plan.quota_month),
+        ),
+        as_of=now,
+    )

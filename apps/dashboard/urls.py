@@ -1,0 +1,25 @@
+"""Addresses of the pages."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import URLPattern, path
+from django.views.generic import RedirectView
+
+from apps.dashboard import views
+from apps.dashboard.openapi import openapi
+
+urlpatterns: list[URLPattern] = [
+    path("", RedirectView.as_view(url="/docs/"), name="home"),
+    path("openapi.json", openapi, name="openapi"),
+    path("docs", RedirectView.as_view(url="/docs/")),
+    path("docs/", views.docs_index, name="docs"),
+    path("docs/quickstart/", views.docs_quickstart, name="docs-quickstart"),
+    path("docs/conventions/", views.docs_conventions, name="docs-conventions"),
+    path("docs/errors/", views.docs_errors, name="docs-errors"),
+    path("docs/markets/<slug:slug>/", views.docs_metric, name="docs-metric"),
+    path("docs/reference/", views.docs_reference, name="docs-reference"),
+    path("login/", LoginView.as_view(template_name="account/login.html"), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("account/api", views.account_api, name="account-api"),
+]

@@ -1,0 +1,93 @@
+"""Pages: documentation for everybody, the API account for its owner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from csp.constants import SELF
+from csp.decorators import csp_update
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from apps.accounts.models import User
+from apps.core.error_guide import ERROR_GUIDE
+from apps.dashboard.account import account_overview
+from apps.dashboard.guides import GUIDES, LABELS
+from apps.markets.contracts_common import NULL_REASONS
+from apps.markets.schema import example
+from apps.meta.selectors import plans
+
+# Redoc writes its own style elements and runs its search in a worker.
+_REDOC_CSP = {
+    "style-src": [SELF, "'unsafe-inline'"],
+    "worker-src": [SELF, "blob:"],
+    "script-src": [SELF],
+}
+
+
+def _docs(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+    shared = {
+        "base_url": settings.PUBLIC_BASE_URL,
+        "guides": GUIDES.values(),
+        "market": settings.MARKET,
+    }
+    return render(request, f"docs/{template}.html", {**shared, **context})
+
+
+@require_safe
+def docs_index(request: HttpRequest) -> HttpResponse:
+    return _docs(request, "index", plans=plans().data)
+
+
+@require_safe
+def docs_quickstart(request: HttpRequest) -> HttpResponse:
+    return _docs(request, "quickstart", environment=settings.KEY_ENVIRONMENT)
+
+
+@require_safe
+def docs_conventions(request: HttpRequest) -> HttpResponse:
+    return _docs(request, "conventions", labels=LABELS, null_reasons=NULL_REASONS)
+
+
+@require_safe
+def docs_errors(request: HttpRequest) -> HttpResponse:
+    return _docs(request, "errors", entries=ERROR_GUIDE)
+
+
+@require_safe
+def docs_metric(request: HttpRequest, slug: str) -> HttpResponse:
+    guide = GUIDES.get(slug)
+    if guide is None:
+        raise Http404(slug)
+    pretty = orjson.dumps(example(guide.example), option=orjson.OPT_INDENT_2).decode()
+    return _docs(request, "metric", guide=guide, example=pretty, labels=LABELS)
+
+
+@require_safe
+@csp_update(_REDOC_CSP)
+def docs_reference(request: HttpRequest) -> HttpResponse:
+    return _docs(request, "reference")
+
+
+@require_safe
+@never_cache
+@login_required
+def account_api(request: HttpRequest) -> HttpResponse:
+    """The signed-in customer's own plan, keys and usage; nothing in the address chooses whose."""
+    user = request.user
+    account = user.account if isinstance(user, User) else None
+    overview = None if account is None else account_overview(account)
+    return render(request, "account/api.html", {"overview": overview, "account": account})
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return render(request, "404.html", status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return render(None, "500.html", status=500)

@@ -1,0 +1,67 @@
+"""Current answers as CSV: one line per asset and scope, in fixed columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+_CONTEXT: Final = (
+    "value",
+    "unit",
+    "percentile_30d",
+    "z_score",
+    "interpretation",
+    "state",
+    "samples",
+)
+_COMMON: Final = ("asset", "snapshot_ts", "freshness", "venue", *_CONTEXT)
+FUNDING_COLUMNS: Final = (
+    *_COMMON, "rate_8h", "apr", "rate_raw", "interval_h", "next_funding_at", "settled_value",
+    "settled_at", "oi_usd", "null_reason",
+)  # fmt: skip
+FLOW_COLUMNS: Final = (
+    *_COMMON, "window", "buy_usd", "sell_usd", "delta_usd", "volume_usd", "taker_buy_ratio",
+    "cvd_usd", "null_reason",
+)  # fmt: skip
+
+
+def _scopes(payload: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """The aggregate and each venue, with the columns that all scopes share."""
+    meta = payload["meta"]
+    base = {
+        "asset": payload["asset"],
+        "snapshot_ts": meta["snapshot_ts"],
+        "freshness": meta["freshness"],
+    }
+    if "aggregate" in payload:
+        yield (
+            {**base, "venue": "aggregate"},
+            {
+                **{
+                    name: payload[name] for name in ("settled", "windows", "cvd") if name in payload
+                },
+                **payload["aggregate"],
+            },
+        )
+    for venue, block in payload["venues_detail"].items():
+        yield {**base, "venue": venue}, block
+
+
+def funding_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for base, block in _scopes(payload):
+        settled = block.get("settled") or {}
+        yield {
+            **block,
+            **base,
+            "settled_value": settled.get("value"),
+            "settled_at": settled.get("settled_at"),
+        }
+
+
+def flow_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The window named in ``window`` beside its context."""
+    for base, block in _scopes(payload):
+        window = (block.get("windows") or {}).get(block.get("window")) or {}
+        numbers = {name: window.get(name) for name in FLOW_COLUMNS if name in window}
+        cvd = (block.get("cvd") or {}).get("value_usd")
+        yield {**block, **numbers, **base, "null_reason": block.get("null_reason"), "cvd_usd": cvd}

@@ -1,0 +1,89 @@
+"""Pages of history: keyset on the row's ``ts``, so that concurrent inserts neither shift nor repeat rows.
+
+A page is planned first (which slots hold rows), then computed in blocks, so that a streamed answer never
+holds more than one block in memory while its ``next_cursor`` is already known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from apps.marketdata import selectors
+from apps.marketdata.instruments import InstrumentKind
+from apps.markets.queries import HistoryQuery
+
+Row: TypeAlias = dict[str, Any]
+SlotFinder: TypeAlias = Callable[[int, int], list[int]]
+"""``(start_ms, end_ms) -> slot openings that hold rows``, ascending."""
+
+# A block spans at most this much stored time, so that minute bars of it fit in memory easily.
+_BLOCK_SPAN_MS: Final = 7 * 86_400_000
+_BLOCK_ROWS: Final = 500
+# Planning looks at this many slots first, then at ever longer ranges while they are empty.
+_FIRST_LOOK_SLOTS: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The instrument whose rows stand for a venue."""
+
+    venue: str
+    instrument_id: int
+    funding_interval_h: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The slots of one page and the cursor of the next; ``rows`` computes them block by block."""
+
+    slots_ms: tuple[int, ...]
+    next_cursor: str | None
+    blocks: Callable[[Sequence[int]], list[Row]]
+    venues: tuple[str, ...]
+
+    def rows(self, span_ms: int) -> Iterator[Row]:
+        """Rows in order; ``span_ms`` is the length of a slot."""
+        size = max(1, min(_BLOCK_ROWS, _BLOCK_SPAN_MS // span_ms))
+        for block in _blocks(self.slots_ms, size):
+            yield from self.blocks(block)
+
+
+def _blocks(slots_ms: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(slots_ms), size):
+        yield slots_ms[start : start + size]
+
+
+def listings(asset: str, venues: Sequence[str] | None, kind: InstrumentKind) -> tuple[Listing, ...]:
+    """One instrument per venue: the first by key, as in live state."""
+    chosen: dict[str, Listing] = {}
+    rows = selectors.instruments(asset=asset, kind=kind, include_inactive=True)
+    # An active listing goes before one that is no longer traded.
+    for row in sorted(rows, key=lambda one: (not one.instrument.is_active, one.instrument.key)):
+        instrument = row.instrument
+        if venues is None or instrument.venue in venues:
+            listing = Listing(instrument.venue, row.id, instrument.funding_interval_h)
+            chosen.setdefault(instrument.venue, listing)
+    return tuple(chosen[venue] for venue in sorted(chosen))
+
+
+def plan_slots(query: HistoryQuery, find: SlotFinder) -> tuple[tuple[int, ...], str | None]:
+    """The slots of the page that ``query`` asks for, and the cursor behind them when more follow."""
+    interval = query.interval_ms
+    position = -(-query.start_ms // interval) * interval
+    if query.after_ms is not None:
+        position = max(position, (query.after_ms // interval + 1) * interval)
+    # Slots open before the end; the last one's rows may lie behind it.
+    end = -(-query.end_ms // interval) * interval
+    wanted = query.limit + 1
+    found: list[int] = []
+    look = max(_FIRST_LOOK_SLOTS, wanted)
+    while position < end and len(found) < wanted:
+        stop = min(end, position + look * interval)
+        found += find(position, stop)
+        position = stop
+        look *= 4
+    page = tuple(found[: query.limit])
+    has_more = len(found) > query.limit
+    return page, query.cursor_after(page[-1]) if has_more else None

@@ -1,0 +1,231 @@
+"""OpenAPI of layer 1: parameters, shapes from the contract types, examples of every answer and error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import orjson
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+
+from apps.core.schema import (
+    DATA_HEADERS,
+    KEYED_CODES,
+    KEYED_HEADERS,
+    problem_responses,
+    publish_schemas,
+    ref,
+)
+from apps.marketdata.universe import ASSETS, VENUES
+from apps.markets import flat
+from apps.markets.contracts import FlowPayload, FundingPayload
+from apps.markets.formats import Format
+from apps.markets.history_contracts import (
+    FLOW_CSV_COLUMNS,
+    FUNDING_CSV_COLUMNS,
+    FlowHistoryRow,
+    FundingHistoryRow,
+    HistoryMeta,
+)
+from apps.markets.history_flow import INTERVALS as FLOW_INTERVALS
+from apps.markets.history_funding import INTERVALS as FUNDING_INTERVALS
+from apps.markets.queries import DEFAULT_LIMIT, MAX_LIMIT, Intervals
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+_EXAMPLES: Final = Path(__file__).parent / "examples"
+_CODES: Final = (
+    *KEYED_CODES, "invalid_parameter", "unknown_asset", "not_acceptable", "snapshot_unavailable",
+)  # fmt: skip
+
+_ASSET_ERROR: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "Why an asset of the question is not in data.",
+    "required": ["asset", "code", "detail"],
+    "properties": {
+        "asset": {"type": "string"},
+        "code": {"type": "string", "enum": ["unknown_asset", "snapshot_unavailable"]},
+        "detail": {"type": "string"},
+    },
+}
+_MANY_META: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "About the whole answer: the oldest snapshot and the worst freshness count.",
+    "required": ["market", "count", "snapshot_ts", "staleness_seconds", "freshness"],
+    "properties": {
+        "market": {"type": "string"},
+        "count": {"type": "integer", "description": "Objects in data."},
+        "layer": {"type": "string"},
+        "snapshot_ts": {"type": ["string", "null"]},
+        "staleness_seconds": {"type": ["integer", "null"]},
+        "freshness": {"type": ["string", "null"]},
+        "next_update_at": {"type": "string"},
+        "partial": {"type": "boolean"},
+        "null_reason": {"type": "string"},
+    },
+}
+
+
+def _many(contract: type[msgspec.Struct]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["data", "errors", "meta"],
+        "properties": {
+            "data": {"type": "array", "items": ref(contract)},
+            "errors": {"type": "array", "items": {"$ref": "#/components/schemas/AssetError"}},
+            "meta": {"$ref": "#/components/schemas/ManyMeta"},
+        },
+    }
+
+
+def _history(row: type[msgspec.Struct]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["asset", "interval", "data", "next_cursor", "meta"],
+        "properties": {
+            "asset": {"type": "string"},
+            "interval": {"type": "string"},
+            "data": {"type": "array", "items": ref(row)},
+            "next_cursor": {"type": ["string", "null"]},
+            "meta": ref(HistoryMeta),
+        },
+    }
+
+
+publish_schemas(
+    [FundingPayload, FlowPayload, FundingHistoryRow, FlowHistoryRow, HistoryMeta],
+    {
+        "AssetError": _ASSET_ERROR,
+        "ManyMeta": _MANY_META,
+        "FundingMany": _many(FundingPayload),
+        "FlowMany": _many(FlowPayload),
+        "FundingHistory": _history(FundingHistoryRow),
+        "FlowHistory": _history(FlowHistoryRow),
+    },
+)
+
+
+def example(name: str) -> Any:
+    """A stored answer of the sandbox market; tests hold it to the contract."""
+    return orjson.loads((_EXAMPLES / f"{name}.json").read_bytes())
+
+
+def _parameters(intervals: Intervals) -> list[OpenApiParameter]:
+    def query(name: str, description: str, **more: Any) -> OpenApiParameter:
+        kind = more.pop("type", OpenApiTypes.STR)
+        return OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=description, **more)
+
+    names = list(intervals.seconds)
+    moment = "ISO 8601 (UTC unless it says otherwise) or epoch seconds or milliseconds"
+    return [
+        query("asset", "One asset, any case: the answer is the object itself.", enum=ASSETS),
+        query("assets", "BTC,ETH or * (all 65): the answer has data, errors and meta."),
+        query(
+            "aggregate",
+            "false leaves the aggregate block out.",
+            type=OpenApiTypes.BOOL,
+            default=True,
+        ),
+        query("venue", f"Only these venues, comma-separated: {', '.join(VENUES)}."),
+        query("from", f"Start of history, included: {moment}."),
+        query("to", f"End of history, excluded: {moment}. At most one year after from."),
+        query("interval", "Length of a row of history.", enum=names, default=intervals.default),
+        query(
+            "limit",
+            f"Rows of history, 1 to {MAX_LIMIT}.",
+            type=OpenApiTypes.INT,
+            default=DEFAULT_LIMIT,
+        ),
+        query("cursor", "next_cursor of the page before; it remembers the whole question."),
+        query("as_of", f"Only what was known then, not later than now: {moment}."),
+        query(
+            "format",
+            "Wins over Accept.",
+            enum=[one.value for one in Format],
+            default=Format.JSON.value,
+        ),
+    ]
+
+
+def _answers(prefix: str, columns: dict[str, tuple[str, ...]]) -> dict[Any, Any]:
+    single = {"Funding": "FundingPayload", "Flow": "FlowPayload"}[prefix]
+    shapes = [
+        f"#/components/schemas/{name}" for name in (single, f"{prefix}Many", f"{prefix}History")
+    ]
+    described = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in columns.items())
+    return {
+        (200, "application/json"): OpenApiResponse(
+            response={"oneOf": [{"$ref": shape} for shape in shapes]},
+            description="asset: the object; assets: data, errors, meta; from, to or cursor: a page of rows",
+        ),
+        (200, "text/csv"): OpenApiResponse(
+            response={"type": "string", "description": f"Columns. {described}."}
+        ),
+        (200, "application/x-ndjson"): OpenApiResponse(
+            response={"type": "string", "description": "One JSON object per line."}
+        ),
+        304: OpenApiResponse(
+            description="Nothing changed since the ETag that was sent. Not charged."
+        ),
+        **problem_responses(*_CODES),
+    }
+
+
+def _json_example(label: str, name: str, summary: str) -> OpenApiExample:
+    return OpenApiExample(
+        label,
+        summary=summary,
+        value=example(name),
+        media_type="application/json",
+        response_only=True,
+        status_codes=["200"],
+    )
+
+
+def _endpoint(
+    prefix: str,
+    file: str,
+    operation: str,
+    summary: str,
+    text: str,
+    intervals: Intervals,
+    columns: dict[str, tuple[str, ...]],
+) -> Callable[[_View], _View]:
+    decorator: Callable[[_View], _View] = extend_schema(
+        operation_id=operation,
+        tags=["L1 Futures Foundation"],
+        summary=summary,
+        description=text,
+        parameters=[*_parameters(intervals), *KEYED_HEADERS, *DATA_HEADERS],
+        responses=_answers(prefix, columns),
+        examples=[
+            _json_example("one_asset", file, "asset=BTC"),
+            _json_example("several_assets", f"{file}-many", "assets=BTC,XYZ"),
+            _json_example("history", f"{file}-history", "asset=BTC and from, to"),
+        ],
+    )
+    return decorator
+
+
+funding_schema = _endpoint(
+    "Funding",
+    "funding",
+    "markets_funding",
+    "Funding rates",
+    "Predicted funding of perpetuals, percent per 8 h, over the venues and per venue, with 30 days of "
+    "context; the last settled rates beside it. With from or to: settled rates.",
+    FUNDING_INTERVALS,
+    {"current": flat.FUNDING_COLUMNS, "history": FUNDING_CSV_COLUMNS},
+)
+flow_schema = _endpoint(
+    "Flow",
+    "volume-flow",
+    "markets_volume_flow",
+    "Taker flow",
+    "Taker buys less taker sells in USD over rolling windows, cumulative volume delta of the UTC day, "
+    "perpetuals and spot, with 30 days of context. With from or to: bars.",
+    FLOW_INTERVALS,
+    {"current": flat.FLOW_COLUMNS, "history": FLOW_CSV_COLUMNS},
+)

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class MetaConfig(AppConfig):
+    name = "apps.meta"
+    label = "meta"

@@ -1,0 +1,154 @@
+"""What /v1/meta/* says: the public, keyless description of the service."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from apps.markets.fields import doc
+
+Iso = Annotated[str | None, doc("Moment", "ISO 8601 UTC")]
+
+
+class MetaContract(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every part of an answer."""
+
+
+class Dataset(MetaContract, frozen=True, kw_only=True):
+    """One stored dataset of one listing."""
+
+    since: Annotated[str, doc("First stored event", "ISO 8601 UTC")]
+    until: Annotated[str, doc("Last stored event", "ISO 8601 UTC")]
+    age_seconds: Annotated[int, doc("Age of the last stored event", "seconds")]
+
+
+class Listing(MetaContract, frozen=True, kw_only=True):
+    """One instrument of one venue, as it is covered now."""
+
+    symbol: Annotated[str, doc("The venue's own symbol")]
+    kind: Annotated[str, doc("perp or spot")]
+    quote: Annotated[str, doc("Quote currency")]
+    funding_interval_h: Annotated[float | None, doc("Hours of the funding interval", "hours")]
+    book_state: Annotated[str | None, doc("live, resyncing or stale; null without a stream")]
+    live_age_seconds: Annotated[
+        int | None, doc("Age of the newest streamed message; null without a stream", "seconds")
+    ]
+    datasets: Annotated[dict[str, Dataset], doc("Stored history by dataset")]
+
+
+class Asset(MetaContract, frozen=True, kw_only=True):
+    """One of the 65, with what is really there."""
+
+    asset: Annotated[str, doc("Asset")]
+    tier: Annotated[str, doc("hot or cold")]
+    cadence_seconds: Annotated[int, doc("Refresh interval", "seconds")]
+    snapshots: Annotated[
+        dict[str, str | None], doc("Newest snapshot by metric; null when none was published")
+    ]
+    venues: Annotated[
+        dict[str, list[Listing]], doc("Listings by venue; a venue without one is absent")
+    ]
+
+
+class AssetsMeta(MetaContract, frozen=True, kw_only=True):
+    market: Annotated[str, doc("Market served")]
+    as_of: Annotated[str, doc("Market time of this answer", "ISO 8601 UTC")]
+    total: Annotated[int, doc("Assets covered")]
+    datasets: Annotated[list[str], doc("Names of the datasets")]
+
+
+class Assets(MetaContract, frozen=True, kw_only=True):
+    """``GET /v1/meta/assets``."""
+
+    data: list[Asset]
+    meta: AssetsMeta
+
+
+class Venue(MetaContract, frozen=True, kw_only=True):
+    """A venue and how it is doing."""
+
+    venue: Annotated[str, doc("Venue")]
+    status: Annotated[str, doc("ok, degraded, down or not_connected")]
+    detail: Annotated[str, doc("What is wrong, when something is")]
+    last_ok: Iso
+    age_seconds: Annotated[int | None, doc("Time since the last good message", "seconds")]
+    assets: Annotated[int, doc("Assets with a perpetual listed here")]
+    instruments: Annotated[int, doc("Active instruments")]
+
+
+class MarketMeta(MetaContract, frozen=True, kw_only=True):
+    market: Annotated[str, doc("Market served")]
+    as_of: Annotated[str, doc("Market time of this answer", "ISO 8601 UTC")]
+
+
+class Venues(MetaContract, frozen=True, kw_only=True):
+    """``GET /v1/meta/venues``."""
+
+    data: list[Venue]
+    meta: MarketMeta
+
+
+class PlanLimits(MetaContract, frozen=True, kw_only=True):
+    """0 means: not included."""
+
+    requests_per_minute: Annotated[int, doc("Per key")]
+    quota_day: Annotated[int, doc("Per account and UTC day")]
+    quota_month: Annotated[int, doc("Per account and UTC month")]
+    keys: Annotated[int, doc("API keys")]
+    websocket: Annotated[bool, doc("WebSocket and SSE included")]
+    subscriptions_per_socket: Annotated[int, doc("0 means no fixed number")]
+    sockets: Annotated[int, doc("Open sockets an account")]
+    usage_log_days: Annotated[int, doc("Days of the usage log")]
+
+
+class PlanOffer(MetaContract, frozen=True, kw_only=True):
+    slug: Annotated[str, doc("Stable name")]
+    name: Annotated[str, doc("Name")]
+    price_usd_month: Annotated[float, doc("Price", "USD per month")]
+    api: Annotated[bool, doc("API included")]
+    layers: Annotated[list[str], doc("Layers included")]
+    limits: PlanLimits
+
+
+class Plans(MetaContract, frozen=True, kw_only=True):
+    """``GET /v1/meta/plans``."""
+
+    data: list[PlanOffer]
+
+
+class Field(MetaContract, frozen=True, kw_only=True):
+    """One leaf of an answer; ``{venue}`` stands for any venue."""
+
+    metric: Annotated[str, doc("Metric")]
+    name: Annotated[str, doc("Path inside the answer")]
+    meaning: Annotated[str, doc("What it says")]
+    unit: Annotated[str, doc("Unit; empty without one")]
+    range: Annotated[str, doc("Possible values; empty when any")]
+    source: Annotated[str, doc("Where it comes from; empty for labels and names")]
+    endpoint: Annotated[str, doc("Address")]
+    layer: Annotated[str, doc("Layer")]
+
+
+class Fields(MetaContract, frozen=True, kw_only=True):
+    """``GET /v1/meta/fields``."""
+
+    data: list[Field]
+    total: int
+
+
+class Component(MetaContract, frozen=True, kw_only=True):
+    """One part of the service."""
+
+    name: Annotated[str, doc("Part: market_data, snapshots:<metric>, database, redis")]
+    status: Annotated[str, doc("ok, degraded or down")]
+    detail: Annotated[str, doc("What is wrong, when something is")]
+
+
+class Status(MetaContract, frozen=True, kw_only=True):
+    """``GET /v1/meta/status``."""
+
+    status: Annotated[str, doc("Worst of the parts: ok, degraded or down")]
+    components: list[Component]
+    sources: list[Venue]
+    meta: MarketMeta

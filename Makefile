@@ -56,7 +56,7 @@ lock: $(PY)
 	@echo "FOCSAL: resolving requirements"
 	@$(PIP) uv
 	@$(LOCK) requirements.in -o requirements.txt
-	@$(LOCK) tests/requirements.in -o tests/requirements.txt
+	@$(LOCK) -c requirements.txt tests/requirements.in -o tests/requirements.txt
 
 $(PY):
 	@python="$$($(FIND_PYTHON))"; \

@@ -86,6 +86,7 @@ class VenueRunner:
         """Set once the instruments are known and stored."""
         self._client: StreamClient | None = None
         self._trade_channels: dict[tuple[str, str], str] = {}
+        self._last_trouble: tuple[str, ...] = ()
         self._events = EVENTS.labels(self.venue)
 
     @property
@@ -195,11 +196,7 @@ class VenueRunner:
 
     def _on_state(self, state: StreamState) -> None:
         self.tracker.on_state(state)
-        if state.status in _NOT_WATCHED and state.kind != "book":
-            logger.info(
-                "stream_state", venue=self.venue, channel=state.channel, status=state.status.value,
-                reason=state.reason,
-            )  # fmt: skip
+        self._log_trouble(state)
         key = self._trade_channels.get((state.connection, state.channel))
         listing = self._place.state.listings.get(key) if key is not None else None
         if listing is None:
@@ -212,6 +209,18 @@ class VenueRunner:
             listing.coverage.down(listing.heard_ms)
             listing.state.stream_status = "stale"
         listing.is_dirty = True
+
+    def _log_trouble(self, state: StreamState) -> None:
+        """Once per cause: a lost connection tells the same of a hundred channels."""
+        if state.status not in (StreamStatus.STALE, StreamStatus.RECONNECTING):
+            return
+        cause = (state.connection, state.kind, state.status, state.reason)
+        if cause != self._last_trouble:
+            self._last_trouble = cause
+            logger.info(
+                "stream_state", venue=self.venue, channel=state.channel, status=state.status.value,
+                reason=state.reason,
+            )  # fmt: skip
 
     def _on_issue(self, issue: ParseIssue) -> None:
         logger.warning(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db import connections, transaction
 
@@ -41,16 +41,15 @@ def bars_roll_up(
     if all are: venues either publish it always or never.
     """
     connection_refresh()
+    # PostgreSQL takes an interval; Django's types do not list it.
+    params: dict[str, Any] = {
+        "ids": list(instrument_ids),
+        "interval_s": interval_s,
+        "step": timedelta(seconds=interval_s),
+        "start": start,
+        "end": end,
+        "origin": origin,
+    }
     with transaction.atomic(using="market"), connections["market"].cursor() as cursor:
-        cursor.execute(
-            _ROLL_UP,
-            {
-                "ids": list(instrument_ids),
-                "interval_s": interval_s,
-                "step": timedelta(seconds=interval_s),
-                "start": start,
-                "end": end,
-                "origin": origin,
-            },
-        )
+        cursor.execute(_ROLL_UP, params)
         return int(cursor.rowcount)

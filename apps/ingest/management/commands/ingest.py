@@ -20,6 +20,8 @@ logger = get_logger(__name__)
 
 class Command(BaseCommand):
     help = "Follow the venues of this market until SIGTERM or SIGINT."
+    # The checks would import every page and view into a process that serves none.
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--shard", default="1/1", help="part i of n of the assets, as i/n")

@@ -117,6 +117,8 @@ class Session:
     """Set once every channel that must speak has spoken."""
     replace_soon: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the venue announces that it will close this connection."""
+    is_standby: bool = False
+    """A replacement whose predecessor still streams: it keeps its troubles to itself."""
     opened_at: float | None = None
     channels: dict[str, Channel] = field(init=False)
     _requests: dict[str, _Request] = field(default_factory=dict)
@@ -153,6 +155,12 @@ class Session:
             raise SessionEnded("could not connect in time") from error
         except (OSError, InvalidHandshake, InvalidURI) as error:
             raise SessionEnded(f"could not connect: {error}") from error
+
+    def take_over(self) -> None:
+        """The predecessor is gone: from now on this session's channels count."""
+        self.is_standby = False
+        for channel in self.channels.values():
+            self.wiring.on_status(channel.spec, channel.status, "connection replaced")
 
     def on_ack(self, request_id: str | None) -> None:
         request = self._requests.pop(request_id or "", None)
@@ -202,6 +210,7 @@ class Session:
             for part in parts:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
+            await socket.close()
 
     async def _read(self, socket: ClientConnection) -> None:
         channel_of = self.wiring.dialect.channel_of
@@ -288,12 +297,16 @@ class Session:
     def _set(self, channel: Channel, status: StreamStatus, reason: str) -> None:
         if channel.status is not status:
             channel.status = status
-            self.wiring.on_status(channel.spec, status, reason)
+            self._tell(channel, reason)
 
     def _set_all(self, status: StreamStatus, reason: str) -> None:
         for channel in self.channels.values():
             channel.status = status
-            self.wiring.on_status(channel.spec, status, reason)
+            self._tell(channel, reason)
+
+    def _tell(self, channel: Channel, reason: str) -> None:
+        if not self.is_standby:
+            self.wiring.on_status(channel.spec, channel.status, reason)
 
 
 def _batched(names: list[str], size: int) -> list[tuple[str, ...]]:

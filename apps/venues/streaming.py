@@ -114,13 +114,19 @@ class Lane:
         """Run sessions one after the other, overlapped, until one is lost; the reason."""
         session = self._owner.open_session(self.connection, self.specs)
         running: asyncio.Future[str] = asyncio.ensure_future(_until_end(session))
+        lifetime_s = self._lifetime_s()
         try:
-            while True:
-                if await self._ends_before_replacement(session, running):
-                    return self._lost(session, running)
-                session, running = await self._replace(session, running)
+            while not await self._ends_within(lifetime_s, session, running):
+                old = session
+                session, running = await self._replace(old, running)
+                # A replacement that failed is tried again soon, while the old one lasts.
+                lifetime_s = self._backoff.next_s() if session is old else self._lifetime_s()
+            return self._lost(session, running)
         finally:
             await _cancel(running)
+
+    def _lifetime_s(self) -> float:
+        return self._timing.lifetime - self._rng.uniform(0, self._timing.lifetime_spread)
 
     def _lost(self, session: Session, running: asyncio.Future[str]) -> str:
         now = asyncio.get_running_loop().time()
@@ -130,10 +136,10 @@ class Lane:
                 self._backoff.reset()
         return running.result()
 
-    async def _ends_before_replacement(
-        self, session: Session, running: asyncio.Future[str]
+    async def _ends_within(
+        self, lifetime_s: float, session: Session, running: asyncio.Future[str]
     ) -> bool:
-        lifetime_s = self._timing.lifetime - self._rng.uniform(0, self._timing.lifetime_spread)
+        """Whether the connection was lost before it had to be replaced."""
         old_age = asyncio.ensure_future(self._sleep(lifetime_s))
         notice = asyncio.ensure_future(session.replace_soon.wait())
         await _first_of(running, old_age, notice)
@@ -146,17 +152,18 @@ class Lane:
         """Open a second connection and close the first once the second delivers."""
         self._owner.seen.begin()
         new = self._owner.open_session(self.connection, self.specs)
+        new.is_standby = True
         starting = asyncio.ensure_future(_until_end(new))
         ready = asyncio.ensure_future(new.ready.wait())
         patience = asyncio.ensure_future(self._sleep(self._timing.overlap))
         try:
             await _first_of(starting, ready, patience)
             if starting.done() and not running.done():
-                # The replacement failed and the old one still streams: try again at its next turn.
                 old.replace_soon.clear()
                 return old, running
             self.replacements += 1
             await _cancel(running)
+            new.take_over()
             return new, starting
         except asyncio.CancelledError:
             await _cancel(starting)

@@ -117,7 +117,7 @@ def _instrument(
         kind=InstrumentKind.PERP if is_perp else InstrumentKind.SPOT,
         quote=_QUOTE,
         price_mult=mult,
-        tick_size=tick / mult if tick else None,
+        tick_size=float(f"{tick / mult:.12g}") if tick else None,
         lot_size=lot * mult if lot else None,
         # fundingInfo lists only symbols whose interval was adjusted.
         funding_interval_h=intervals.get(listed.symbol, DEFAULT_FUNDING_INTERVAL_H)

@@ -57,7 +57,7 @@ def test_multiples_are_resolved_to_single_tokens() -> None:
     assert (trade.qty_base, trade.aggressor_side) == (250_000.0, Side.BUY)
     (delta,) = parsed("um_depth_update_multiple")
     assert isinstance(delta, BookDelta)
-    assert delta.bids == [(pytest.approx(0.000008), 1_000_000.0)]
+    assert delta.bids == [(0.008 / 1000, 1_000_000.0)]
     assert delta.asks == []
 
 
@@ -241,7 +241,7 @@ def test_depth_bodies() -> None:
     multiple = depth_snapshot(
         b'{"lastUpdateId":1,"bids":[["0.008","2"]],"asks":[]}', instruments[1], 5
     )
-    assert multiple.bids == [(pytest.approx(0.000008), 2000.0)]
+    assert multiple.bids == [(0.008 / 1000, 2000.0)]
     with pytest.raises(msgspec.ValidationError):
         depth_snapshot(b'{"code":-1121,"msg":"Invalid symbol."}', instruments[0], 5)
 

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from apps.marketdata import selectors
 from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.selectors import InstrumentRow
+from apps.marketdata.universe import VENUES
 from apps.markets.queries import HistoryQuery
+from apps.markets.refresh_sources import main_listings
 
 Row: TypeAlias = dict[str, Any]
 SlotFinder: TypeAlias = Callable[[int, int], list[int]]
@@ -23,15 +25,6 @@ _BLOCK_SPAN_MS: Final = 7 * 86_400_000
 _BLOCK_ROWS: Final = 500
 # Planning looks at this many slots first, then at ever longer ranges while they are empty.
 _FIRST_LOOK_SLOTS: Final = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The instrument whose rows stand for a venue."""
-
-    venue: str
-    instrument_id: int
-    funding_interval_h: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +48,15 @@ def _blocks(slots_ms: Sequence[int], size: int) -> Iterator[Sequence[int]]:
         yield slots_ms[start : start + size]
 
 
-def listings(asset: str, venues: Sequence[str] | None, kind: InstrumentKind) -> tuple[Listing, ...]:
-    """One instrument per venue: the first by key, as in live state."""
-    chosen: dict[str, Listing] = {}
-    rows = selectors.instruments(asset=asset, kind=kind, include_inactive=True)
-    # An active listing goes before one that is no longer traded.
-    for row in sorted(rows, key=lambda one: (not one.instrument.is_active, one.instrument.key)):
-        instrument = row.instrument
-        if venues is None or instrument.venue in venues:
-            listing = Listing(instrument.venue, row.id, instrument.funding_interval_h)
-            chosen.setdefault(instrument.venue, listing)
-    return tuple(chosen[venue] for venue in sorted(chosen))
+def listings(
+    asset: str, venues: Sequence[str] | None, kind: InstrumentKind
+) -> tuple[InstrumentRow, ...]:
+    """The listing that speaks for each venue, the same one as in the current answer."""
+    found = main_listings([asset], kind)
+    wanted = VENUES if venues is None else venues
+    return tuple(
+        found[venue, asset] for venue in VENUES if venue in wanted and (venue, asset) in found
+    )
 
 
 def plan_slots(query: HistoryQuery, find: SlotFinder) -> tuple[tuple[int, ...], str | None]:

@@ -13,9 +13,10 @@ from apps.core.clock import iso_utc
 from apps.marketdata import selectors
 from apps.marketdata.coverage import bar_slots
 from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.selectors import InstrumentRow
 from apps.markets.engines.history import FLOW_FIELDS, FlowCells, better_cells, flow_cells
 from apps.markets.engines.volume_flow import BASE_DECIMALS, USD_DECIMALS
-from apps.markets.history import Listing, Page, Row, listings, plan_slots
+from apps.markets.history import Page, Row, listings, plan_slots
 from apps.markets.history_contracts import FlowBar, FlowHistoryRow, builtins
 from apps.markets.queries import HistoryQuery, Intervals
 
@@ -33,7 +34,7 @@ def flow_page(query: HistoryQuery, now_ms: int) -> Page:
     venues = query.selection.venues
     perps = listings(query.asset, venues, InstrumentKind.PERP)
     spots = listings(query.asset, venues, InstrumentKind.SPOT)
-    ids = [one.instrument_id for one in (*perps, *spots)]
+    ids = [one.id for one in (*perps, *spots)]
     lengths = _lengths(query.interval_ms)
     moment = now_ms if query.selection.as_of_ms is None else query.selection.as_of_ms
 
@@ -42,7 +43,7 @@ def flow_page(query: HistoryQuery, now_ms: int) -> Page:
         return bar_slots(ids, lengths, query.interval_ms, start_ms, end_ms, as_of)
 
     slots, cursor = plan_slots(query, find)
-    names = tuple(dict.fromkeys(one.venue for one in (*perps, *spots)))
+    names = tuple(dict.fromkeys(one.instrument.venue for one in (*perps, *spots)))
     return Page(slots, cursor, lambda block: _rows(query, perps, spots, block, moment), names)
 
 
@@ -52,12 +53,12 @@ def _lengths(interval_ms: int) -> tuple[int, ...]:
 
 def _rows(
     query: HistoryQuery,
-    perps: Sequence[Listing],
-    spots: Sequence[Listing],
+    perps: Sequence[InstrumentRow],
+    spots: Sequence[InstrumentRow],
     block: Sequence[int],
     moment: int,
 ) -> list[Row]:
-    cells = _cells(query, [one.instrument_id for one in (*perps, *spots)], block)
+    cells = _cells(query, [one.id for one in (*perps, *spots)], block)
     rows = []
     for row, slot in enumerate(block):
         detail = _venues(cells, row, perps, 0)
@@ -124,14 +125,14 @@ def _moment(ts_ms: int) -> datetime:
 
 
 def _venues(
-    cells: FlowCells, row: int, chosen: Sequence[Listing], offset: int
+    cells: FlowCells, row: int, chosen: Sequence[InstrumentRow], offset: int
 ) -> dict[str, FlowBar]:
     """Bars by venue; a venue without any bar in the slot is left out."""
     bars = {}
     for position, one in enumerate(chosen, start=offset):
         sums = {name: float(cells.sums[name][row, position]) for name in FLOW_FIELDS}
         if not math.isnan(sums["volume_usd"]):
-            bars[one.venue] = _bar(sums)
+            bars[one.instrument.venue] = _bar(sums)
     return bars
 
 

@@ -14,9 +14,10 @@ from apps.marketdata import selectors
 from apps.marketdata.coverage import settlement_slots
 from apps.marketdata.events import FundingKind
 from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.selectors import InstrumentRow
 from apps.markets.contracts import FUNDING_UNIT
 from apps.markets.engines.history import SettledCells, last_at, settled_cells, weighted_rate
-from apps.markets.history import Listing, Page, Row, listings, plan_slots
+from apps.markets.history import Page, Row, listings, plan_slots
 from apps.markets.history_contracts import (
     FundingHistoryAggregate,
     FundingHistoryRow,
@@ -24,6 +25,7 @@ from apps.markets.history_contracts import (
     builtins,
 )
 from apps.markets.queries import HistoryQuery, Intervals
+from apps.markets.refresh_context import settled_intervals
 
 INTERVALS: Final = Intervals(
     {"settlement": 3600, "1h": 3600, "8h": 28_800, "1d": 86_400}, "settlement"
@@ -31,6 +33,7 @@ INTERVALS: Final = Intervals(
 METHOD: Final = ("funding-history", "1.0")
 
 _HOUR_MS: Final = 3_600_000
+_LONGEST_INTERVAL_MS: Final = 24 * _HOUR_MS
 # Open interest older than this at the settlement does not weight it.
 _OI_MAX_AGE_MS: Final = 2 * _HOUR_MS
 _PERIODS_PER_YEAR: Final = 8760 / 8
@@ -39,7 +42,7 @@ _PERIODS_PER_YEAR: Final = 8760 / 8
 def funding_page(query: HistoryQuery, _now_ms: int) -> Page:
     """The page of settled rates that ``query`` asks for."""
     chosen = listings(query.asset, query.selection.venues, InstrumentKind.PERP)
-    ids = [one.instrument_id for one in chosen]
+    ids = [one.id for one in chosen]
     as_of = query.selection.as_of_ms
 
     def find(start_ms: int, end_ms: int) -> list[int]:
@@ -47,7 +50,10 @@ def funding_page(query: HistoryQuery, _now_ms: int) -> Page:
 
     slots, cursor = plan_slots(query, find)
     return Page(
-        slots, cursor, lambda block: _rows(query, chosen, block), tuple(one.venue for one in chosen)
+        slots,
+        cursor,
+        lambda block: _rows(query, chosen, block),
+        tuple(one.instrument.venue for one in chosen),
     )
 
 
@@ -59,16 +65,17 @@ def _moment(ts_ms: int) -> datetime:
     return datetime.fromtimestamp(ts_ms / 1000, tz=UTC)
 
 
-def _rows(query: HistoryQuery, chosen: Sequence[Listing], block: Sequence[int]) -> list[Row]:
+def _rows(query: HistoryQuery, chosen: Sequence[InstrumentRow], block: Sequence[int]) -> list[Row]:
     slots = np.asarray(block, dtype=np.int64)
     start, end = int(slots[0]), int(slots[-1]) + query.interval_ms
     as_of = _at(query.selection.as_of_ms)
-    ids = [one.instrument_id for one in chosen]
-    series = selectors.funding_series(ids, FundingKind.SETTLED, _moment(start), _moment(end), as_of)
-    column_of = {one.instrument_id: position for position, one in enumerate(chosen)}
+    ids = [one.id for one in chosen]
+    # A settlement's interval may only be known from the settlement before it.
+    early = _moment(start - _LONGEST_INTERVAL_MS)
+    series = selectors.funding_series(ids, FundingKind.SETTLED, early, _moment(end), as_of)
+    column_of = {one.id: position for position, one in enumerate(chosen)}
     column = np.array([column_of[int(one)] for one in series.instrument_id], dtype=np.int64)
-    own = np.array([one.funding_interval_h or np.nan for one in chosen], dtype=np.float64)
-    interval_h = np.where(np.isfinite(series.interval_h), series.interval_h, own[column])
+    interval_h = settled_intervals(series, chosen)
     cells = settled_cells(
         slots, query.interval_ms, series.ts_ms, column, series.rate, interval_h, len(chosen)
     )
@@ -76,7 +83,7 @@ def _rows(query: HistoryQuery, chosen: Sequence[Listing], block: Sequence[int]) 
     rows = []
     for row, slot in enumerate(block):
         detail = {
-            one.venue: _venue(cells, series, interval_h, row, position)
+            one.instrument.venue: _venue(cells, series, interval_h, row, position)
             for position, one in enumerate(chosen)
             if cells.count[row, position] > 0
         }
@@ -102,7 +109,7 @@ def _rows(query: HistoryQuery, chosen: Sequence[Listing], block: Sequence[int]) 
 
 
 def _open_interest(
-    chosen: Sequence[Listing],
+    chosen: Sequence[InstrumentRow],
     slots: npt.NDArray[np.int64],
     cells: SettledCells,
     ts_ms: npt.NDArray[np.int64],
@@ -115,13 +122,13 @@ def _open_interest(
     last = cells.last.max(axis=1)
     moments = np.where(last >= 0, ts_ms[np.maximum(last, 0)], slots)
     samples = selectors.open_interest_series(
-        [one.instrument_id for one in chosen],
+        [one.id for one in chosen],
         _moment(int(moments.min()) - _OI_MAX_AGE_MS),
         _moment(int(moments.max()) + 1),
         as_of,
     )
     for position, one in enumerate(chosen):
-        mine = (samples.instrument_id == one.instrument_id) & np.isfinite(samples.oi_usd)
+        mine = (samples.instrument_id == one.id) & np.isfinite(samples.oi_usd)
         weights[:, position] = last_at(
             samples.ts_ms[mine], samples.oi_usd[mine], moments, _OI_MAX_AGE_MS
         )
@@ -158,10 +165,10 @@ def _aggregate(
     cells: SettledCells,
     weights: npt.NDArray[np.float64],
     row: int,
-    chosen: Sequence[Listing],
+    chosen: Sequence[InstrumentRow],
 ) -> FundingHistoryAggregate:
     found = weighted_rate(cells.rate_8h[row], weights[row])
-    used = [chosen[position].venue for position in found.used]
+    used = [chosen[position].instrument.venue for position in found.used]
     if found.value is None:
         return FundingHistoryAggregate(
             value=None,

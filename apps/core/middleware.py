@@ -31,10 +31,11 @@ class RequestIdMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)
         response[REQUEST_ID_HEADER] = request_id
-        if response.status_code == 304:
-            # Outermost, so after Django counted the empty body: RFC 9110 8.6 allows a 304 only the
-            # length that the 200 would have had.
+        if response.status_code in (204, 304):
+            # No body, so no type; RFC 9110 8.6 allows a 304 only the length of the 200, a 204 none.
+            # Done here because this middleware is the outermost, after Django counted an empty body.
             response.headers.pop("Content-Length", None)
+            response.headers.pop("Content-Type", None)
         return response
 
 

@@ -39,6 +39,7 @@ _log = get_logger(__name__)
 # Requests inside Django at once, waiting ones included; beyond that 503 is kinder than a queue.
 MAX_INSIDE: Final = 512
 _BUSY_RETRY_S: Final = 1
+_VARY_COOKIE: Final = (b"vary", b"Cookie")
 
 
 class EdgeApplication:
@@ -108,6 +109,8 @@ class EdgeApplication:
                 if self._gatekeeper.has_session(headers):
                     await self._pass_on(scope, receive, send)
                     return
+                # With a session cookie the answer would be another.
+                asked.static = (*asked.static, _VARY_COOKIE)
                 raise errors.MissingApiKey(MISSING_KEY_DETAIL)
             reply = await self._desk.reply(asked, key_hash)
         except RedisBusy:

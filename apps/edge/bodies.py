@@ -52,7 +52,8 @@ class Body:
     def __init__(self, metric: str, asset: str) -> None:
         self.metric = metric
         self.asset = asset
-        self.version = b""
+        # Differs from every version, and from none that is published.
+        self.version = b"-"
         self.document: SnapshotDocument | None = None
         self.stored_at_s = float("-inf")
         self._age_s = -1

@@ -58,7 +58,9 @@ class AdmitCommand:
         self._before_hash, rest = packed.split(_HASH_MARK.encode())
         self._after_hash, self._after_id = rest.split(middle)
 
-    def fill(self, key_hash: str, if_none_match: bytes | None, now_ms: int, request_id: str) -> bytes:
+    def fill(
+        self, key_hash: str, if_none_match: bytes | None, now_ms: int, request_id: str
+    ) -> bytes:
         now = b"%d" % now_ms
         return b"%b%b%b%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (
             self._before_hash,

@@ -36,9 +36,7 @@ class Door:
     async def admit(self, request: AdmissionRequest) -> Admission:
         return await gate.admit_async(request, self._ask)
 
-    async def settle(
-        self, request: AdmissionRequest, reply: list[bytes] | RedisAway
-    ) -> Admission:
+    async def settle(self, request: AdmissionRequest, reply: list[bytes] | RedisAway) -> Admission:
         """Finish what a first question began: ``reply`` is its raw answer or its failure."""
         first: list[bytes] | RedisAway | None = reply
 

@@ -9,19 +9,13 @@ from urllib.parse import parse_qsl
 
 from django.urls import Resolver404, resolve
 
-from apps.core.errors import FocsalError
-from apps.core.params import QueryParams
 from apps.edge.bodies import Body
 from apps.edge.commands import AdmitCommand
 from apps.keys.authentication import LOGGED_PARAMS, ApiKeyAuthentication
-from apps.marketdata.universe import is_known_asset
-from apps.markets.formats import Format, wanted_format
 from apps.snapshots.registry import SnapshotSpec
 
 # Callers choose addresses, so what is remembered about them is bounded.
 MAX_REMEMBERED: Final = 4096
-_SIMPLE: Final = ("asset", "aggregate")
-_NO_PARAMS: Final = QueryParams({})
 _SHOWN_VALUE_CHARS: Final = 60
 
 
@@ -55,19 +49,6 @@ class KeyedView:
     metric: str | None
 
 
-def simple_asset(raw_query: bytes) -> str | None:
-    """The asset when the query is only ``asset`` and a truthy ``aggregate``; None for all else, right or
-    wrong: Django answers that."""
-    try:
-        params = QueryParams.parse(raw_query.decode("ascii"), _SIMPLE)
-        asset = (params.text("asset") or "").upper()
-        if not params.boolean("aggregate", True):
-            return None
-    except (FocsalError, UnicodeDecodeError):
-        return None
-    return asset if is_known_asset(asset) else None
-
-
 def logged_params(raw_query: bytes) -> str:
     """The known parameters of a query string, as the usage log keeps them."""
     try:
@@ -78,14 +59,6 @@ def logged_params(raw_query: bytes) -> str:
     return "&".join(
         f"{name}={given[name][:_SHOWN_VALUE_CHARS]}" for name in LOGGED_PARAMS if name in given
     )
-
-
-def accepts_json(accept: bytes) -> bool:
-    """Whether content negotiation ends with JSON."""
-    try:
-        return wanted_format(_NO_PARAMS, accept.decode("latin-1")) is Format.JSON
-    except FocsalError:
-        return False
 
 
 def keyed_view(path: str) -> KeyedView | None:

@@ -9,10 +9,11 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from apps.core.ids import is_acceptable_request_id, new_request_id
-from apps.edge.plans import Remembered, accepts_json
+from apps.edge.plans import Remembered
 from apps.edge.statics import Header, static_headers
 from apps.keys.authentication import checked_key_hash, key_from_headers
 from apps.keys.format import hash_key
+from apps.markets.formats import accepts_json
 
 _DEBUG_HOSTS: Final = [".localhost", "127.0.0.1", "[::1]"]
 
@@ -57,7 +58,9 @@ class Gatekeeper:
         )
         known = self._fitting.get(wanted, self)
         if known is self:
-            known = self.trusted(headers, scheme) if accepts_json(wanted[0]) else None
+            known = (
+                self.trusted(headers, scheme) if accepts_json(wanted[0].decode("latin-1")) else None
+            )
             self._fitting.keep(wanted, known)
         if b"content-length" in headers or b"transfer-encoding" in headers:
             return None

@@ -27,9 +27,10 @@ from apps.edge.bodies import HASH_FIELDS, Body, document_from_hash, not_modified
 from apps.edge.commands import AdmitCommand
 from apps.edge.door import Door
 from apps.edge.metrics import EdgeMetrics
-from apps.edge.plans import Remembered, SnapshotPlan, logged_params, simple_asset
+from apps.edge.plans import Remembered, SnapshotPlan, logged_params
 from apps.edge.redis_pipe import RedisAway, RedisPipe
 from apps.edge.statics import JSON_TYPE, Header
+from apps.markets.queries import simple_asset
 from apps.snapshots import store
 from apps.snapshots.registry import by_path
 from apps.tiers.admission import Admission, AdmissionRequest, Outcome
@@ -72,7 +73,7 @@ class SnapshotDesk:
 
     def _make_plan(self, method: str, path: str, raw_query: bytes) -> SnapshotPlan | None:
         spec = by_path(path)
-        asset = None if spec is None else simple_asset(raw_query)
+        asset = None if spec is None else simple_asset(raw_query.decode("latin-1"))
         if spec is None or asset is None:
             return None
         body = self._bodies.setdefault((spec.metric, asset), Body(spec.metric, asset))

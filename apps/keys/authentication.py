@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -108,14 +109,20 @@ class ApiKeyAuthentication(BaseAuthentication):
                 cost=request_cost(django_request.path, django_request.META.get("QUERY_STRING", "")),
                 layer=getattr(view, "layer", None),
                 metric=getattr(view, "metric", None),
-                asset=None,
-                if_none_match=None,
+                asset=_snapshot_asset(view, django_request),
+                if_none_match=headers.get("If-None-Match"),
                 market_now_ms=market_clock.now_ms(),
                 path=django_request.path,
                 method=django_request.method or "GET",
                 params=_logged_params(django_request),
             )
         )
+
+
+def _snapshot_asset(view: APIView | None, request: HttpRequest) -> str | None:
+    """A view that serves published snapshots says which one is asked for; a 304 is then not charged."""
+    ask: Callable[[HttpRequest], str | None] | None = getattr(view, "snapshot_asset", None)
+    return None if ask is None else ask(request)
 
 
 def _edge_decision(request: HttpRequest) -> Admission | None:

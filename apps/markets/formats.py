@@ -54,6 +54,14 @@ def wanted_format(params: QueryParams, accept: str) -> Format:
     )
 
 
+def accepts_json(accept: str) -> bool:
+    """Whether an ``Accept`` header alone ends with JSON."""
+    try:
+        return wanted_format(QueryParams({}), accept) is Format.JSON
+    except NotAcceptable:
+        return False
+
+
 def _by_preference(accept: str) -> list[str]:
     ranked: list[tuple[float, int, str]] = []
     for position, part in enumerate(accept[:1000].split(",")):

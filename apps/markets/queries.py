@@ -125,6 +125,19 @@ def read_query(
     return _history(params, metric, assets[0], intervals, selection, now_ms)
 
 
+def simple_asset(raw: str) -> str | None:
+    """The asset when the query is only ``asset`` and a truthy ``aggregate``: the question whose answer is
+    a published snapshot as it is. None for all else, right or wrong."""
+    try:
+        params = QueryParams.parse(raw, ("asset", "aggregate"))
+        asset = (params.text("asset") or "").upper()
+        if not params.boolean("aggregate", True):
+            return None
+    except InvalidParameter:
+        return None
+    return asset if is_known_asset(asset) else None
+
+
 def _assets(params: QueryParams) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     single, several = params.text("asset"), params.names("assets")
     if single is not None and several is not None:

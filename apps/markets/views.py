@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSetMixin
@@ -22,7 +22,7 @@ from apps.marketdata.clocksync import sync_market_clock
 from apps.markets import flat, history_flow, history_funding
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
 from apps.markets.current import AsOfBuilder, CsvLayout, current_answer, documents_for
-from apps.markets.formats import Format, csv_lines, in_chunks, ndjson_lines
+from apps.markets.formats import Format, accepts_json, csv_lines, in_chunks, ndjson_lines
 from apps.markets.history import Page, Row
 from apps.markets.history_contracts import (
     FLOW_CSV_COLUMNS,
@@ -30,7 +30,13 @@ from apps.markets.history_contracts import (
     flow_csv_records,
     funding_csv_records,
 )
-from apps.markets.queries import CurrentQuery, HistoryQuery, Intervals, read_query
+from apps.markets.queries import (
+    CurrentQuery,
+    HistoryQuery,
+    Intervals,
+    read_query,
+    simple_asset,
+)
 from apps.markets.schema import flow_schema, funding_schema
 from apps.markets.snapshots import build_funding, build_volume_flow
 
@@ -54,6 +60,14 @@ class MarketViewSet(ViewSetMixin, ReadOnlyView):
 
     def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
         raise NotImplementedError
+
+    def snapshot_asset(self, request: HttpRequest) -> str | None:
+        """Whose snapshot is asked for as it is published; admission then knows a 304 before it charges."""
+        if request.method not in ("GET", "HEAD"):
+            return None
+        if not accepts_json(request.headers.get("Accept", "")):
+            return None
+        return simple_asset(request.META.get("QUERY_STRING", ""))
 
     def answer(self, request: Request) -> HttpResponseBase:
         sync_market_clock()

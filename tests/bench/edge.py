@@ -221,9 +221,7 @@ def run() -> dict[str, Any]:
     """Goal: twice the peer and P99 under 10 ms at 16 connections; stretch three times and 5 ms."""
     table = measure()
     ratios = {
-        str(connections): round(
-            row["edge"]["requests_per_s"] / row["fastapi"]["requests_per_s"], 2
-        )
+        str(connections): round(row["edge"]["requests_per_s"] / row["fastapi"]["requests_per_s"], 2)
         for connections, row in table.items()
     }
     at_16 = table[16]["edge"]

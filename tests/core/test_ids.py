@@ -37,7 +37,8 @@ def test_it_accepts_harmless_ids(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "short", "a" * 65, "id with space", "id\nnewline1", "abcdefgh\n", 'x"}{"y":1', "é" * 9]
+    "value",
+    ["", "short", "a" * 65, "id with space", "id\nnewline1", "abcdefgh\n", 'x"}{"y":1', "é" * 9],
 )
 def test_it_rejects_what_could_forge_a_log_line_or_header(value: str) -> None:
     assert not is_acceptable_request_id(value)

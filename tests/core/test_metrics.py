@@ -41,7 +41,8 @@ def test_it_serves_once_on_loopback(settings: Settings, monkeypatch: pytest.Monk
         metrics, "start_http_server", lambda port, addr: started.append((port, addr))
     )
     settings.METRICS_PORT = 9464
-    assert metrics.serve_metrics() and metrics.serve_metrics()
+    assert metrics.serve_metrics()
+    assert metrics.serve_metrics()
     assert started == [(9464, "127.0.0.1")]
 
 

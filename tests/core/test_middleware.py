@@ -53,16 +53,25 @@ def test_logs_inside_carry_the_id_and_lose_it_after() -> None:
     assert "request_id" not in structlog.contextvars.get_contextvars()
 
 
-def test_not_modified_claims_no_length() -> None:
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_body_claims_no_length_and_no_type(status: int) -> None:
     """RFC 9110 8.6: a 304 may only give the length that the 200 would have had."""
-    answer = _with_id(FACTORY.get("/"), HttpResponse(status=304, headers={"Content-Length": "0"}))
+    answer = _with_id(
+        FACTORY.get("/"), HttpResponse(status=status, headers={"Content-Length": "0"})
+    )
     assert "Content-Length" not in answer
+    assert "Content-Type" not in answer
 
 
 @pytest.mark.parametrize(
     ("status", "code", "answered"),
-    [(404, "not_found", 404), (405, "method_not_allowed", 405), (403, "permission_denied", 403)]
-    + [(400, "invalid_parameter", 400), (500, "internal", 500)],
+    [
+        (404, "not_found", 404),
+        (405, "method_not_allowed", 405),
+        (403, "permission_denied", 403),
+        (400, "invalid_parameter", 400),
+        (500, "internal", 500),
+    ],
 )
 @pytest.mark.parametrize("path", ["/v1/nothing", "/health/nothing", "/openapi.jsonx"])
 def test_plain_errors_of_the_api_become_problems(

@@ -9,7 +9,9 @@ from apps.core.redis import market_key, new_async_redis, sync_redis
 @pytest.mark.parametrize("market", ["sandbox", "replay", "live"])
 def test_keys_carry_the_market(settings: Settings, market: str) -> None:
     settings.MARKET = market
-    assert market_key("snap", "markets.funding", "BTC") == f"focsal:{market}:snap:markets.funding:BTC"
+    assert (
+        market_key("snap", "markets.funding", "BTC") == f"focsal:{market}:snap:markets.funding:BTC"
+    )
 
 
 def test_the_blocking_client_answers_bytes_and_is_shared() -> None:

@@ -41,7 +41,14 @@ def _start(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 def test_production_starts_when_complete() -> None:
     done = _start(COMPLETE)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["production", "False", "True", "31536000", "focsal_sandbox", "test"]
+    assert done.stdout.split() == [
+        "production",
+        "False",
+        "True",
+        "31536000",
+        "focsal_sandbox",
+        "test",
+    ]
 
 
 def test_production_is_the_default_and_refuses_an_empty_environment() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from django.conf import settings
@@ -26,6 +26,8 @@ class SilentRedis:
         self.received: list[bytes] = []
         self.writers: list[asyncio.StreamWriter] = []
         self.is_silent = False
+        # Set by the first bytes that get no answer.
+        self.seen = asyncio.Event()
         self.server: asyncio.Server | None = None
         self.port = 0
 
@@ -37,6 +39,8 @@ class SilentRedis:
         self.writers.append(writer)
         while data := await reader.read(65536):
             self.received.append(data)
+            if self.is_silent:
+                self.seen.set()
             if not self.is_silent:
                 writer.write(b"+OK\r\n" * data.count(b"*"))
 
@@ -53,12 +57,6 @@ async def fake() -> AsyncIterator[SilentRedis]:
     await fake.start()
     yield fake
     await fake.stop()
-
-
-async def _eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_answers_come_back_in_the_order_of_the_calls(pipe: RedisPipe) -> None:
@@ -144,7 +142,8 @@ async def test_a_lost_connection_fails_what_waits_and_reconnects(fake: SilentRed
     await pipe.start()
     fake.is_silent = True
     waiting = pipe.call("PING")
-    await _eventually(lambda: bool(fake.received) and fake.received[-1].endswith(b"PING\r\n"))
+    async with asyncio.timeout(5):
+        await fake.seen.wait()
     fake.writers[-1].transport.abort()
     with pytest.raises(RedisAway, match="lost"):
         await waiting

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from django.conf import settings
+from django.db import connections
 
 from apps.core.redis import market_key, sync_redis
 from apps.marketdata import selectors
@@ -44,9 +45,11 @@ _OI_HOLD_MS: Final = 2 * HOUR_MS
 
 
 def history_generation() -> str:
-    """Names the state of the stored history: windows are loaded anew when a backfill ends."""
+    """Names the stored history: windows are loaded anew when a backfill ends or the database is another."""
+    database = connections["market"].settings_dict
     state = sync_redis().hget(market_key("backfill"), "state")
-    return state.decode() if isinstance(state, bytes) else ""
+    word = state.decode() if isinstance(state, bytes) else ""
+    return f"{database['HOST']}:{database['PORT']}/{database['NAME']} {word}"
 
 
 def window_values(

@@ -135,7 +135,9 @@ def context_of(
         For skewed positive metrics: the z is taken on ``log1p(value / log_unit)``.
     """
     current = np.where(np.isfinite(current), current, np.nan)
-    window = np.where(np.isfinite(window), window, np.nan)
+    infinite = np.isinf(window)
+    if infinite.any():
+        window = np.where(infinite, np.nan, window)
     prepared = sort_window(window)
     usable = (prepared.samples >= config.min_samples) & (
         span_slots(window) * slot_s >= config.min_span_days * 86_400.0
@@ -203,8 +205,10 @@ def robust_z(current: FloatArray, window: SortedWindow, *, clip: float = 10.0) -
     median = row_median(window)
     deviation = np.abs(window.values - median[:, None])
     mad = row_median(SortedWindow(np.sort(deviation, axis=1), window.samples))
-    mean_deviation = np.nansum(deviation, axis=1) / np.maximum(window.samples, 1)
-    scale = np.where(mad > 0, MAD_TO_SIGMA * mad, MEAN_DEVIATION_TO_SIGMA * mean_deviation)
+    scale = MAD_TO_SIGMA * mad
+    tied = np.flatnonzero(mad == 0)
+    mean_deviation = np.nansum(deviation[tied], axis=1) / np.maximum(window.samples[tied], 1)
+    scale[tied] = MEAN_DEVIATION_TO_SIGMA * mean_deviation
     distance = current - median
     flat = np.where(distance == 0, 0.0, np.nan)
     with np.errstate(over="ignore"):

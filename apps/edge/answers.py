@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from apps.core.errors import FocsalError
 from apps.core.problems import problem_bytes, problem_headers
+from apps.edge.asgi_types import Send
 from apps.edge.bodies import Header
 from apps.tiers.admission import Admission
 from apps.tiers.headers import rate_headers
@@ -70,6 +71,6 @@ def problem_reply(
     return Reply(error.status, headers, body, admission.usage_id, admission.ts_us)
 
 
-async def send_reply(send: Any, reply: Reply, *, is_head: bool) -> None:
+async def send_reply(send: Send, reply: Reply, *, is_head: bool) -> None:
     await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
     await send({"type": "http.response.body", "body": b"" if is_head else reply.body})

@@ -8,9 +8,8 @@ memory. Every other keyed request under /v1 is admitted here once and passed on 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 
@@ -19,9 +18,10 @@ from apps.core.clock import market_clock
 from apps.core.logs import get_logger
 from apps.core.params import request_cost
 from apps.edge.answers import Reply, problem_reply, send_reply
+from apps.edge.asgi_types import AsgiApp, Receive, Scope, Send
 from apps.edge.door import Door
 from apps.edge.metrics import EdgeMetrics
-from apps.edge.plans import KeyedView, Remembered, keyed_view, logged_params
+from apps.edge.plans import UNKNOWN, KeyedView, Remembered, keyed_view, logged_params
 from apps.edge.redis_pipe import RedisBusy, RedisPipe
 from apps.edge.requests import Gatekeeper, header_map, request_id_of
 from apps.edge.snapshots import Asked, SnapshotDesk
@@ -29,11 +29,6 @@ from apps.edge.statics import Header, static_headers
 from apps.tiers.admission import AdmissionRequest
 from apps.tiers.headers import MISSING_KEY_DETAIL, refusal
 from apps.usage.completions import CompletionBuffer
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = get_logger(__name__)
 # Requests inside Django at once, waiting ones included; beyond that 503 is kinder than a queue.
@@ -137,8 +132,8 @@ class EdgeApplication:
     ) -> None:
         """Any other address under /v1: refused here, or decided here and answered by Django."""
         path: str = scope["path"]
-        view: KeyedView | None = self._views.get(path, self)
-        if view is self:
+        view: KeyedView | None = self._views.get(path, UNKNOWN)
+        if view is UNKNOWN:
             view = self._views.keep(path, keyed_view(path))
         static = self._gatekeeper.trusted(headers, scope["scheme"])
         if view is None or static is None or scope["method"] == "OPTIONS":

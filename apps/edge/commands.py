@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import hiredis
-
+from apps.edge.redis_pipe import pack
 from apps.tiers.admission import AdmissionRequest
 from apps.tiers.limits import ADMIT_SHA, encode, etag_candidates
 
@@ -78,4 +77,4 @@ class AdmitCommand:
 def pack_admission(request: AdmissionRequest) -> bytes:
     """The whole command of a request that has no template."""
     keys, arguments = encode(request)
-    return hiredis.pack_command(("EVALSHA", ADMIT_SHA, len(keys), *keys, *arguments))
+    return pack("EVALSHA", ADMIT_SHA, len(keys), *keys, *arguments)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import hiredis
-
 from apps.edge.commands import pack_admission
-from apps.edge.redis_pipe import RedisAway, RedisPipe, RedisRefused, Script
+from apps.edge.redis_pipe import RedisAway, RedisPipe, RedisRefused, Script, pack
 from apps.tiers import gate
 from apps.tiers.admission import Admission, AdmissionRequest
 from apps.tiers.limits import ADMIT_LUA, COMPLETIONS_STREAM, decode
@@ -59,5 +57,5 @@ class Door:
     async def send_completions(self, batch: Sequence[str]) -> None:
         """One transaction, so that a broken connection cannot leave half of it behind."""
         await self._pipe.transaction(
-            [hiredis.pack_command(("XADD", COMPLETIONS_STREAM, "*", "c", text)) for text in batch]
+            [pack("XADD", COMPLETIONS_STREAM, "*", "c", text) for text in batch]
         )

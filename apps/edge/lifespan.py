@@ -10,7 +10,8 @@ from django.conf import settings
 
 from apps.core.logs import get_logger
 from apps.core.metrics import serve_metrics
-from apps.edge.app import EdgeApplication, Receive, Send
+from apps.edge.app import EdgeApplication
+from apps.edge.asgi_types import Receive, Send
 from apps.edge.metrics import register
 from apps.marketdata.clocksync import sync_market_clock
 

@@ -19,6 +19,10 @@ MAX_REMEMBERED: Final = 4096
 _SHOWN_VALUE_CHARS: Final = 60
 
 
+# Stands for "not looked at yet", where None is an answer.
+UNKNOWN: Final[Any] = object()
+
+
 class Remembered(dict[Any, Any]):
     """A dictionary that starts again when it is full."""
 

@@ -39,7 +39,7 @@ def check_backfill() -> CheckResult:
     """History that percentiles need. Only the sandbox waits for it: a live venue may be slow, and what
     is missing is said in the answers; a recording has none."""
     try:
-        state: dict[bytes, bytes] = sync_redis().hgetall(market_key("backfill"))
+        state: Any = sync_redis().hgetall(market_key("backfill"))
     except redis.RedisError:
         return _REDIS_AWAY
     progress: dict[str, Any] = {

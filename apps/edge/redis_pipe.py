@@ -22,8 +22,17 @@ from apps.core.logs import get_logger
 _log = get_logger(__name__)
 
 MAX_PENDING: Final = 4096
-_MULTI: Final = hiredis.pack_command(("MULTI",))
-_EXEC: Final = hiredis.pack_command(("EXEC",))
+
+
+def pack(*args: bytes | str | int) -> bytes:
+    """One command as Redis reads it."""
+    # The stub of hiredis allows a single argument only.
+    packed: bytes = cast(Any, hiredis.pack_command)(args)
+    return packed
+
+
+_MULTI: Final = pack("MULTI")
+_EXEC: Final = pack("EXEC")
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 2.0
 
@@ -110,7 +119,7 @@ class RedisPipe:
 
     def __init__(self, url: str, *, timeout_s: float = 0.5, max_pending: int = MAX_PENDING) -> None:
         """``max_pending`` bounds the calls that wait, ``timeout_s`` how long the oldest may."""
-        self._address: dict[str, Any] = dict(parse_url(url))
+        self._address: dict[str, Any] = dict(cast(Any, parse_url)(url))
         self._timeout_s = timeout_s
         self._max_pending = max_pending
         self._connection: _Connection | None = None
@@ -152,7 +161,7 @@ class RedisPipe:
 
     def call(self, *args: bytes | str | int) -> asyncio.Future[Any]:
         """Queue one command; await the future for its reply. Raises at once when Redis is away."""
-        return self.send(hiredis.pack_command(args))
+        return self.send(pack(*args))
 
     def send(self, packed: bytes) -> asyncio.Future[Any]:
         """Queue one command that is encoded already."""
@@ -283,5 +292,5 @@ class RedisPipe:
             connection.pending.append(future)
             if connection.transport is None:
                 raise RedisAway("the connection to Redis was lost")
-            connection.transport.write(hiredis.pack_command(command))
+            connection.transport.write(pack(*command))
             await future

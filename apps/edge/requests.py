@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from apps.core.ids import is_acceptable_request_id, new_request_id
-from apps.edge.plans import Remembered
+from apps.edge.plans import UNKNOWN, Remembered
 from apps.edge.statics import Header, static_headers
 from apps.keys.authentication import checked_key_hash, key_from_headers
 from apps.keys.format import hash_key
@@ -56,8 +56,8 @@ class Gatekeeper:
             headers.get(b"x-forwarded-proto", b""),
             scheme,
         )
-        known = self._fitting.get(wanted, self)
-        if known is self:
+        known: tuple[Header, ...] | None = self._fitting.get(wanted, UNKNOWN)
+        if known is UNKNOWN:
             known = (
                 self.trusted(headers, scheme) if accepts_json(wanted[0].decode("latin-1")) else None
             )

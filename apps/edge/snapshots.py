@@ -27,7 +27,7 @@ from apps.edge.bodies import HASH_FIELDS, Body, document_from_hash, not_modified
 from apps.edge.commands import AdmitCommand
 from apps.edge.door import Door
 from apps.edge.metrics import EdgeMetrics
-from apps.edge.plans import Remembered, SnapshotPlan, logged_params
+from apps.edge.plans import UNKNOWN, Remembered, SnapshotPlan, logged_params
 from apps.edge.redis_pipe import RedisAway, RedisPipe
 from apps.edge.statics import JSON_TYPE, Header
 from apps.markets.queries import simple_asset
@@ -66,8 +66,8 @@ class SnapshotDesk:
     def plan(self, method: str, path: str, raw_query: bytes) -> SnapshotPlan | None:
         """How to answer this address; None when it is not a plain question for one snapshot."""
         address = (method, path, raw_query)
-        plan: SnapshotPlan | None = self._plans.get(address, self)
-        if plan is self:
+        plan: SnapshotPlan | None = self._plans.get(address, UNKNOWN)
+        if plan is UNKNOWN:
             plan = self._plans.keep(address, self._make_plan(method, path, raw_query))
         return plan
 

@@ -6,14 +6,10 @@ only a failed handshake. 4404 is our close code for "nothing here", beside 4401,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Final
 
 from apps.core.jsonout import dumps
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from apps.edge.asgi_types import Receive, Scope, Send
 
 CLOSE_NOT_FOUND: Final = 4404
 _FRAME: Final = dumps(

@@ -4,11 +4,10 @@ per scheme, so that both ways of answering stay equal when settings change."""
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from csp.middleware import CSPMiddleware
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 
@@ -23,12 +22,12 @@ PROBLEM_TYPE: Final = (b"content-type", CONTENT_TYPE.encode())
 @lru_cache(maxsize=4)
 def static_headers(scheme: str) -> tuple[Header, ...]:
     """Security and cross-origin headers of an answer under /v1, names in lower case."""
-    request = HttpRequest()
+    request: Any = HttpRequest()
     request.path = request.path_info = "/v1/"
     request.META = {"REQUEST_METHOD": "GET", "SERVER_NAME": "localhost", "SERVER_PORT": "80"}
-    # ``request.scheme`` looks here first.
-    request._get_scheme = lambda: scheme  # type: ignore[method-assign]  # the one thing that varies
-    response: HttpResponseBase = HttpResponse()
+    # Where ``request.scheme`` asks.
+    request._get_scheme = lambda: scheme
+    response: Any = HttpResponse()
     for middleware in (CSPMiddleware, XFrameOptionsMiddleware, SecurityMiddleware):
         response = middleware(lambda _request: HttpResponse()).process_response(request, response)
     pairs = [*response.headers.items(), *CORS_HEADERS]

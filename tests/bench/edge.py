@@ -120,7 +120,12 @@ def _seed(client: redis.Redis) -> list[str]:
         )
     client.set(SENTINEL, 1)
     one = _document()
-    fields = {"v": one.version, "ts": one.snapshot_ts_ms, "cad": one.cadence_s, "partial": 0}
+    fields: dict[Any, Any] = {
+        "v": one.version,
+        "ts": one.snapshot_ts_ms,
+        "cad": one.cadence_s,
+        "partial": 0,
+    }
     client.hset(
         snapshot_key(one.metric, one.asset), mapping={**fields, "head": one.head, "tail": one.tail}
     )
@@ -185,7 +190,7 @@ def _load(port: int, connections: int, seconds: float, keys: list[str]) -> dict[
 
 
 def _median(rounds: list[dict[str, Any]], name: str) -> float:
-    return statistics.median(one[name] for one in rounds)
+    return float(statistics.median(one[name] for one in rounds))
 
 
 def measure() -> dict[int, dict[str, dict[str, float]]]:

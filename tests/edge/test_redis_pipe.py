@@ -83,12 +83,13 @@ async def test_the_url_says_user_password_and_database(fake: SilentRedis) -> Non
 
 
 async def test_an_error_reply_hits_its_own_call_only(pipe: RedisPipe) -> None:
-    good, bad, last = await asyncio.gather(
+    replies: list[object] = await asyncio.gather(
         pipe.call("ECHO", "a"),
         pipe.call("NO-SUCH-COMMAND"),
         pipe.call("ECHO", "b"),
         return_exceptions=True,
     )
+    good, bad, last = replies
     assert (good, last) == (b"a", b"b")
     assert isinstance(bad, RedisRefused)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -63,7 +63,12 @@ def make_account(plan: str, name: str = "Someone") -> Account:
     return Account.objects.create(name=name, plan=Plan.objects.get(slug=plan))
 
 
-def make_customer(plan: str, name: str = "alice", environment: str | None = None) -> Customer:
+def make_customer(
+    plan: str,
+    name: str = "alice",
+    environment: str | None = None,
+    layers: Sequence[str] = (),
+) -> Customer:
     """An account on ``plan`` with a user and a key whose record Redis has."""
     account = make_account(plan, name.title())
     email = f"{name}{next(_numbers)}@example.com"
@@ -73,6 +78,7 @@ def make_customer(plan: str, name: str = "alice", environment: str | None = None
         name=f"{name}'s bot",
         environment=environment or settings.KEY_ENVIRONMENT,
         created_by=user,
+        layers=layers,
     )
     # A test's own transaction never commits, so the record is written by hand.
     records_sync(key_ids=[created.key.pk])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -63,6 +64,8 @@ def from_exception(exc: Exception) -> FocsalError | None:
         return errors.NotAcceptable("Expected Accept json, csv or ndjson.", param="format")
     if isinstance(exc, drf.ParseError | drf.ValidationError | drf.UnsupportedMediaType):
         return errors.InvalidParameter(str(exc.detail))
+    if isinstance(exc, SuspiciousOperation):
+        return errors.InvalidParameter("The request could not be read.")
     if isinstance(exc, drf.NotAuthenticated | drf.AuthenticationFailed):
         return errors.MissingApiKey("Send the key as X-API-Key or Authorization: Bearer.")
     if isinstance(exc, drf.PermissionDenied):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -136,7 +137,11 @@ LOGGED_PARAMS: Final = tuple(_LOGGED.split())
 
 
 def _logged_params(request: HttpRequest) -> str:
-    query = request.GET
+    try:
+        query = request.GET
+    except TooManyFieldsSent:
+        # The view answers 400; the log keeps nothing of it.
+        return ""
     return "&".join(f"{name}={query[name][:60]}" for name in LOGGED_PARAMS if name in query)
 
 

@@ -1,0 +1,188 @@
+"""A small market for the REST tests: two venues of BTC, one of ETH, with history, live state and snapshots."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from apps.core.clock import market_clock
+from apps.core.redis import sync_redis
+from apps.marketdata.instruments import Instrument, InstrumentKind
+from apps.marketdata.live import LiveState, SourceStatus, live_key, sources_key, write_live
+from apps.marketdata.rows import BarRow, FundingRow, OpenInterestRow
+from apps.marketdata.services import instruments_sync
+from apps.marketdata.writers import rows_write
+from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
+from apps.markets.snapshots import refresh_funding, refresh_volume_flow
+from apps.snapshots import store
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+NOW_MS = 1_779_048_870_000
+"""2026-05-17 20:14:30 UTC."""
+LAST_SETTLEMENT = NOW_MS // (8 * HOUR) * 8 * HOUR
+
+
+@dataclass(frozen=True)
+class Market:
+    """Row ids by instrument key."""
+
+    ids: dict[str, int]
+
+    def id(self, key: str) -> int:
+        return self.ids[key]
+
+
+def perp(venue: str, asset: str) -> Instrument:
+    return Instrument(
+        venue=venue,
+        symbol=f"{asset}USDT",
+        asset=asset,
+        kind=InstrumentKind.PERP,
+        quote="USDT",
+        funding_interval_h=8.0,
+    )
+
+
+def spot(venue: str, asset: str) -> Instrument:
+    return Instrument(
+        venue=venue, symbol=f"{asset}USDT", asset=asset, kind=InstrumentKind.SPOT, quote="USDT"
+    )
+
+
+LISTED = (
+    perp("binance", "BTC"),
+    spot("binance", "BTC"),
+    perp("binance", "ETH"),
+    perp("bybit", "BTC"),
+)
+
+
+def rate_at(settlement: int) -> float:
+    """The BTC rate of Binance at the n-th settlement before the last: 0.0001 and a ripple."""
+    return round(0.0001 + 0.00003 * math.sin(settlement), 8)
+
+
+def make_market(days: int = 30) -> Market:
+    """Instruments and their history up to ``NOW_MS``; the market clock stands there."""
+    market_clock.freeze(NOW_MS * 1_000_000)
+    ids: dict[str, int] = {}
+    for venue in ("binance", "bybit"):
+        listed = [one for one in LISTED if one.venue == venue]
+        now = datetime.fromtimestamp((NOW_MS - 40 * DAY) / 1000, tz=UTC)
+        found = instruments_sync(venue=venue, listed=listed, assets={"BTC", "ETH"}, now=now)
+        ids |= found or {}
+    if not ids:
+        ids = _stored_ids()
+    market = Market(ids)
+    rows_write(_funding(market, days))
+    rows_write(_bars(market))
+    rows_write(_open_interest(market))
+    return market
+
+
+def _stored_ids() -> dict[str, int]:
+    from apps.marketdata.selectors import instruments
+
+    return {row.instrument.key: row.id for row in instruments()}
+
+
+def funding_row(instrument_id: int, ts: int, rate: float) -> FundingRow:
+    return FundingRow(instrument_id, "settled", ts, ts, ts, rate, f"{rate:.8f}", 8.0, "venue")
+
+
+def _funding(market: Market, days: int) -> list[FundingRow]:
+    rows = []
+    for number in range(days * 3):
+        ts = LAST_SETTLEMENT - number * 8 * HOUR
+        rate = rate_at(number)
+        rows.append(funding_row(market.id("binance:perp:BTCUSDT"), ts, rate))
+        rows.append(funding_row(market.id("binance:perp:ETHUSDT"), ts, rate / 2))
+        rows.append(funding_row(market.id("bybit:perp:BTCUSDT"), ts, rate + 0.00001))
+    return rows
+
+
+def bar(instrument_id: int, ts: int, interval_s: int, volume_usd: float, buy_usd: float) -> BarRow:
+    return BarRow(
+        instrument_id=instrument_id,
+        interval_s=interval_s,
+        ts=ts,
+        known_at=ts + interval_s * 1000,
+        open=100.0,
+        high=101.0,
+        low=99.0,
+        close=100.0,
+        volume_base=volume_usd / 100,
+        volume_usd=volume_usd,
+        buy_base=buy_usd / 100,
+        buy_usd=buy_usd,
+        trades=10,
+        is_partial=False,
+        origin="venue",
+    )
+
+
+def _bars(market: Market) -> list[BarRow]:
+    """Two days of 5-minute bars, then minutes of the last 20: 1,000 USD a minute, 60 % bought."""
+    rows = []
+    minutes_from = NOW_MS // 300_000 * 300_000 - 900_000
+    for key, scale in (
+        ("binance:perp:BTCUSDT", 1.0),
+        ("binance:spot:BTCUSDT", 0.5),
+        ("bybit:perp:BTCUSDT", 0.25),
+    ):
+        instrument_id = market.id(key)
+        for ts in range(minutes_from - 2 * DAY, minutes_from, 300_000):
+            rows.append(bar(instrument_id, ts, 300, 5000 * scale, 3000 * scale))
+        for ts in range(minutes_from, NOW_MS // 60_000 * 60_000, 60_000):
+            rows.append(bar(instrument_id, ts, 60, 1000 * scale, 600 * scale))
+    return rows
+
+
+def _open_interest(market: Market) -> list[OpenInterestRow]:
+    rows = []
+    for ts in range(NOW_MS - 3 * DAY, NOW_MS, HOUR):
+        for key, oi_usd in (("binance:perp:BTCUSDT", 3e9), ("bybit:perp:BTCUSDT", 1e9)):
+            rows.append(
+                OpenInterestRow(market.id(key), ts, ts, oi_usd / 100, oi_usd / 100, oi_usd, "venue")
+            )
+    return rows
+
+
+def _live(instrument: Instrument, rate: float | None) -> LiveState:
+    state = LiveState.of(instrument)
+    state.ts_event_ms = state.ts_recv_ms = state.mark_ts_ms = NOW_MS - 1000
+    state.last_price = state.mark_price = state.index_price = 100.0
+    state.funding_rate = rate
+    state.funding_rate_raw = None if rate is None else f"{rate:.8f}"
+    state.next_funding_ms = LAST_SETTLEMENT + 8 * HOUR
+    state.funding_ts_ms = state.oi_ts_ms = state.trade_ts_ms = NOW_MS - 1000
+    state.oi_usd, state.oi_base, state.oi_contracts = 3e9, 3e7, 3e7
+    state.book_state, state.stream_status = "live", "live"
+    return state
+
+
+def publish() -> None:
+    """Live state, and the snapshots of BTC and ETH from it."""
+    states = [_live(one, 0.000123 if one.kind is InstrumentKind.PERP else None) for one in LISTED]
+    sources = [
+        SourceStatus(venue=venue, status="ok", last_ok_ms=NOW_MS - 500)
+        for venue in ("binance", "bybit")
+    ]
+    write_live(sync_redis(), states, sources)
+    documents = refresh_funding(["BTC", "ETH"], NOW_MS) + refresh_volume_flow(
+        ["BTC", "ETH"], NOW_MS
+    )
+    store.publish_many(documents)
+
+
+def forget() -> None:
+    """Remove what ``publish`` left in Redis."""
+    client = sync_redis()
+    names = [live_key(), sources_key()]
+    for metric in (FUNDING_METRIC, FLOW_METRIC):
+        names += [
+            key.decode() for key in client.scan_iter(store.snapshot_key(metric, "*"), count=1000)
+        ]
+    client.delete(*names)

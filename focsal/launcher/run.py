@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -104,6 +103,8 @@ class _Installation:
         )
         self._supervisor = supervisor
         supervisor.start()
+        # The emulator needs no database: it gets ready while these migrate.
+        supervisor.launch(*(program.name for program in programs if program.name == "sandbox"))
         self._start_servers(supervisor, servers, variables)
         accounts = self._prepare_databases(variables)
         self._start_processes(supervisor, [program.name for program in programs])
@@ -207,19 +208,12 @@ class _Installation:
     def _prepare_databases(self, variables: Mapping[str, str]) -> dict[str, Any]:
         """Create and migrate both databases, seed plans and (not on live) demo accounts."""
         say("FOCSAL: migrating the databases")
-        manage = [sys.executable, "manage.py"]
         for name in ("DATABASE_URL", "MARKET_DATABASE_URL"):
             postgres.ensure_database(variables[name])
-        migrations = [
-            [*manage, "migrate", "--no-input", "--database", database]
-            for database in ("default", "market")
-        ]
-        project = self._folders.project
-        steps.run_all(migrations, project, variables, self._stop)
+        seed = "plans" if self._market == "live" else "demo"
+        output = steps.databases(seed, self._folders.project, variables, self._stop)
         if self._market == "live":
-            steps.run_all([[*manage, "seed"]], project, variables, self._stop)
             return {}
-        (output,) = steps.run_all([[*manage, "seed", "--demo"]], project, variables, self._stop)
         self._state.demo = demo.seeded(output, self._known_demo())
         self._save()
         # Written again when ready: who waits for this file waits for a platform that answers.
@@ -233,7 +227,6 @@ class _Installation:
     def _start_processes(self, supervisor: Supervisor, names: list[str]) -> None:
         say(f"FOCSAL: starting {', '.join(names)}")
         if "sandbox" in names:
-            supervisor.launch("sandbox")
             port = self._state.ports["sandbox"]
             self._until(supervisor, lambda: ports.listens(port), "the sandbox")
         supervisor.launch(*(name for name in names if group_of(name) == "pipeline"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,36 +13,41 @@ from focsal.launcher.errors import LauncherError
 from focsal.launcher.programs import follow_parent
 
 
-def run_all(
-    commands: Sequence[Sequence[str]],
+def databases(seed: str, project: Path, environment: Mapping[str, str], stop: StopSignal) -> str:
+    """Migrate both databases and seed (``none``, ``plans``, ``demo``); what was printed."""
+    command = [sys.executable, "-m", "focsal.launcher.databases", seed]
+    return run("migrating and seeding the databases", command, project, environment, stop)
+
+
+def run(
+    what: str,
+    command: Sequence[str],
     project: Path,
     environment: Mapping[str, str],
     stop: StopSignal,
-) -> list[str]:
-    """Run commands side by side; returns what each printed on stdout.
+) -> str:
+    """Run a command to its end; what it printed on stdout.
 
-    A stop request ends them and raises ``Stopped``; a failing one raises with its last lines.
+    A stop request ends it and raises ``Stopped``; when it fails, its last lines are shown.
     """
-    running = [_Step(command, project, environment) for command in commands]
+    step = _Step(command, project, environment)
     try:
-        while any(step.process.poll() is None for step in running):
+        while step.process.poll() is None:
             stop.wait(0.05)
             stop.check()
-        return [step.result() for step in running]
+        return step.result(what)
     finally:
-        for step in running:
-            step.close()
+        step.close()
 
 
 class _Step:
     def __init__(
         self, command: Sequence[str], project: Path, environment: Mapping[str, str]
     ) -> None:
-        self._command = list(command)
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self.process = subprocess.Popen(
-            follow_parent(self._command, "TERM"),
+            follow_parent(list(command), "TERM"),
             cwd=project,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
@@ -50,16 +56,14 @@ class _Step:
             start_new_session=True,
         )
 
-    def result(self) -> str:
+    def result(self, what: str) -> str:
         self._output.seek(0)
         output = self._output.read().decode("utf-8", "replace")
         if self.process.returncode != 0:
             self._errors.seek(0)
             lines = (output + self._errors.read().decode("utf-8", "replace")).splitlines()
             shown = "\n".join(f"  {line[:500]}" for line in lines[-15:])
-            raise LauncherError(
-                f"{' '.join(self._command[1:])} failed (exit {self.process.returncode}):\n{shown}"
-            )
+            raise LauncherError(f"{what} failed (exit {self.process.returncode}):\n{shown}")
         return output
 
     def close(self) -> None:

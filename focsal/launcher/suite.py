@@ -9,7 +9,6 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from focsal.launcher import environment, steps
 from focsal.launcher.console import StopSignal, say, warn
@@ -17,8 +16,6 @@ from focsal.launcher.ephemeral import servers
 from focsal.launcher.layout import PROJECT
 from focsal.launcher.ports import free_port
 from focsal.launcher.postgres import ensure_database
-
-_MANAGE: Final = [sys.executable, "manage.py"]
 
 
 def test(arguments: Sequence[str], stop: StopSignal) -> int:
@@ -55,11 +52,7 @@ def _package(name: str, arguments: Sequence[str], stop: StopSignal) -> int:
     with _environment("development", stop, durable=True) as variables:
         for url in (variables["DATABASE_URL"], variables["MARKET_DATABASE_URL"]):
             ensure_database(url)
-        migrations = [
-            [*_MANAGE, "migrate", "--no-input", "--database", database]
-            for database in ("default", "market")
-        ]
-        steps.run_all(migrations, PROJECT, variables, stop)
+        steps.databases("none", PROJECT, variables, stop)
         (PROJECT / "var").mkdir(exist_ok=True)
         return _run([sys.executable, "-m", name, *arguments], variables, stop)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,12 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(limits, "encode", encode)
     monkeypatch.setattr(commands, "encode", encode)
+
+
+@pytest.fixture
+def market_time() -> Callable[[int], None]:
+    """Sets the market clock, in milliseconds; it is let go after each test."""
+    return lambda now_ms: market_clock.freeze(now_ms * 1_000_000)
 
 
 @pytest.fixture

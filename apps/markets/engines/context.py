@@ -203,11 +203,11 @@ def robust_z(current: FloatArray, window: SortedWindow, *, clip: float = 10.0) -
     array([3.98942])
     """
     median = row_median(window)
-    deviation = np.abs(window.values - median[:, None])
-    mad = row_median(SortedWindow(np.sort(deviation, axis=1), window.samples))
+    mad = row_mad(window, median)
     scale = MAD_TO_SIGMA * mad
     tied = np.flatnonzero(mad == 0)
-    mean_deviation = np.nansum(deviation[tied], axis=1) / np.maximum(window.samples[tied], 1)
+    deviation = np.abs(window.values[tied] - median[tied, None])
+    mean_deviation = np.nansum(deviation, axis=1) / np.maximum(window.samples[tied], 1)
     scale[tied] = MEAN_DEVIATION_TO_SIGMA * mean_deviation
     distance = current - median
     flat = np.where(distance == 0, 0.0, np.nan)
@@ -226,6 +226,33 @@ def row_median(window: SortedWindow) -> FloatArray:
     high = window.values[rows, np.minimum(window.samples // 2, window.values.shape[1] - 1)]
     median: FloatArray = low + 0.5 * (high - low)
     return median
+
+
+def row_mad(window: SortedWindow, median: FloatArray) -> FloatArray:
+    """Median absolute deviation from ``median`` of each row, without sorting the deviations.
+
+    The k values nearest to the median are neighbours in sorted order, so the k-th smallest deviation is
+    the least, over all runs of k neighbours, of the greater distance of the run's two ends.
+    """
+    result = np.full(window.samples.shape, np.nan)
+    for samples in np.unique(window.samples).tolist():
+        if samples == 0:
+            continue
+        rows = np.flatnonzero(window.samples == samples)
+        values = window.values if rows.size == window.samples.size else window.values[rows]
+        centre = median[rows, None]
+        low = _nearest(values, centre, (samples + 1) // 2, samples)
+        # An even number of samples has two middle deviations.
+        high = low if samples % 2 else _nearest(values, centre, samples // 2 + 1, samples)
+        result[rows] = low + 0.5 * (high - low)
+    return result
+
+
+def _nearest(values: FloatArray, centre: FloatArray, k: int, samples: int) -> FloatArray:
+    """The k-th smallest distance to ``centre`` in ascending rows of ``samples`` values."""
+    first, last = values[:, : samples - k + 1], values[:, k - 1 : samples]
+    nearest: FloatArray = np.maximum(centre - first, last - centre).min(axis=1)
+    return nearest
 
 
 def quantile(window: SortedWindow, probability: float | FloatArray) -> FloatArray:

@@ -1,0 +1,148 @@
+"""Liveness asks nothing, readiness asks everything and tells no secrets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.db import OperationalError, connections
+from django.test import Client
+
+from apps.core import health
+from apps.core.health import CORE_CHECKS, Check, CheckResult, readiness_view
+from apps.core.redis import market_key, sync_redis
+from apps.edge import readiness
+from apps.marketdata.universe import HOT
+from apps.snapshots.registry import all_specs
+
+both_databases = pytest.mark.django_db(databases=["default", "market"])
+
+
+@pytest.fixture
+def market() -> Iterator[Any]:
+    """Redis as a ready sandbox leaves it: HOT snapshots and a finished backfill."""
+    client: Any = sync_redis()
+    names = [market_key("snap", spec.metric, asset) for spec in all_specs() for asset in HOT]
+    for name in names:
+        client.hset(name, "v", 1)
+    progress = {"done": 65, "total": 65, "state": "ready", "phase": "history"}
+    client.hset(market_key("backfill"), mapping=progress)
+    yield client
+    client.delete(*names, market_key("backfill"))
+
+
+def _get(client: Client, path: str) -> tuple[int, Any, Any]:
+    response = client.get(path)
+    return response.status_code, json.loads(response.content), response
+
+
+def test_live_needs_no_database_and_no_redis(client: Client) -> None:
+    status, document, response = _get(client, "/health/live")
+    assert (status, document) == (200, {"status": "live"})
+    assert response["Cache-Control"] == "no-store"
+    assert response["X-Request-Id"]
+
+
+@both_databases
+def test_ready_when_everything_is_there(client: Client, market: Any) -> None:
+    status, document, response = _get(client, "/health/ready")
+    assert status == 200
+    assert document == {
+        "status": "ready",
+        "checks": dict.fromkeys(
+            ["postgresql", "redis", "migrations", "snapshots", "backfill"], "ok"
+        ),
+        "backfill": {"done": 65, "total": 65, "phase": "history"},
+    }
+    assert response["Cache-Control"] == "no-store"
+
+
+@both_databases
+def test_not_ready_is_a_problem_with_progress(client: Client, market: Any) -> None:
+    market.hset(market_key("backfill"), mapping={"done": 12, "state": "running", "phase": "bars"})
+    market.delete(market_key("snap", all_specs()[0].metric, "BTC"))
+    status, document, response = _get(client, "/health/ready")
+    total = len(all_specs()) * len(HOT)
+    assert (status, document["code"], document["status"]) == (503, "not_ready", 503)
+    assert document["detail"] == "Waiting for: snapshots, backfill."
+    assert (
+        document["checks"]["snapshots"]
+        == f"missing: {total - 1} of {total} snapshots are published."
+    )
+    assert document["backfill"] == {"done": 12, "total": 65, "phase": "bars"}
+    assert response["Content-Type"] == "application/problem+json"
+    assert (response["Retry-After"], document["retry_after"]) == ("2", 2)
+
+
+@both_databases
+def test_a_fresh_start_has_no_progress_yet(client: Client) -> None:
+    sync_redis().delete(market_key("backfill"))
+    _, document, _ = _get(client, "/health/ready")
+    assert document["backfill"] == {"done": 0, "total": 0, "phase": "waiting"}
+
+
+def test_a_replay_is_ready_with_its_first_snapshot(market: Any, settings: Any) -> None:
+    settings.MARKET = "replay"
+    assert not readiness.check_snapshots().is_ok
+    name = market_key("snap", all_specs()[0].metric, "BTC")
+    sync_redis().hset(name, "v", 1)
+    try:
+        assert readiness.check_snapshots().is_ok
+        assert readiness.check_backfill().is_ok
+    finally:
+        sync_redis().delete(name)
+
+
+def test_a_lost_database_is_named_without_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Any) -> Any:
+        raise OperationalError('connection to "db.internal" as "focsal" failed: password s3cret')
+
+    monkeypatch.setattr(type(connections["market"]), "cursor", refused)
+    result = health.check_databases()
+    assert (result.status, result.detail) == ("away", "The default database does not answer.")
+
+
+def test_a_lost_redis_is_named_without_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = redis.Redis(host="127.0.0.1", port=1, password="s3cret")
+    monkeypatch.setattr(health, "sync_redis", lambda: away)
+    monkeypatch.setattr(readiness, "sync_redis", lambda: away)
+    assert health.check_redis() == CheckResult("away", "Redis does not answer.")
+    assert readiness.check_snapshots().status == "unknown"
+    assert readiness.check_backfill().status == "unknown"
+
+
+@both_databases
+def test_migrations_are_looked_at_until_they_are_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([2, 1, 0, 0])
+    monkeypatch.setattr(health, "_unapplied", lambda _alias: next(answers))
+    check = health.MigrationsCheck()
+    assert check() == CheckResult("pending", "3 migrations are not applied.")
+    assert check().is_ok
+    # Remembered: nothing is left to ask.
+    assert check().is_ok
+
+
+@both_databases
+def test_the_migrations_of_this_code_are_applied() -> None:
+    assert [health._unapplied(alias) for alias in health.DATABASES] == [0, 0]
+
+
+def test_a_check_that_breaks_is_a_check_that_fails(rf: Any) -> None:
+    def broken() -> CheckResult:
+        raise ZeroDivisionError("redis://:s3cret@host")
+
+    view = readiness_view([Check("odd", broken)])
+    response = view(rf.get("/health/ready"))
+    document = json.loads(response.content)
+    assert response.status_code == 503
+    assert document["checks"] == {"odd": "failed: The check could not be made."}
+    assert b"s3cret" not in response.content
+
+
+def test_other_methods_and_addresses_are_problems(client: Client) -> None:
+    status, document, _ = _get(client, "/health/nothing")
+    assert (status, document["code"]) == (404, "not_found")
+    assert {check.name for check in CORE_CHECKS} == {"postgresql", "redis", "migrations"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 from apps.core.clock import WALL_LINE, ClockLine
@@ -121,7 +122,7 @@ class ReplayBackend:
                 ],
                 self.player.memories[is_spot],
                 lambda: self.player.now_ns() // _NS_PER_MS,
-                lambda symbol, spot=is_spot: self.player.shift_ms(spot, symbol),
+                partial(self.player.shift_ms, is_spot),
                 is_spot=is_spot,
             )
             for is_spot in (False, True)

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
@@ -54,33 +55,34 @@ class Sandbox:
 
     async def start(self) -> None:
         """Listen on every port and let the market run."""
-        multiplier = self.config.limit_multiplier
-        ports = {False: self.config.binance_um_port, True: self.config.binance_spot_port}
-        for is_spot, port in ports.items():
-            app = web.Application()
-            rest = RestFace(
-                SPOT_ENDPOINTS if is_spot else UM_ENDPOINTS,
-                self.backend.sources[is_spot],
-                Limits(6000 if is_spot else 2400, multiplier, time.time),
-                self.faults,
-            )
-            rest.register(app)
-            sockets = WebSocketFace(
-                self.backend.hubs[is_spot],
-                SPOT_RULES if is_spot else UM_RULES,
-                self.faults,
-                time.time,
-                lambda channels, spot=is_spot: self.backend.on_subscribed(spot, channels),
-            )
-            sockets.register(app, _SPOT_PREFIXES if is_spot else _UM_PREFIXES)
-            self._rest.append(rest)
-            self._sockets.append(sockets)
-            await self._listen(app, port)
-            self._spawn(sockets.keep_alive())
+        await self._open_face(self.config.binance_um_port, is_spot=False)
+        await self._open_face(self.config.binance_spot_port, is_spot=True)
         for work in self.backend.work():
             self._spawn(work)
         await self._listen(control_app(self), self.config.port)
         _log.info("sandbox.started", mode=self.config.mode, urls=self.config.urls())
+
+    async def _open_face(self, port: int, *, is_spot: bool) -> None:
+        app = web.Application()
+        rest = RestFace(
+            SPOT_ENDPOINTS if is_spot else UM_ENDPOINTS,
+            self.backend.sources[is_spot],
+            Limits(6000 if is_spot else 2400, self.config.limit_multiplier, time.time),
+            self.faults,
+        )
+        rest.register(app)
+        sockets = WebSocketFace(
+            self.backend.hubs[is_spot],
+            SPOT_RULES if is_spot else UM_RULES,
+            self.faults,
+            time.time,
+            partial(self.backend.on_subscribed, is_spot),
+        )
+        sockets.register(app, _SPOT_PREFIXES if is_spot else _UM_PREFIXES)
+        self._rest.append(rest)
+        self._sockets.append(sockets)
+        await self._listen(app, port)
+        self._spawn(sockets.keep_alive())
 
     async def _listen(self, app: web.Application, port: int) -> None:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)

@@ -7,9 +7,10 @@ from typing import Final
 import numpy as np
 
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.noise import FloatArray, IntArray
+from apps.sandbox.market.noise import FloatArray, IntArray, floats
 from apps.sandbox.market.protocol import MINUTE_MS, Market, MinuteBars, Tape
 
+_EXACT_MINUTES: Final = 240
 _WEEK_OFFSET_MINUTES: Final = 4 * 1_440
 INTERVAL_MINUTES: Final[dict[str, int]] = {
     "1m": 1,
@@ -78,25 +79,38 @@ def bar_of_trades(listing: Listing, tape: Tape, until_ms: int) -> tuple[float, .
     )
 
 
+def _writable(bars: MinuteBars) -> tuple[IntArray | FloatArray, ...]:
+    """Copies of the columns that trades can change, in the order of ``bar_of_trades``."""
+    return tuple(
+        column.copy()
+        for column in (
+            bars.open,
+            bars.high,
+            bars.low,
+            bars.close,
+            bars.volume,
+            bars.buy_volume,
+            bars.quote,
+            bars.buy_quote,
+            bars.trades,
+        )
+    )
+
+
 def bars_until(
     market: Market, listing: Listing, first: int, last: int, now_ms: int, exact_from: int
 ) -> MinuteBars:
     """Minute bars first … last as far as ``now_ms``: the minute in the making holds its trades so far.
 
-    Minutes from ``exact_from`` on take their quote amounts from the trades themselves.
+    Minutes from ``exact_from`` on (but at most the last four hours) take their quote amounts from the
+    trades themselves; everything else in a bar is the same either way.
     """
     current = now_ms // MINUTE_MS
     bars = market.minute_bars(listing, first, min(last, current))
-    begin = max(exact_from, bars.first_minute, current - 240)
-    if begin > bars.first_minute + len(bars) - 1:
+    begin = max(exact_from, bars.first_minute, current - _EXACT_MINUTES)
+    if begin >= bars.first_minute + len(bars):
         return bars
-    columns: list[IntArray | FloatArray] = [
-        column.copy()
-        for column in (
-            bars.open, bars.high, bars.low, bars.close, bars.volume,
-            bars.buy_volume, bars.quote, bars.buy_quote, bars.trades,
-        )
-    ]  # fmt: skip
+    columns = _writable(bars)
     keep = len(bars)
     for minute in range(begin, bars.first_minute + len(bars)):
         made = bar_of_trades(listing, market.tape(listing, minute), now_ms)
@@ -106,12 +120,13 @@ def bars_until(
             break
         for column, value in zip(columns, made, strict=True):
             column[at] = value
-    o, h, l, c, v, b, q, bq, n = (column[:keep] for column in columns)  # noqa: E741 (as on the wire)
+    columns = tuple(column[:keep] for column in columns)
+    whole_columns = [column.astype(np.int64) for column in columns]
     return MinuteBars(
-        bars.first_minute, _int(o), _int(h), _int(l), _int(c), _int(v), _int(b), q, bq, _int(n),
+        bars.first_minute,
+        *whole_columns[:6],
+        floats(columns[6]),
+        floats(columns[7]),
+        whole_columns[8],
         bars.first_trade_id[:keep],
-    )  # fmt: skip
-
-
-def _int(column: IntArray | FloatArray) -> IntArray:
-    return column.astype(np.int64)
+    )

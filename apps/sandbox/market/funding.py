@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from apps.sandbox.market.noise import FloatArray, IntArray
+from apps.sandbox.market.noise import FloatArray, IntArray, floats
 
 _INTEREST: Final = 1e-4
 _CLAMP: Final = 5e-4
@@ -21,8 +21,7 @@ HOUR_MS: Final = 3_600_000
 def funding_rate(mean_premium: FloatArray, interval_h: int) -> FloatArray:
     """Rate per interval, rounded to the 8 decimals that the venue publishes."""
     per_8h = mean_premium + np.clip(_INTEREST - mean_premium, -_CLAMP, _CLAMP)
-    out: FloatArray = np.round(np.clip(per_8h * interval_h / 8.0, -_CAP, _CAP), 8)
-    return out
+    return floats(np.round(np.clip(per_8h * interval_h / 8.0, -_CAP, _CAP), 8))
 
 
 def settlement_grid(start_ms: int, end_ms: int, interval_h: int) -> IntArray:

@@ -10,7 +10,16 @@ import numpy as np
 
 from apps.sandbox.market.assets import ASSET_MODELS
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.noise import FloatArray, IntArray, key_of, normals, uniforms, value_noise
+from apps.sandbox.market.noise import (
+    FloatArray,
+    IntArray,
+    floats,
+    key_of,
+    normals,
+    uniforms,
+    value_noise,
+    whole,
+)
 from apps.sandbox.market.paths import IndexPaths, Premiums, volatility_factor
 from apps.sandbox.market.protocol import DAY_MINUTES
 
@@ -62,7 +71,7 @@ def compute_day(
     trades = _spread_trades(pace, trades_per_day(listing))
     volume = _volumes(key, listing, day, pace, edge, trades)
     pressure = np.tanh(0.7 * moves / sigma)
-    tilt = value_noise(key + 5, minutes * 60.0, 5_400.0)
+    tilt = value_noise(key + 5, floats(minutes * 60.0), 5_400.0)
     share = 0.5 + 0.22 * pressure + 0.05 * tilt + 0.08 * (uniforms(key + 6, minutes) - 0.5)
     buy = np.clip(np.rint(volume * share).astype(np.int64), trades, volume - trades)
     before = np.concatenate(([0], np.cumsum(trades)))
@@ -78,13 +87,14 @@ def _edges(key: int, paths: IndexPaths, premiums: Premiums, listing: Listing, da
         else 3e-5 * value_noise(key + 4, t_s, 240.0)
     )
     price = np.exp(log_price) * (1.0 + away) * listing.price_mult
-    return np.maximum(np.rint(price / listing.tick).astype(np.int64), 2)
+    return np.maximum(whole(price / listing.tick), 2)
 
 
 def _spread_trades(pace: FloatArray, per_day: int) -> IntArray:
     spare = per_day - _MIN_TRADES * DAY_MINUTES
-    reached = np.rint(np.cumsum(pace) / pace.sum() * spare).astype(np.int64)
-    return _MIN_TRADES + np.diff(reached, prepend=0)
+    reached = whole(np.cumsum(pace) / pace.sum() * spare)
+    out: IntArray = _MIN_TRADES + np.diff(reached, prepend=0)
+    return out
 
 
 def _volumes(
@@ -92,8 +102,8 @@ def _volumes(
 ) -> IntArray:
     """Lots per minute; a day's turnover swings around the listing's average."""
     minutes = day * DAY_MINUTES + _STEPS
-    swing = np.exp(0.35 * value_noise(key + 7, minutes * 60.0, 2.5 * _DAY_S) - 0.06)
+    swing = np.exp(0.35 * value_noise(key + 7, floats(minutes * 60.0), 2.5 * _DAY_S) - 0.06)
     busy = pace * np.exp(0.4 * normals(key + 8, minutes) - 0.08) * swing
     usd = listing.daily_volume_usd / DAY_MINUTES * busy / pace.mean()
-    lots = np.rint(usd / (edge[:-1] * listing.tick * listing.lot)).astype(np.int64)
+    lots = whole(usd / (edge[:-1] * listing.tick * listing.lot))
     return np.maximum(lots, 2 * trades + 2)

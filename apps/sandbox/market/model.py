@@ -18,7 +18,7 @@ from apps.sandbox.market.book import Grid, grid_of, make_book
 from apps.sandbox.market.funding import HOUR_MS, funding_rate, settlement_grid
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.minutes import DayBars, compute_day
-from apps.sandbox.market.noise import FloatArray, IntArray, key_of
+from apps.sandbox.market.noise import FloatArray, IntArray, floats, key_of
 from apps.sandbox.market.paths import IndexPaths, Premiums
 from apps.sandbox.market.protocol import (
     DAY_MINUTES,
@@ -146,7 +146,7 @@ class SeededMarket:
         return make_book(self._keys[listing.name] ^ 0xB00C, listing, grid, touch, step)
 
     def index_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
-        return self._index(listing, minutes * 60.0)
+        return self._index(listing, floats(minutes * 60.0))
 
     def _index(self, listing: Listing, t_s: FloatArray) -> FloatArray:
         position = t_s / 60.0
@@ -163,7 +163,7 @@ class SeededMarket:
         return result
 
     def premium_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
-        return self._premiums.at(listing.asset, minutes * 60.0)
+        return self._premiums.at(listing.asset, floats(minutes * 60.0))
 
     def mark_state(self, listing: Listing, t_ms: int) -> MarkState:
         t_s = np.array([t_ms / 1000.0])

@@ -23,6 +23,16 @@ _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 _TO_UNIT: Final = 1.0 / (1 << 53)
 
 
+def floats(values: Any) -> FloatArray:
+    """The same array, for the type checker: NumPy's stubs lose the width in mixed arithmetic."""
+    return np.asarray(values, dtype=np.float64)
+
+
+def whole(values: Any) -> IntArray:
+    """Rounded to whole numbers."""
+    return np.rint(values).astype(np.int64)
+
+
 def key_of(seed: int, *parts: str | int) -> int:
     """A 64-bit key for one named series of one seed."""
     text = "\x1f".join([str(seed), *(str(part) for part in parts)])

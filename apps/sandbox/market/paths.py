@@ -14,7 +14,14 @@ from typing import Final
 import numpy as np
 
 from apps.sandbox.market.assets import ASSET_MODELS, MARKET_DAILY_VOLATILITY
-from apps.sandbox.market.noise import FloatArray, fractal_noise, key_of, normals, value_noise
+from apps.sandbox.market.noise import (
+    FloatArray,
+    floats,
+    fractal_noise,
+    key_of,
+    normals,
+    value_noise,
+)
 from apps.sandbox.market.protocol import DAY_MINUTES
 
 _OCTAVES_DAYS: Final = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
@@ -27,7 +34,7 @@ _CACHED_DAYS: Final = 220
 
 def volatility_factor(key: int, day: int) -> FloatArray:
     """Relative volatility of each minute of a day: busy hours and clusters, mean about 1."""
-    t_s = (day * DAY_MINUTES + _STEPS) * 60.0
+    t_s = floats((day * DAY_MINUTES + _STEPS) * 60.0)
     # The American open is the busiest part of the day.
     session = 1.0 + 0.35 * np.cos(2.0 * np.pi * (_STEPS / DAY_MINUTES - 15.0 / 24.0))
     clusters = fractal_noise(key, t_s, (0.4 * _HOUR_S, 4 * _HOUR_S), (0.25, 0.3))

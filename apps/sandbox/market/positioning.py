@@ -9,7 +9,7 @@ import numpy as np
 
 from apps.sandbox.market.assets import ASSET_MODELS, AssetModel
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.noise import FloatArray, IntArray, fractal_noise, key_of, uniforms
+from apps.sandbox.market.noise import FloatArray, IntArray, floats, fractal_noise, key_of, uniforms
 from apps.sandbox.market.protocol import DAY_MINUTES, MinuteBars, Tape
 
 _HOUR_S: Final = 3_600.0
@@ -36,7 +36,7 @@ def long_share(seed: int, asset: str, series: str, t_ms: IntArray) -> FloatArray
     swing = fractal_noise(
         key_of(seed, "positioning", asset, series), t_ms / 1000.0, _SHARE_PERIODS, _SHARE_WEIGHTS
     )
-    return np.round(np.clip(mean + swing, 0.05, 0.95), 4)
+    return floats(np.round(np.clip(mean + swing, 0.05, 0.95), 4))
 
 
 def forced_trades(

@@ -70,9 +70,9 @@ class Book:
 class MarkState(NamedTuple):
     """Prices in quote currency per quoted unit; the rate is the running estimate of ``next_funding_ms``."""
 
-    mark: float
-    index: float
-    settle: float
+    mark_price: float
+    index_price: float
+    settle_price: float
     funding_rate: float
     next_funding_ms: int
 

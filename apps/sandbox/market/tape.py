@@ -22,7 +22,7 @@ def _prices(open_: int, high: int, low: int, close: int, draw: FloatArray) -> In
     knots = np.array([open_, *extremes, close], dtype=np.float64)
     path = np.interp(np.arange(count), at, knots)
     path += (draw - 0.5) * 0.5 * (high - low)
-    prices = np.clip(np.rint(path), low, high).astype(np.int64)
+    prices: IntArray = np.clip(np.rint(path), low, high).astype(np.int64)
     prices[at] = knots.astype(np.int64)
     return prices
 
@@ -30,7 +30,7 @@ def _prices(open_: int, high: int, low: int, close: int, draw: FloatArray) -> In
 def _split(total: int, weights: FloatArray) -> IntArray:
     """Whole lots, at least one each, that sum to ``total``."""
     spare = total - len(weights)
-    lots = 1 + np.floor(spare * (weights / weights.sum())).astype(np.int64)
+    lots: IntArray = 1 + np.floor(spare * (weights / weights.sum())).astype(np.int64)
     lots[int(np.argmax(weights))] += total - int(lots.sum())
     return lots
 

@@ -89,8 +89,8 @@ def book_ticker(listing: Listing, book: Book, now_ms: int) -> bytes:
 
 def mark_price(listing: Listing, state: MarkState, now_ms: int) -> bytes:
     return (
-        f'{{"e":"markPriceUpdate","E":{now_ms},"s":"{listing.symbol}","p":"{state.mark:.8f}",'
-        f'"i":"{state.index:.8f}","P":"{state.settle:.8f}","r":"{state.funding_rate:.8f}",'
+        f'{{"e":"markPriceUpdate","E":{now_ms},"s":"{listing.symbol}","p":"{state.mark_price:.8f}",'
+        f'"i":"{state.index_price:.8f}","P":"{state.settle_price:.8f}","r":"{state.funding_rate:.8f}",'
         f'"T":{state.next_funding_ms},"st":1}}'
     ).encode()
 

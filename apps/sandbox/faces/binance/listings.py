@@ -94,7 +94,8 @@ def spot_listing(model: AssetModel) -> Listing:
 
 
 def _trades_per_minute(model: AssetModel) -> float:
-    return min(300.0, max(8.0, 300.0 * (model.perp_volume_usd / 12e9) ** 0.6))
+    rate: float = 300.0 * (model.perp_volume_usd / 12e9) ** 0.6
+    return min(300.0, max(8.0, rate))
 
 
 def binance_listings(assets: Iterable[str] = ASSETS) -> tuple[Listing, ...]:

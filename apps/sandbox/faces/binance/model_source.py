@@ -143,9 +143,9 @@ class ModelSource:
         state = self._market.mark_state(self._listings[symbol], now)
         return {
             "symbol": symbol,
-            "markPrice": f"{state.mark:.8f}",
-            "indexPrice": f"{state.index:.8f}",
-            "estimatedSettlePrice": f"{state.settle:.8f}",
+            "markPrice": f"{state.mark_price:.8f}",
+            "indexPrice": f"{state.index_price:.8f}",
+            "estimatedSettlePrice": f"{state.settle_price:.8f}",
             "lastFundingRate": f"{state.funding_rate:.8f}",
             "interestRate": "0.00010000",
             "nextFundingTime": state.next_funding_ms,

@@ -1,0 +1,183 @@
+"""Every slot once, whoever asks; failures are tried again; nothing waits for a slot the first time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+import redis
+from django.db import connections
+
+from apps.core.clock import ClockLine, market_clock
+from apps.core.redis import market_key, sync_redis
+from apps.marketdata.universe import COLD, HOT
+from apps.snapshots import registry, services, store
+from apps.snapshots.contracts import SnapshotDocument
+from apps.snapshots.registry import SnapshotSpec
+from apps.snapshots.schedule import due_slot
+from apps.snapshots.tasks import tick
+
+pytestmark = pytest.mark.django_db(databases=["market"], transaction=True)
+
+METRIC = "markets.test"
+NOON_NS = 1_700_049_600 * 1_000_000_000
+MINUTE_NS = 60_000_000_000
+
+
+class Refresher:
+    """Counts its calls and publishes what it is asked for, less ``absent``."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, ...]] = []
+        self.absent: set[str] = set()
+        self.error: Exception | None = None
+        self._version = 0
+
+    def __call__(self, assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+        self.calls.append(tuple(assets))
+        if self.error is not None:
+            raise self.error
+        self._version += 1
+        return [
+            SnapshotDocument(METRIC, asset, self._version, now_ms, 60, b"{", b"}", False)
+            for asset in assets
+            if asset not in self.absent
+        ]
+
+
+@pytest.fixture
+def refresher(monkeypatch: pytest.MonkeyPatch) -> Refresher:
+    monkeypatch.setattr(registry, "_SPECS", {})
+    monkeypatch.setattr(registry, "_BY_PATH", {})
+    monkeypatch.setattr(registry, "_REFRESHERS", {})
+    registry.register(SnapshotSpec(METRIC, "/v1/markets/test", "L1"))
+    one = Refresher()
+    registry.register_refresher(METRIC, one)
+    monkeypatch.setattr(services, "sync_market_clock", lambda: True)
+    return one
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    return _Clock(monkeypatch)
+
+
+class _Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self(10)
+
+    def __call__(self, second: float) -> None:
+        wall_ns = NOON_NS + int(second * 1e9)
+        self._monkeypatch.setattr(services, "wall_now_ns", lambda: wall_ns)
+        market_clock.freeze(market_clock.line.at(wall_ns))
+
+
+def test_both_tiers_are_published_at_once_and_then_by_slot(
+    refresher: Refresher, at: _Clock
+) -> None:
+    assert services.due_refresh() == 65
+    assert refresher.calls == [HOT, COLD]
+    for second in (12, 40, 63):
+        at(second)
+        assert services.due_refresh() == 0
+    at(65)
+    assert services.due_refresh() == 15
+    at(305)
+    assert services.due_refresh() == 65
+    assert refresher.calls == [HOT, COLD, HOT, HOT, COLD]
+
+
+def test_two_workers_do_a_slot_once(refresher: Refresher, at: _Clock) -> None:
+    results: list[int] = []
+    barrier = threading.Barrier(4)
+
+    def work() -> None:
+        barrier.wait()
+        results.append(services.due_refresh())
+        connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(refresher.calls) == sorted([HOT, COLD])
+    assert sum(results) == 65
+
+
+def test_a_failed_batch_is_tried_again(refresher: Refresher, at: _Clock) -> None:
+    refresher.error = RuntimeError("engine broke")
+    assert services.due_refresh() == 0
+    refresher.error = None
+    assert services.due_refresh() == 65
+
+
+def test_one_tier_that_fails_does_not_stop_the_other(refresher: Refresher, at: _Clock) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def fails_on_hot(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+        calls.append(tuple(assets))
+        if "BTC" in assets:
+            raise RuntimeError("engine broke")
+        return refresher(assets, now_ms)
+
+    registry.register_refresher(METRIC, fails_on_hot)
+    assert services.due_refresh() == 50
+    assert calls == [HOT, COLD]
+
+
+def test_a_worker_killed_in_its_slot_gives_it_up(refresher: Refresher, at: _Clock) -> None:
+    services.due_refresh()
+    at(65)
+    name = due_slot(market_clock.line, NOON_NS + 65 * 1_000_000_000, 60).name
+    claim = market_key("slot", METRIC, "hot", "unknown", name)
+    sync_redis().set(claim, b"running", ex=30)
+    assert services.due_refresh() == 0
+    assert 0 < sync_redis().ttl(claim) <= 30
+    sync_redis().delete(claim)
+    assert services.due_refresh() == 15
+
+
+def test_an_asset_without_snapshot_does_not_wait(refresher: Refresher, at: _Clock) -> None:
+    refresher.absent = {"PEPE"}
+    services.due_refresh()
+    at(12)
+    assert services.due_refresh() == 0
+    assert refresher.calls[-1] == ("PEPE",)
+    refresher.absent = set()
+    at(14)
+    assert services.due_refresh() == 1
+    at(16)
+    assert services.due_refresh() == 0
+
+
+def test_the_end_of_the_backfill_publishes_everything_again(
+    refresher: Refresher, at: _Clock
+) -> None:
+    sync_redis().hset(market_key("backfill"), "state", "running")
+    assert services.due_refresh() == 65
+    assert services.due_refresh() == 0
+    sync_redis().hset(market_key("backfill"), "state", "ready")
+    assert services.due_refresh() == 65
+
+
+def test_a_replay_that_starts_again_publishes_again(refresher: Refresher, at: _Clock) -> None:
+    services.due_refresh()
+    market_clock.set_line(ClockLine(NOON_NS, NOON_NS - 10 * MINUTE_NS))
+    at(20)
+    assert services.due_refresh() == 65
+    held = store.read(METRIC, "BTC")
+    assert held is not None
+    assert held.snapshot_ts_ms == (NOON_NS - 10 * MINUTE_NS) // 1_000_000 + 20_000
+
+
+def test_the_tick_survives_without_redis(
+    refresher: Refresher, at: _Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> redis.Redis:
+        return redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
+
+    monkeypatch.setattr(services, "sync_redis", away)
+    assert tick() == 0

@@ -8,8 +8,11 @@ from typing import Final
 import redis
 import redis.asyncio as aredis
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 _TIMEOUT_S: Final = 2.0
+_DECISIVE_TIMEOUT_S: Final = 1.0
 
 
 def market_key(*parts: str) -> str:
@@ -22,6 +25,22 @@ def sync_redis(url: str | None = None) -> redis.Redis:
     """A pooled blocking client that answers bytes."""
     return redis.Redis.from_url(
         url or settings.REDIS_EDGE_URL, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+    )
+
+
+@lru_cache(maxsize=4)
+def decisive_redis(url: str | None = None) -> redis.Redis:
+    """A pooled blocking client that fails at once instead of trying again.
+
+    For work that must not run twice (a retried charge would count double) and for callers who have
+    something else to do when Redis is away.
+    """
+    return redis.Redis.from_url(
+        url or settings.REDIS_EDGE_URL,
+        socket_timeout=_DECISIVE_TIMEOUT_S,
+        socket_connect_timeout=_DECISIVE_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=1000,
     )
 
 

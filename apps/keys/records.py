@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from redis.exceptions import NoScriptError
 
-from apps.core.redis import sync_redis
+from apps.core.redis import decisive_redis
 from apps.keys.models import ApiKey
 from apps.tiers.key_record import KeyRecord
 from apps.tiers.limits import key_record_name, load_script
@@ -56,7 +56,7 @@ def unknown_write(key_hash: str) -> bool:
 
 
 def _write(key_hash: str, version: int, ttl_s: int, fields: list[str | int]) -> bool:
-    client: Any = sync_redis()
+    client: Any = decisive_redis()
     arguments = (1, key_record_name(key_hash), version, ttl_s, *fields)
     try:
         return bool(client.evalsha(_RECORD_SHA, *arguments))
@@ -67,4 +67,4 @@ def _write(key_hash: str, version: int, ttl_s: int, fields: list[str | int]) -> 
 def control_publish(event: str, *, account_id: int, key_ids: list[int]) -> None:
     """Tell open sockets; an event is a hint, the record decides."""
     message = orjson.dumps({"event": event, "account_id": account_id, "key_ids": key_ids})
-    sync_redis().publish(CONTROL_CHANNEL, message)
+    decisive_redis().publish(CONTROL_CHANNEL, message)

@@ -7,6 +7,7 @@ rebuilds counters after a loss of Redis, or decides locally while Redis is away.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -16,7 +17,7 @@ from django.db import Error as DatabaseError
 from redis.exceptions import RedisError
 
 from apps.core.logs import get_logger
-from apps.core.redis import sync_redis
+from apps.core.redis import decisive_redis
 from apps.tiers.admission import Admission, AdmissionRequest, Outcome, SessionRequest
 from apps.tiers.limits import SyncLimiter
 
@@ -44,6 +45,24 @@ class Hooks:
 
 
 hooks: Final = Hooks()
+# After Redis has failed, blocking callers leave it alone for this long instead of waiting in turn.
+BREAKER_PAUSE_S: Final = 1.0
+
+
+class Breaker:
+    """Remembers for a moment that Redis is away."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def is_open(self) -> bool:
+        return time.monotonic() < self._until
+
+    def trip(self, pause_s: float = BREAKER_PAUSE_S) -> None:
+        self._until = time.monotonic() + pause_s
+
+
+breaker: Final = Breaker()
 
 
 def _is_settled(admission: Admission) -> bool:
@@ -67,7 +86,9 @@ _ATTEMPTS: Final = 4
 
 def admit(request: AdmissionRequest) -> Admission:
     """Decide about one keyed request from blocking code."""
-    limiter = SyncLimiter(sync_redis())
+    if breaker.is_open():
+        return _decide_locally(request)
+    limiter = SyncLimiter(decisive_redis())
     try:
         admission = limiter.admit(request)
         for _ in range(_ATTEMPTS):
@@ -75,6 +96,7 @@ def admit(request: AdmissionRequest) -> Admission:
                 return admission
             admission = limiter.admit(request)
     except REDIS_AWAY as error:
+        breaker.trip()
         return _admit_locally(request, error)
     except DatabaseError as error:
         return _database_away(error)
@@ -111,6 +133,10 @@ def _in_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
 
 def _admit_locally(request: AdmissionRequest, reason: Exception) -> Admission:
     _log.warning("redis_away", error=type(reason).__name__)
+    return _decide_locally(request)
+
+
+def _decide_locally(request: AdmissionRequest) -> Admission:
     try:
         return hooks.admit_locally(request)
     except (DatabaseError, OSError) as error:
@@ -124,8 +150,11 @@ def _database_away(error: Exception) -> Admission:
 
 def admit_session(request: SessionRequest) -> Admission:
     """Decide about one call of a signed-in page."""
+    if breaker.is_open():
+        return hooks.admit_session_locally(request)
     try:
-        return SyncLimiter(sync_redis()).admit_session(request)
+        return SyncLimiter(decisive_redis()).admit_session(request)
     except REDIS_AWAY as error:
+        breaker.trip()
         _log.warning("redis_away", error=type(error).__name__)
         return hooks.admit_session_locally(request)

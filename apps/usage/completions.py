@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import redis.asyncio as aredis
 
-from apps.core.redis import sync_redis
+from apps.core.redis import decisive_redis
 from apps.tiers.admission import Admission
 from apps.tiers.gate import REDIS_AWAY
 from apps.tiers.limits import COMPLETIONS_STREAM
@@ -126,6 +126,6 @@ def completion_record(
         admission.usage_id, admission.ts_us, status, latency_us, body_bytes, served_by
     ).encode()
     try:
-        sync_redis().xadd(COMPLETIONS_STREAM, {"c": completion})
+        decisive_redis().xadd(COMPLETIONS_STREAM, {"c": completion})
     except REDIS_AWAY:
         spool.append_completions([completion])

@@ -13,7 +13,7 @@ from django.db.models import Q, Sum
 from redis.exceptions import NoScriptError
 
 from apps.core.logs import get_logger
-from apps.core.redis import sync_redis
+from apps.core.redis import decisive_redis
 from apps.tiers.limits import (
     ADMISSIONS_STREAM,
     AUTH_PREFIX,
@@ -43,7 +43,7 @@ _process_lock = threading.Lock()
 
 def generation() -> str | None:
     """Identity of the present counters; None while they are lost."""
-    value: Any = sync_redis().get(SENTINEL)
+    value: Any = decisive_redis().get(SENTINEL)
     return None if value is None else value.decode()
 
 
@@ -55,7 +55,7 @@ def refunds_give(refunds: Sequence[Refund], counters: str | None) -> int:
     for refund in refunds:
         owner = (refund.account_id, refund.environment, refund.ts)
         arguments += [refund.usage_id, day_counter(*owner), month_counter(*owner), refund.cost]
-    client: Any = sync_redis()
+    client: Any = decisive_redis()
     try:
         return int(client.evalsha(_REFUND_SHA, 1, SENTINEL, *arguments))
     except NoScriptError:
@@ -64,7 +64,7 @@ def refunds_give(refunds: Sequence[Refund], counters: str | None) -> int:
 
 def counters_forget() -> None:
     """Have the counters rebuilt from the log before the next admission."""
-    sync_redis().delete(SENTINEL)
+    decisive_redis().delete(SENTINEL)
 
 
 def counters_rebuild() -> None:
@@ -87,14 +87,14 @@ def counters_rebuild() -> None:
 
 
 def _redis_time() -> tuple[int, int]:
-    client: Any = sync_redis()
+    client: Any = decisive_redis()
     seconds, micros = client.time()
     return int(seconds), int(micros)
 
 
 def _undrained() -> list[AdmissionEvent]:
     """Events that survived in the stream; the drain will meet them again and change nothing."""
-    client: Any = sync_redis()
+    client: Any = decisive_redis()
     events: list[AdmissionEvent] = []
     start = "-"
     while entries := client.xrange(ADMISSIONS_STREAM, min=start, count=_READ_COUNT):
@@ -113,7 +113,7 @@ def _write_counters(now: datetime) -> None:
     recent = UsageRequest.objects.filter(ts__gt=now - timedelta(seconds=WINDOW_S)).values_list(
         "key_id", "usage_id", "ts"
     )
-    pipeline: Any = sync_redis().pipeline(transaction=True)
+    pipeline: Any = decisive_redis().pipeline(transaction=True)
     for total in totals:
         owner = (total["account_id"], total["environment"], now)
         pipeline.set(day_counter(*owner), total["day"] or 0, ex=DAY_TTL_S)

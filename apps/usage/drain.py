@@ -18,7 +18,7 @@ from django.db import transaction
 from redis.exceptions import ResponseError
 
 from apps.core.logs import get_logger
-from apps.core.redis import sync_redis
+from apps.core.redis import decisive_redis
 from apps.tiers.limits import ADMISSIONS_STREAM, COMPLETIONS_STREAM
 from apps.usage.completions import Completion, decode_completion
 from apps.usage.counters import generation, refunds_give
@@ -57,7 +57,7 @@ class UsageDrain:
     """One consumer of both streams."""
 
     def __init__(self, consumer: str | None = None, stale_ms: int = STALE_MS) -> None:
-        self._client: Any = sync_redis()
+        self._client: Any = decisive_redis()
         self._consumer = consumer or f"{socket.gethostname()}-{os.getpid()}"
         self._stale_ms = stale_ms
 
@@ -172,5 +172,5 @@ class UsageDrain:
 
 def unacknowledged(stream: str) -> Sequence[bytes]:
     """Entry ids still in a stream: the backlog, for metrics and tests."""
-    client: Any = sync_redis()
+    client: Any = decisive_redis()
     return [entry_id for entry_id, _ in client.xrange(stream)]

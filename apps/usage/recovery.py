@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from apps.core.logs import get_logger
-from apps.core.redis import sync_redis
+from apps.core.redis import decisive_redis
 from apps.tiers.limits import COMPLETIONS_STREAM
 from apps.usage import spool
 from apps.usage.completions import Completion, decode_completion
@@ -22,7 +22,7 @@ def spool_drain() -> int:
     """Bring spooled usage into the log and recount; the number of files. Repeating it is harmless."""
     if not spool.has_files():
         return 0
-    client: Any = sync_redis()
+    client: Any = decisive_redis()
     client.ping()
     files = spool.take()
     for path in files:
@@ -49,7 +49,7 @@ def _store_file(path: Path) -> None:
 def _hand_over(completions: list[Completion]) -> None:
     """Completions of admissions that are still in the stream join them there."""
     for completion in completions:
-        sync_redis().xadd(COMPLETIONS_STREAM, {"c": completion.encode()})
+        decisive_redis().xadd(COMPLETIONS_STREAM, {"c": completion.encode()})
 
 
 def _read(path: Path) -> tuple[list[AdmissionEvent], list[Completion]]:

@@ -325,8 +325,7 @@ def test_500_threads_at_a_limit_of_40_let_exactly_40_through(clean_redis: Any) -
     def work() -> None:
         limiter = SyncLimiter(sync_redis())
         barrier.wait()
-        for _ in range(10):
-            outcomes.append(limiter.admit(admission_request(KEY)).outcome)
+        outcomes.extend(limiter.admit(admission_request(KEY)).outcome for _ in range(10))
 
     threads = [threading.Thread(target=work) for _ in range(50)]
     for thread in threads:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from apps.marketdata.books import (
@@ -76,6 +78,27 @@ class TestOrderBook:
         top_bids, top_asks = book.top(levels)
         assert top_bids == sorted(bids, reverse=True)[:levels]
         assert top_asks == sorted(asks)[:levels]
+
+    def test_best_prices_hold_while_a_deep_book_churns(self) -> None:
+        rng = random.Random(5)
+        book = OrderBook(BTC)
+        middle = 5_000
+        for step in range(8_000):
+            middle += rng.choice((-3, -1, 0, 0, 1, 3))
+            reach = rng.choice((3, 30, 3_000))
+            bids = [
+                (float(middle - rng.randint(1, reach)), float(rng.randint(0, 3))) for _ in range(4)
+            ]
+            asks = [
+                (float(middle + rng.randint(1, reach)), float(rng.randint(0, 3))) for _ in range(4)
+            ]
+            book.apply_delta(delta(step, step, bids=bids, asks=asks))
+            if step % 7 == 0:
+                assert book.best_bid == max(book.bids, default=None)
+                assert book.best_ask == min(book.asks, default=None)
+                top_bids, _ = book.top(3)
+                assert top_bids == sorted(book.bids.items(), reverse=True)[:3]
+        assert len(book.bids) > 1_000
 
     def test_crossed(self) -> None:
         book = OrderBook(BTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,12 @@ def _no_caches() -> Iterator[None]:
     forget_known_partitions()
     clear_instrument_cache()
     held_spans.clear()
+
+
+@pytest.fixture(autouse=True)
+def _own_windows(settings: Any, tmp_path: Path) -> None:
+    """Context windows outlive a test's rows: every test has a folder of its own."""
+    settings.VAR_DIR = tmp_path
 
 
 @dataclass

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import pytest
 import redis
 from django.db import connections
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from apps.core.clock import ClockLine, market_clock
 from apps.core.redis import market_key, sync_redis
@@ -177,7 +179,7 @@ def test_the_tick_survives_without_redis(
     refresher: Refresher, at: _Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away() -> redis.Redis:
-        return redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
+        return redis.Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
 
     monkeypatch.setattr(services, "sync_redis", away)
     assert tick() == 0

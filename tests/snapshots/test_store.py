@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import redis
 from django.db import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from apps.core.redis import sync_redis
 from apps.snapshots import store
@@ -33,7 +35,7 @@ def document(asset: str = "BTC", version: int = 10, head: bytes = b'{"a":') -> S
 
 def redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> redis.Redis:
-        return redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
+        return redis.Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
 
     monkeypatch.setattr(store, "sync_redis", away)
 

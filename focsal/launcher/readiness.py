@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -106,7 +107,9 @@ class Progress:
     def _show_bar(self, health: Health) -> None:
         if self._bar is None:
             shape = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
-            self._bar = tqdm(total=health.total, bar_format=shape, dynamic_ncols=True, leave=True)
+            # get_terminal_size() also helps where a terminal says it is 0 columns wide.
+            width = min(shutil.get_terminal_size().columns, 110)
+            self._bar = tqdm(total=health.total, bar_format=shape, ncols=width, nrows=24)
         self._bar.total = health.total
         self._bar.n = min(health.done, health.total)
         self._bar.set_description(f"backfill {health.phase}".strip(), refresh=True)

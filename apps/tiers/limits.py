@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -132,6 +133,11 @@ def encode_session(request: SessionRequest) -> tuple[list[str], list[str | int]]
     return ["", "", ADMISSIONS_STREAM, SENTINEL], arguments
 
 
+@lru_cache(maxsize=64)
+def _layer_set(text: str) -> frozenset[str]:
+    return frozenset(filter(None, text.split(",")))
+
+
 def _number(raw: bytes) -> int | None:
     # A snapshot's version and times; the script passes them through as they were published.
     return int(raw) if raw else None
@@ -149,7 +155,7 @@ def decode(raw: list[Any], layer: str | None) -> Admission:
         account_id=int(text[2]),
         user_id=int(text[3]),
         plan=text[4],
-        layers=frozenset(filter(None, text[5].split(","))),
+        layers=_layer_set(text[5]),
         limit=int(text[6]),
         remaining=int(text[7]),
         reset_s=int(text[8]),

@@ -115,7 +115,8 @@ def test_revoking_reaches_redis_with_the_commit_and_tells_sockets(
     django_capture_on_commit_callbacks: Commit,
 ) -> None:
     alice = make_customer("pro")
-    listener = sync_redis().pubsub()
+    client: Any = sync_redis()
+    listener = client.pubsub()
     listener.subscribe(records.CONTROL_CHANNEL)
     assert listener.get_message(timeout=2)["type"] == "subscribe"
     with django_capture_on_commit_callbacks(execute=True):

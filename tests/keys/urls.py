@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.http import StreamingHttpResponse
 from django.urls import path
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+
+from apps.keys.authentication import Principal
 
 
 class Layer1View(APIView):
@@ -17,7 +19,8 @@ class Layer1View(APIView):
 
     def get(self, request: Request) -> Response:
         status = int(request.query_params.get("status", "200"))
-        return Response({"plan": request.user.plan, "pk": request.user.pk}, status=status)
+        principal = cast(Principal, request.user)
+        return Response({"plan": principal.plan, "pk": principal.pk}, status=status)
 
     def post(self, request: Request) -> Response:
         return Response({})

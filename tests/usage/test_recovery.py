@@ -23,7 +23,7 @@ from apps.keys.services import key_revoke
 from apps.tiers import gate
 from apps.tiers.admission import Admission, Outcome
 from apps.tiers.fallback import LocalGate, QuotaUse
-from apps.tiers.limits import SENTINEL, AsyncLimiter
+from apps.tiers.limits import COMPLETIONS_STREAM, SENTINEL, AsyncLimiter
 from apps.usage import completions, counters, recovery, spool
 from apps.usage.completions import CompletionBuffer, completion_record, redis_sender
 from apps.usage.drain import UsageDrain
@@ -250,9 +250,13 @@ def test_callers_leave_an_absent_redis_alone_for_a_moment(
     alice: Customer, redis_away: pytest.MonkeyPatch
 ) -> None:
     tries: list[int] = []
-    nowhere = gate.decisive_redis()
+
+    def nowhere() -> redis.Redis:
+        tries.append(1)
+        return redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
+
     redis_away.setattr(gate, "breaker", gate.Breaker())
-    redis_away.setattr(gate, "decisive_redis", lambda: tries.append(1) or nowhere)
+    redis_away.setattr(gate, "decisive_redis", nowhere)
     assert [admit(alice).outcome for _ in range(3)] == [Outcome.ADMITTED] * 3
     assert len(tries) == 1
 
@@ -308,7 +312,7 @@ async def test_the_buffer_reaches_redis_by_itself() -> None:
     buffer = CompletionBuffer(redis_sender(client))
     await buffer.start()
     buffer.add("7-0", 1, 200, 10, 20)
-    arrived = await client.xread({completions.COMPLETIONS_STREAM: "0"}, block=1500)
+    arrived = await client.xread({COMPLETIONS_STREAM: "0"}, block=1500)
     assert arrived
     await buffer.stop()
     await client.aclose()

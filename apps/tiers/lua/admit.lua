@@ -85,7 +85,19 @@ else
   if record_env ~= ARGV[1] then return refuse("wrong_environment") end
   local expires = tonumber(record[11])
   if expires > 0 and now_s >= expires then return refuse("expired") end
-  if redis.call("EXISTS", KEYS[4]) == 0 then return refuse("rebuild_counters") end
+end
+
+-- Day and month, and whether these counters are complete.
+local day_number = math.floor(now_s / 86400)
+local year, month = civil(day_number)
+local day_key, month_key, day_used, month_used
+if not is_session then
+  local owner = account .. ":" .. record_env .. ":"
+  day_key = PREFIX .. "day:" .. owner .. day_number
+  month_key = PREFIX .. "month:" .. owner .. string.format("%04d%02d", year, month)
+  local counts = redis.call("MGET", day_key, month_key, KEYS[4])
+  if not counts[3] then return refuse("rebuild_counters") end
+  day_used, month_used = tonumber(counts[1] or 0), tonumber(counts[2] or 0)
 end
 
 -- Tier: refused requests still pass through the limits and cost one call.
@@ -104,39 +116,36 @@ end
 
 -- Minute: an exact sliding window. A request at t is out of the window at t + 60 s.
 local window = PREFIX .. "min:" .. (is_session and "u" .. user or key_id)
-redis.call("ZREMRANGEBYSCORE", window, "-inf", int(now_us - WINDOW_US))
-local used = redis.call("ZCARD", window)
+local oldest = tonumber(redis.call("ZRANGE", window, 0, 0, "WITHSCORES")[2])
+if oldest and oldest <= now_us - WINDOW_US then
+  redis.call("ZREMRANGEBYSCORE", window, "-inf", int(now_us - WINDOW_US))
+  oldest = tonumber(redis.call("ZRANGE", window, 0, 0, "WITHSCORES")[2])
+end
+local used = oldest and redis.call("ZCARD", window) or 0
+local reset_us = (oldest or now_us) + WINDOW_US
 
 local snap = {false, false, false}
 if KEYS[2] ~= "" and denied_by == "" then snap = redis.call("HMGET", KEYS[2], "v", "ts", "cad") end
 
-local day_number = math.floor(now_s / 86400)
-local year, month = civil(day_number)
-local day_key, month_key, day_used, month_used
-if not is_session then
-  local owner = account .. ":" .. record_env .. ":"
-  day_key = PREFIX .. "day:" .. owner .. day_number
-  month_key = PREFIX .. "month:" .. owner .. string.format("%04d%02d", year, month)
-  local counts = redis.call("MGET", day_key, month_key)
-  day_used, month_used = tonumber(counts[1] or 0), tonumber(counts[2] or 0)
-end
-
-local function answer(outcome, remaining, reset_us, retry_after_s, charged, usage_id, quota)
+local function answer(outcome, remaining, free_at_us, retry_after_s, charged, usage_id, quota)
   local day_left, month_left = 0, 0
   if not is_session then
     day_left = math.max(0, quota_day - day_used - charged)
     month_left = math.max(0, quota_month - month_used - charged)
   end
   return {outcome, key_id, account, user, plan, layers, int(rate), int(remaining),
-          int(math.ceil(reset_us / 1000000)), int(day_left), int(month_left), retry_after_s,
+          int(math.ceil(free_at_us / 1000000)), int(day_left), int(month_left), retry_after_s,
           int(charged), usage_id, int(now_us), snap[1] or "", snap[2] or "", snap[3] or "",
           quota, denied_by, layer_plans}
 end
 
 if used >= rate then
   -- When this entry leaves, one place is free (the oldest, unless the plan's rate was lowered).
-  local entry = redis.call("ZRANGE", window, used - rate, used - rate, "WITHSCORES")
-  local free_us = tonumber(entry[2]) + WINDOW_US
+  local free_us = reset_us
+  if used > rate then
+    local entry = redis.call("ZRANGE", window, used - rate, used - rate, "WITHSCORES")
+    free_us = tonumber(entry[2]) + WINDOW_US
+  end
   local wait = math.max(1, math.ceil((free_us - now_us) / 1000000))
   return answer("rate_limited", 0, free_us, int(wait), 0, "", "")
 end
@@ -154,9 +163,6 @@ end
 local charged = 0
 if not is_session and not not_modified then
   local next_month = month == 12 and days_from_civil(year + 1, 1) or days_from_civil(year, month + 1)
-  local reset_us = now_us + WINDOW_US
-  local oldest = redis.call("ZRANGE", window, 0, 0, "WITHSCORES")
-  if oldest[2] then reset_us = tonumber(oldest[2]) + WINDOW_US end
   if month_used + cost > quota_month then
     return answer("quota_exceeded", rate - used, reset_us, int(next_month * 86400 - now_s), 0, "", "month")
   end
@@ -189,5 +195,4 @@ if charged > 0 then
     redis.call("EXPIRE", month_key, 35 * 86400)
   end
 end
-local oldest = redis.call("ZRANGE", window, 0, 0, "WITHSCORES")
-return answer(outcome, rate - used - 1, tonumber(oldest[2]) + WINDOW_US, "", charged, usage_id, "")
+return answer(outcome, rate - used - 1, reset_us, "", charged, usage_id, "")

@@ -100,6 +100,12 @@ class Progress:
         elif not self._terminal:
             self._show_line(health)
 
+    def finish(self) -> None:
+        """Ready: whatever is still being fetched, nobody has to wait for it."""
+        if self._bar is not None:
+            self._bar.n = self._bar.total
+            self._bar.refresh()
+
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
@@ -109,10 +115,12 @@ class Progress:
             shape = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
             # get_terminal_size() also helps where a terminal says it is 0 columns wide.
             width = min(shutil.get_terminal_size().columns, 110)
-            self._bar = tqdm(total=health.total, bar_format=shape, ncols=width, nrows=24)
+            self._bar = tqdm(
+                total=health.total, desc="backfill", bar_format=shape, ncols=width, nrows=24
+            )
         self._bar.total = health.total
         self._bar.n = min(health.done, health.total)
-        self._bar.set_description(f"backfill {health.phase}".strip(), refresh=True)
+        self._bar.set_description_str(f"backfill {health.phase}".strip(), refresh=True)
 
     def _show_line(self, health: Health) -> None:
         text = describe(health)
@@ -144,6 +152,7 @@ def wait(host: str, port: int, check: Callable[[], None], stop: StopSignal) -> N
                 last, changed_at = health, time.monotonic()
             progress.show(health)
             if health.is_ready:
+                progress.finish()
                 return
             check()
             if time.monotonic() - changed_at > STALLED_S:

@@ -24,7 +24,7 @@ from tests.marketdata.samples import MINUTE, T0, at
 
 pytestmark = [
     pytest.mark.django_db(databases=["market"], transaction=True),
-    pytest.mark.usefixtures("own_market"),
+    pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]
 START = T0 + 20_000
 DAY = 86_400_000

@@ -47,6 +47,7 @@ class Sandbox:
             if config.mode == "replay"
             else ModelBackend(config, self.faults)
         )
+        self.limits: dict[bool, Limits] = {}
         self._rest: list[RestFace] = []
         self._sockets: list[WebSocketFace] = []
         self._runners: list[web.AppRunner] = []
@@ -64,10 +65,12 @@ class Sandbox:
 
     async def _open_face(self, port: int, *, is_spot: bool) -> None:
         app = web.Application()
+        limits = Limits(6000 if is_spot else 2400, self.config.limit_multiplier, time.time)
+        self.limits[is_spot] = limits
         rest = RestFace(
             SPOT_ENDPOINTS if is_spot else UM_ENDPOINTS,
             self.backend.sources[is_spot],
-            Limits(6000 if is_spot else 2400, self.config.limit_multiplier, time.time),
+            limits,
             self.faults,
         )
         rest.register(app)

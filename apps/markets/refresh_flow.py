@@ -1,7 +1,8 @@
 """From minute bars and the bars in the making to taker flow per venue and market.
 
-Method ``volume_flow`` version 1. A window is the last N closed minutes and the minute in the making; with
-``as_of`` it is the minutes that were closed and known by then.
+Method ``volume_flow`` version 1. A window is the last N closed minutes and the minute in the making. With
+``as_of`` it ends with the last bar that was closed and known by then; where no minutes are stored that far
+back, the 5-minute (HOT) or 30-minute (COLD) bars serve, and windows shorter than them are null.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from apps.markets.engines.quality import coverage, freshness_weight
 from apps.markets.engines.volume_flow import (
     DAY_MS,
     MINUTE_MS,
+    NO_FLOW,
     FlowSum,
     MinuteBars,
     add_sums,
@@ -45,6 +47,15 @@ FloatArray = npt.NDArray[np.float64]
 METHOD_VERSION: Final = "1"
 SESSION: Final = "session"
 HEADLINE: Final = "1h"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFlow:
+    """Bars of one listing, how long each is, and the end of the last one that may be counted."""
+
+    bars: MinuteBars
+    step_ms: int
+    end_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,11 @@ def load_flow(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) -
     rows = [*futures.values(), *spot.values()]
     board = selectors.live_board() if as_of_ms is None else None
     end_ms = now_ms if as_of_ms is None else as_of_ms
-    minute_bars = _minute_bars(rows, board, end_ms, as_of_ms)
+    stored = _minute_flow(rows, board, end_ms, as_of_ms)
+    if as_of_ms is not None:
+        stored |= _coarse_flow(
+            [row for row in rows if not stored[row.id].bars.open_ms.size], as_of_ms
+        )
     generation = history_generation() if as_of_ms is None else ""
     histories: dict[str, FloatArray] = {}
     for tier in {tier_of(asset) for asset in assets}:
@@ -92,7 +107,7 @@ def load_flow(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) -
         histories |= {
             row.instrument.key: values for row, values in zip(everyone, rolled, strict=True)
         }
-    batch = _Batch(futures, spot, minute_bars, histories, board, end_ms, as_of_ms is not None)
+    batch = _Batch(futures, spot, stored, histories, board, end_ms)
     return [batch.asset(asset) for asset in assets]
 
 
@@ -111,11 +126,10 @@ class _Batch:
 
     futures: Listings
     spot: Listings
-    bars: Mapping[int, MinuteBars]
+    stored: Mapping[int, StoredFlow]
     histories: Mapping[str, FloatArray]
     board: LiveBoard | None
     now_ms: int
-    is_past: bool
 
     def asset(self, asset: str) -> AssetFlow:
         tier = tier_of(asset)
@@ -146,7 +160,7 @@ class _Batch:
             window=window,
             # A slot counts only where every venue of today's set is known.
             aggregate_window=window[inside].sum(axis=0).round(6) if inside.any() else empty,
-            coverage=_coverage(futures, used, health),
+            coverage=self._coverage(futures, used, health),
             health=health,
         )
 
@@ -155,18 +169,62 @@ class _Batch:
         return {venue: self._market(row) for venue, row in found.items() if row is not None}
 
     def _market(self, row: InstrumentRow) -> MarketFlow:
-        bars = self.bars.get(row.id, MinuteBars.empty())
+        flow = self.stored[row.id]
+        bars = flow.bars
         since = int(bars.open_ms[0]) if bars.open_ms.size else None
-        minute = self.now_ms - self.now_ms % MINUTE_MS
-        starts = {name: minute - count * MINUTE_MS for name, count in WINDOWS.items()}
-        starts[SESSION] = session_start_ms(self.now_ms)
-        end_ms = minute if self.is_past else self.now_ms + 1
+        closed_ms = flow.end_ms - flow.end_ms % flow.step_ms
+        starts = {name: closed_ms - count * MINUTE_MS for name, count in WINDOWS.items()}
+        starts[SESSION] = min(session_start_ms(self.now_ms), flow.end_ms - 1)
         sums = {
-            name: window_sum(bars, start, max(end_ms, start + 1), since)
+            name: window_sum(bars, start, flow.end_ms, since, self._heard_ms(row))
+            if flow.end_ms - start >= flow.step_ms or name == SESSION
+            else NO_FLOW
             for name, start in starts.items()
         }
         state = self._state(row)
         return MarketFlow(row, sums, None if state is None else state.trade_ts_ms)
+
+    def _coverage(
+        self,
+        futures: Mapping[str, MarketFlow],
+        used: Sequence[str],
+        health: Mapping[str, VenueHealth],
+    ) -> float:
+        """Venues weigh by their 24-hour volume (all alike where nobody has any) times freshness."""
+        weight = np.array([flow.sums["24h"].volume_usd or 0.0 for flow in futures.values()])
+        if weight.sum() <= 0:
+            weight = np.ones(len(futures))
+        fresh = np.zeros(len(futures))
+        for index, (venue, flow) in enumerate(futures.items()):
+            age_s = health[venue].age_s
+            if venue in used and age_s is not None:
+                fresh[index] = freshness_weight(np.array(age_s), self._tolerance_s(flow.row))
+        return float(coverage(weight, fresh))
+
+    def _heard_ms(self, row: InstrumentRow) -> int | None:
+        """When the venue last spoke of this listing; None while it does: minutes after are unknown."""
+        state = self._state(row)
+        if self.board is not None:
+            seen_ms = None if state is None else state.ts_recv_ms
+            is_silent = seen_ms is None or self.now_ms - seen_ms > 1000 * LIVE_TOLERANCE_S
+            return (seen_ms or 0) if is_silent else None
+        venue, step_ms = row.instrument.venue, self.stored[row.id].step_ms
+        return max(
+            (
+                int(flow.bars.open_ms[-1]) + step_ms
+                for key, one in (*self.futures.items(), *self.spot.items())
+                if key[0] == venue
+                and (flow := self.stored[one.id]).step_ms == step_ms
+                and flow.bars.open_ms.size
+            ),
+            default=0,
+        )
+
+    def _tolerance_s(self, row: InstrumentRow) -> float:
+        """Twice the cadence at which numbers arrive: live frames, or the bars that are stored."""
+        if self.board is not None:
+            return LIVE_TOLERANCE_S
+        return max(STORED_TOLERANCE_S, 2 * self.stored[row.id].step_ms / 1000)
 
     def _state(self, row: InstrumentRow) -> LiveState | None:
         return None if self.board is None else self.board.get(row.instrument.key)
@@ -186,56 +244,66 @@ class _Batch:
 
     def _past_health(self, venue: str, flow: MarketFlow | None) -> VenueHealth:
         """In the past a venue is as fresh as its last closed bar."""
-        bars = None if flow is None else self.bars.get(flow.row.id)
-        last = int(bars.open_ms[-1]) + MINUTE_MS if bars is not None and bars.open_ms.size else None
+        stored = None if flow is None else self.stored[flow.row.id]
+        has_bars = stored is not None and stored.bars.open_ms.size > 0
+        last = int(stored.bars.open_ms[-1]) + stored.step_ms if stored and has_bars else None
         connected = any(key[0] == venue for key in self.futures)
         return venue_health(
             venue,
             is_listed=flow is not None,
             source=SourceStatus(venue=venue, status="ok", last_ok_ms=last) if connected else None,
             age_s=None if last is None else max(0.0, (self.now_ms - last) / 1000),
-            tolerance_s=STORED_TOLERANCE_S,
+            tolerance_s=STORED_TOLERANCE_S if flow is None else self._tolerance_s(flow.row),
         )
-
-
-def _coverage(
-    futures: Mapping[str, MarketFlow], used: Sequence[str], health: Mapping[str, VenueHealth]
-) -> float:
-    """Venues weigh by their 24-hour volume (all alike where nobody has any) times freshness."""
-    weight = np.array([flow.sums["24h"].volume_usd or 0.0 for flow in futures.values()])
-    if weight.sum() <= 0:
-        weight = np.ones(len(futures))
-    ages = [health[venue].age_s if venue in used else None for venue in futures]
-    age_s = np.array([np.nan if age is None else age for age in ages], dtype=float)
-    return float(coverage(weight, freshness_weight(age_s, LIVE_TOLERANCE_S)))
 
 
 def _totals(flows: Sequence[MarketFlow]) -> dict[str, FlowSum]:
     return {name: add_sums(flow.sums[name] for flow in flows) for name in (*WINDOWS, SESSION)}
 
 
-def _minute_bars(
+def _minute_flow(
     rows: Sequence[InstrumentRow], board: LiveBoard | None, end_ms: int, as_of_ms: int | None
-) -> dict[int, MinuteBars]:
+) -> dict[int, StoredFlow]:
     """The last 24 hours of every listing, the bar in the making at the end."""
-    start_ms = end_ms - end_ms % MINUTE_MS - DAY_MS
+    closed_ms = end_ms - end_ms % MINUTE_MS
+    found = {}
+    for row, bars in _read_bars(rows, MINUTE_MS, closed_ms, as_of_ms).items():
+        state = None if board is None else board.get(row.instrument.key)
+        open_bar = None if state is None else state.open_bar
+        whole = bars if open_bar is None else with_open_bar(bars, open_bar)
+        found[row.id] = StoredFlow(whole, MINUTE_MS, closed_ms if board is None else end_ms + 1)
+    return found
+
+
+def _coarse_flow(rows: Sequence[InstrumentRow], as_of_ms: int) -> dict[int, StoredFlow]:
+    """The same from the grid's own bars."""
+    found = {}
+    for tier in AssetTier:
+        step_ms = FLOW_GRIDS[tier].slot_ms
+        mine = [row for row in rows if tier_of(row.instrument.asset) is tier]
+        closed_ms = as_of_ms - as_of_ms % step_ms
+        for row, bars in _read_bars(mine, step_ms, closed_ms, as_of_ms).items():
+            found[row.id] = StoredFlow(bars, step_ms, closed_ms)
+    return found
+
+
+def _read_bars(
+    rows: Sequence[InstrumentRow], step_ms: int, closed_ms: int, as_of_ms: int | None
+) -> dict[InstrumentRow, MinuteBars]:
+    """Stored bars of the 24 hours before ``closed_ms``, and of what was stored since when live."""
     series = selectors.bar_series(
         [row.id for row in rows],
-        60,
-        as_datetime(start_ms),
-        as_datetime(end_ms + 1),
+        step_ms // 1000,
+        as_datetime(closed_ms - DAY_MS),
+        as_datetime(closed_ms if as_of_ms is not None else closed_ms + step_ms),
         None if as_of_ms is None else as_datetime(as_of_ms),
     )
     order = np.lexsort((series.ts_ms, series.instrument_id))
     ids = series.instrument_id[order]
-    found = {}
-    for row in rows:
-        mine = order[slice(*np.searchsorted(ids, [row.id, row.id + 1]).tolist())]
-        bars = _closed(series, mine)
-        state = None if board is None else board.get(row.instrument.key)
-        open_bar = None if state is None else state.open_bar
-        found[row.id] = bars if open_bar is None else with_open_bar(bars, open_bar)
-    return found
+    return {
+        row: _closed(series, order[slice(*np.searchsorted(ids, [row.id, row.id + 1]).tolist())])
+        for row in rows
+    }
 
 
 def _closed(series: BarSeries, mine: npt.NDArray[np.int64]) -> MinuteBars:

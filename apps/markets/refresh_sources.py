@@ -32,6 +32,8 @@ class VenueHealth:
     @property
     def null_reason(self) -> str:
         """Why a number of this venue is missing, in the contract's words."""
+        if self.status == "stale" and self.age_s is None:
+            return "no_data"
         return {"down": "venue_down", "stale": "stale", "not_listed": "not_listed"}.get(
             self.status, "no_data"
         )
@@ -100,12 +102,11 @@ def missing_venues(health: Mapping[str, VenueHealth], used: Sequence[str]) -> li
 
 def absence_reason(health: Mapping[str, VenueHealth]) -> str:
     """Why an aggregate has no venue at all: the plainest reason of those that list the asset."""
-    words = {item.status for item in health.values()}
-    if words <= {"not_connected", "not_listed"}:
-        return "not_listed" if "not_listed" in words else "no_data"
-    if "stale" in words:
-        return "stale"
-    return "venue_down" if "down" in words else "no_data"
+    words = {item.null_reason for item in health.values() if item.status != "not_connected"}
+    for reason in ("stale", "venue_down", "no_data"):
+        if reason in words:
+            return reason
+    return "not_listed" if words else "no_data"
 
 
 def as_datetime(ts_ms: int) -> datetime:

@@ -92,21 +92,34 @@ class FlowSum:
         return None if ratio is None else 2.0 * ratio - 1.0
 
 
+NO_FLOW: Final = FlowSum(None, None, None, None, None, 0.0, "no_data")
+
+
 def session_start_ms(now_ms: int) -> int:
     """Midnight UTC: the anchor of the published CVD."""
     return now_ms - now_ms % DAY_MS
 
 
-def window_sum(bars: MinuteBars, start_ms: int, end_ms: int, known_since_ms: int | None) -> FlowSum:
+def window_sum(
+    bars: MinuteBars,
+    start_ms: int,
+    end_ms: int,
+    known_since_ms: int | None,
+    known_until_ms: int | None = None,
+) -> FlowSum:
     """Sum the bars that opened in ``[start_ms, end_ms)``.
 
-    ``known_since_ms`` is when data of this instrument begins: before it nothing is known, after it a
-    minute without a bar is a minute without a trade, so the sum is a true 0.
+    ``known_since_ms`` and ``known_until_ms`` (None: the end) are when data of this instrument begins and
+    when its venue was last heard. Outside nothing is known; inside, a minute without a bar is a minute
+    without a trade, so the sum is a true 0.
     """
-    if known_since_ms is None or known_since_ms >= end_ms:
-        return FlowSum(None, None, None, None, None, 0.0, "no_data")
+    if known_since_ms is None:
+        return NO_FLOW
+    heard_ms = end_ms if known_until_ms is None else min(end_ms, known_until_ms)
+    known_ms = heard_ms - max(start_ms, known_since_ms)
+    if known_ms <= 0:
+        return NO_FLOW
     inside = slice(*np.searchsorted(bars.open_ms, [start_ms, end_ms]).tolist())
-    covered = (end_ms - max(start_ms, known_since_ms)) / (end_ms - start_ms)
     trades = bars.trades[inside]
     return FlowSum(
         volume_usd=_exact(bars.volume_usd[inside], USD_DECIMALS),
@@ -114,7 +127,7 @@ def window_sum(bars: MinuteBars, start_ms: int, end_ms: int, known_since_ms: int
         buy_usd=_exact(bars.buy_usd[inside], USD_DECIMALS),
         buy_base=_exact(bars.buy_base[inside], BASE_DECIMALS),
         trades=None if (trades < 0).any() else int(trades.sum()),
-        coverage=min(1.0, covered),
+        coverage=known_ms / (end_ms - start_ms),
     )
 
 
@@ -122,7 +135,7 @@ def add_sums(sums: Iterable[FlowSum]) -> FlowSum:
     """The same window over several venues; a venue without data is left out, coverage is the least."""
     known = [item for item in sums if item.reason is None]
     if not known:
-        return FlowSum(None, None, None, None, None, 0.0, "no_data")
+        return NO_FLOW
     counts = [item.trades for item in known]
     return FlowSum(
         volume_usd=_total((item.volume_usd for item in known), USD_DECIMALS),

@@ -36,16 +36,24 @@ class Page:
     blocks: Callable[[Sequence[int]], list[Row]]
     venues: tuple[str, ...]
 
-    def rows(self, span_ms: int) -> Iterator[Row]:
-        """Rows in order; ``span_ms`` is the length of a slot."""
-        size = max(1, min(_BLOCK_ROWS, _BLOCK_SPAN_MS // span_ms))
-        for block in _blocks(self.slots_ms, size):
+    def rows(self) -> Iterator[Row]:
+        """Rows in order."""
+        for block in _blocks(self.slots_ms):
             yield from self.blocks(block)
 
 
-def _blocks(slots_ms: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(slots_ms), size):
-        yield slots_ms[start : start + size]
+def _blocks(slots_ms: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Neighbouring slots whose rows are computed together: bounded in number and in stored time."""
+    start = 0
+    for position in range(1, len(slots_ms) + 1):
+        is_last = position == len(slots_ms)
+        if (
+            is_last
+            or position - start >= _BLOCK_ROWS
+            or slots_ms[position] - slots_ms[start] >= _BLOCK_SPAN_MS
+        ):
+            yield slots_ms[start:position]
+            start = position
 
 
 def listings(

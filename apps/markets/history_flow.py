@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -14,11 +14,20 @@ from apps.marketdata import selectors
 from apps.marketdata.coverage import bar_slots
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.selectors import InstrumentRow
-from apps.markets.engines.history import FLOW_FIELDS, FlowCells, better_cells, flow_cells
+from apps.markets.engines.history import (
+    FLOW_FIELDS,
+    FloatArray,
+    FlowGrid,
+    bar_grid,
+    merged,
+    rolled_up,
+    rows_at,
+)
 from apps.markets.engines.volume_flow import BASE_DECIMALS, USD_DECIMALS
 from apps.markets.history import Page, Row, listings, plan_slots
 from apps.markets.history_contracts import FlowBar, FlowHistoryRow, builtins
 from apps.markets.queries import HistoryQuery, Intervals
+from apps.markets.refresh_sources import as_datetime
 
 INTERVALS: Final = Intervals({"5m": 300, "30m": 1800, "1h": 3600, "4h": 14_400, "1d": 86_400}, "1h")
 METHOD: Final = ("volume-flow-history", "1.0")
@@ -83,54 +92,44 @@ def _rows(
     return rows
 
 
-def _cells(query: HistoryQuery, ids: Sequence[int], block: Sequence[int]) -> FlowCells:
-    """Longest bars first; shorter ones are read only for the range that is not complete yet."""
-    slots = np.asarray(block, dtype=np.int64)
+def _cells(query: HistoryQuery, ids: Sequence[int], block: Sequence[int]) -> dict[str, FloatArray]:
+    """Sums per (slot, instrument) of the block, NaN where no bar is stored."""
+    start, end = block[0], block[-1] + query.interval_ms
     as_of_ms = query.selection.as_of_ms
-    as_of = None if as_of_ms is None else _moment(as_of_ms)
+    as_of = None if as_of_ms is None else as_datetime(as_of_ms)
+    grids = [_read_grid(ids, length, start, end, as_of) for length in _lengths(query.interval_ms)]
+    combined = grids.pop()
+    while grids:
+        combined = merged(grids.pop(), combined)
+    return rows_at(rolled_up(combined, query.interval_ms), np.asarray(block, dtype=np.int64))
+
+
+def _read_grid(
+    ids: Sequence[int], length_s: int, start_ms: int, end_ms: int, as_of: datetime | None
+) -> FlowGrid:
+    bars = selectors.bar_series(ids, length_s, as_datetime(start_ms), as_datetime(end_ms), as_of)
     column_of = {instrument_id: position for position, instrument_id in enumerate(ids)}
-    held = FlowCells.empty(len(slots), len(ids))
-    for length in _lengths(query.interval_ms):
-        open_rows = np.flatnonzero(~held.complete.all(axis=1))
-        if len(open_rows) == 0:
-            break
-        start = int(slots[open_rows[0]])
-        end = int(slots[open_rows[-1]]) + query.interval_ms
-        bars = selectors.bar_series(ids, length, _moment(start), _moment(end), as_of)
-        column = np.array([column_of[int(one)] for one in bars.instrument_id], dtype=np.int64)
-        trades = bars.trades.astype(np.float64)
-        values = {
-            "volume_usd": bars.volume_usd,
-            "buy_usd": bars.buy_usd,
-            "volume_base": bars.volume_base,
-            "buy_base": bars.buy_base,
-            "trades": np.where(trades < 0, np.nan, trades),
-        }
-        found = flow_cells(
-            slots,
-            query.interval_ms,
-            length * 1000,
-            bars.ts_ms,
-            column,
-            bars.is_partial,
-            values,
-            len(ids),
-        )
-        held = better_cells(held, found)
-    return held
-
-
-def _moment(ts_ms: int) -> datetime:
-    return datetime.fromtimestamp(ts_ms / 1000, tz=UTC)
+    column = np.array([column_of[int(one)] for one in bars.instrument_id], dtype=np.int64)
+    trades = bars.trades.astype(np.float64)
+    values = {
+        "volume_usd": bars.volume_usd,
+        "buy_usd": bars.buy_usd,
+        "volume_base": bars.volume_base,
+        "buy_base": bars.buy_base,
+        "trades": np.where(trades < 0, np.nan, trades),
+    }
+    return bar_grid(
+        start_ms, end_ms, length_s * 1000, bars.ts_ms, column, bars.is_partial, values, len(ids)
+    )
 
 
 def _venues(
-    cells: FlowCells, row: int, chosen: Sequence[InstrumentRow], offset: int
+    cells: dict[str, FloatArray], row: int, chosen: Sequence[InstrumentRow], offset: int
 ) -> dict[str, FlowBar]:
     """Bars by venue; a venue without any bar in the slot is left out."""
     bars = {}
     for position, one in enumerate(chosen, start=offset):
-        sums = {name: float(cells.sums[name][row, position]) for name in FLOW_FIELDS}
+        sums = {name: float(cells[name][row, position]) for name in FLOW_FIELDS}
         if not math.isnan(sums["volume_usd"]):
             bars[one.instrument.venue] = _bar(sums)
     return bars

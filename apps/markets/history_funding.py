@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from apps.markets.history_contracts import (
 )
 from apps.markets.queries import HistoryQuery, Intervals
 from apps.markets.refresh_context import settled_intervals
+from apps.markets.refresh_sources import as_datetime
 
 INTERVALS: Final = Intervals(
     {"settlement": 3600, "1h": 3600, "8h": 28_800, "1d": 86_400}, "settlement"
@@ -57,22 +58,15 @@ def funding_page(query: HistoryQuery, _now_ms: int) -> Page:
     )
 
 
-def _at(ts_ms: int | None) -> datetime | None:
-    return None if ts_ms is None else datetime.fromtimestamp(ts_ms / 1000, tz=UTC)
-
-
-def _moment(ts_ms: int) -> datetime:
-    return datetime.fromtimestamp(ts_ms / 1000, tz=UTC)
-
-
 def _rows(query: HistoryQuery, chosen: Sequence[InstrumentRow], block: Sequence[int]) -> list[Row]:
     slots = np.asarray(block, dtype=np.int64)
     start, end = int(slots[0]), int(slots[-1]) + query.interval_ms
-    as_of = _at(query.selection.as_of_ms)
+    as_of_ms = query.selection.as_of_ms
+    as_of = None if as_of_ms is None else as_datetime(as_of_ms)
     ids = [one.id for one in chosen]
     # A settlement's interval may only be known from the settlement before it.
-    early = _moment(start - _LONGEST_INTERVAL_MS)
-    series = selectors.funding_series(ids, FundingKind.SETTLED, early, _moment(end), as_of)
+    early = as_datetime(start - _LONGEST_INTERVAL_MS)
+    series = selectors.funding_series(ids, FundingKind.SETTLED, early, as_datetime(end), as_of)
     column_of = {one.id: position for position, one in enumerate(chosen)}
     column = np.array([column_of[int(one)] for one in series.instrument_id], dtype=np.int64)
     interval_h = settled_intervals(series, chosen)
@@ -123,8 +117,8 @@ def _open_interest(
     moments = np.where(last >= 0, ts_ms[np.maximum(last, 0)], slots)
     samples = selectors.open_interest_series(
         [one.id for one in chosen],
-        _moment(int(moments.min()) - _OI_MAX_AGE_MS),
-        _moment(int(moments.max()) + 1),
+        as_datetime(int(moments.min()) - _OI_MAX_AGE_MS),
+        as_datetime(int(moments.max()) + 1),
         as_of,
     )
     for position, one in enumerate(chosen):

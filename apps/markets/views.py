@@ -100,7 +100,7 @@ class MarketViewSet(ViewSetMixin, ReadOnlyView):
     def _history(self, request: Request, query: HistoryQuery, now_ms: int) -> HttpResponseBase:
         page = self.page(query, now_ms)
         wanted = query.selection.format
-        rows = page.rows(query.interval_ms)
+        rows = page.rows()
         if wanted is Format.JSON:
             chunks = self._history_json(query, page, rows)
         elif wanted is Format.NDJSON:

@@ -1,4 +1,4 @@
-"""A small market for the REST tests: two venues of BTC, one of ETH, with history, live state and snapshots."""
+"""A small market for the REST tests: two venues of BTC, one of ETH; history, live state, snapshots."""
 
 from __future__ import annotations
 
@@ -133,10 +133,14 @@ def _bars(market: Market) -> list[BarRow]:
         ("bybit:perp:BTCUSDT", 0.25),
     ):
         instrument_id = market.id(key)
-        for ts in range(minutes_from - 2 * DAY, minutes_from, 300_000):
-            rows.append(bar(instrument_id, ts, 300, 5000 * scale, 3000 * scale))
-        for ts in range(minutes_from, NOW_MS // 60_000 * 60_000, 60_000):
-            rows.append(bar(instrument_id, ts, 60, 1000 * scale, 600 * scale))
+        rows += [
+            bar(instrument_id, ts, 300, 5000 * scale, 3000 * scale)
+            for ts in range(minutes_from - 2 * DAY, minutes_from, 300_000)
+        ]
+        rows += [
+            bar(instrument_id, ts, 60, 1000 * scale, 600 * scale)
+            for ts in range(minutes_from, NOW_MS // 60_000 * 60_000, 60_000)
+        ]
     return rows
 
 

@@ -1,8 +1,7 @@
 """Rows of history out of stored bars and settlements: pure arrays in, arrays out.
 
-A cell is one (slot, instrument). Bars of several lengths may be stored for the same time; each cell takes
-the longest one that covers it whole, else the one that saw most volume: a missing bar can only lower a
-sum, never raise it.
+Bars of several lengths may be stored for the same time. The longest whole bar counts; where it is missing
+or partial, the shorter ones do if they saw more: a missing bar can only lower a sum, never raise it.
 """
 
 from __future__ import annotations
@@ -21,60 +20,79 @@ FLOW_FIELDS: Final = ("volume_usd", "buy_usd", "volume_base", "buy_base", "trade
 
 
 @dataclass(frozen=True, slots=True)
-class FlowCells:
-    """Sums per (slot, instrument); NaN where nothing is known. Notionals in USD, quantities in coins."""
+class FlowGrid:
+    """Bars of one length on a regular grid: row n opens at ``start_ms + n × length_ms``, one column each.
 
+    Where ``present`` is False the sums are 0; NaN is a number that a present bar does not say. ``exact``
+    marks whole bars: nothing shorter can add to them.
+    """
+
+    start_ms: int
+    length_ms: int
     sums: dict[str, FloatArray]
-    complete: BoolArray
-
-    @classmethod
-    def empty(cls, slots: int, instruments: int) -> FlowCells:
-        shape = (slots, instruments)
-        return cls({name: np.full(shape, np.nan) for name in FLOW_FIELDS}, np.zeros(shape, bool))
+    present: BoolArray
+    exact: BoolArray
 
 
-def flow_cells(
-    slots_ms: IntArray,
-    interval_ms: int,
-    bar_ms: int,
+def bar_grid(
+    start_ms: int,
+    end_ms: int,
+    length_ms: int,
     ts_ms: IntArray,
     column: IntArray,
     is_partial: BoolArray,
     values: dict[str, FloatArray],
-    instruments: int,
-) -> FlowCells:
-    """Sum bars of length ``bar_ms`` into slots of ``interval_ms``.
-
-    ``slots_ms`` are sorted slot openings, ``column`` the instrument's position of each bar. Bars outside
-    of every slot are left out. A cell is complete when no bar of it is missing or partial.
-    """
-    shape = (len(slots_ms), instruments)
-    if len(ts_ms) == 0 or len(slots_ms) == 0:
-        return FlowCells.empty(*shape)
-    opening = ts_ms // interval_ms * interval_ms
-    row = np.searchsorted(slots_ms, opening)
-    inside = row < len(slots_ms)
-    inside[inside] = slots_ms[row[inside]] == opening[inside]
-    cell = row[inside] * instruments + column[inside]
-    size = shape[0] * shape[1]
-    count = np.bincount(cell, minlength=size)
-    partial = np.bincount(cell, weights=is_partial[inside].astype(float), minlength=size)
-    sums: dict[str, FloatArray] = {}
+    columns: int,
+) -> FlowGrid:
+    """Put stored bars of one length on the grid of ``[start, end)``; at most one bar a cell."""
+    rows = max(0, -(-(end_ms - start_ms) // length_ms))
+    row = (ts_ms - start_ms) // length_ms
+    inside = (row >= 0) & (row < rows)
+    at = (row[inside], column[inside])
+    present = np.zeros((rows, columns), bool)
+    present[at] = True
+    exact = np.zeros((rows, columns), bool)
+    exact[at] = ~is_partial[inside]
+    sums = {}
     for name in FLOW_FIELDS:
-        total = np.bincount(cell, weights=values[name][inside], minlength=size).astype(np.float64)
-        total[count == 0] = np.nan
-        sums[name] = total.reshape(shape)
-    complete = (count == interval_ms // bar_ms) & (partial == 0)
-    return FlowCells(sums, complete.reshape(shape))
+        grid = np.zeros((rows, columns))
+        grid[at] = values[name][inside]
+        sums[name] = grid
+    return FlowGrid(start_ms, length_ms, sums, present, exact)
 
 
-def better_cells(held: FlowCells, other: FlowCells) -> FlowCells:
-    """``held`` (longer bars) with every cell replaced that ``other`` (shorter bars) knows better."""
-    seen = np.nan_to_num(held.sums["volume_usd"], nan=-1.0)
-    offered = np.nan_to_num(other.sums["volume_usd"], nan=-1.0)
-    take = ~held.complete & (offered > seen)
-    sums = {name: np.where(take, other.sums[name], held.sums[name]) for name in FLOW_FIELDS}
-    return FlowCells(sums, held.complete | (take & other.complete))
+def rolled_up(grid: FlowGrid, length_ms: int) -> FlowGrid:
+    """The same bars summed to a longer length; never exact, as a missing bar may be a quiet one."""
+    ratio = length_ms // grid.length_ms
+    rows, columns = grid.present.shape
+    whole = -(-rows // ratio)
+    pad = ((0, whole * ratio - rows), (0, 0))
+
+    def fold(array: npt.NDArray[np.float64]) -> FloatArray:
+        total: FloatArray = np.pad(array, pad).reshape(whole, ratio, columns).sum(axis=1)
+        return total
+
+    sums = {name: fold(grid.sums[name]) for name in FLOW_FIELDS}
+    present = fold(grid.present.astype(np.float64)) > 0
+    return FlowGrid(grid.start_ms, length_ms, sums, present, np.zeros_like(present))
+
+
+def merged(longer: FlowGrid, shorter: FlowGrid) -> FlowGrid:
+    """``longer``, with every bar that is missing or partial replaced where the shorter bars saw more."""
+    rolled = rolled_up(shorter, longer.length_ms)
+    seen = np.where(longer.present, longer.sums["volume_usd"], -1.0)
+    take = rolled.present & ~longer.exact & (rolled.sums["volume_usd"] > seen)
+    sums = {name: np.where(take, rolled.sums[name], longer.sums[name]) for name in FLOW_FIELDS}
+    return FlowGrid(
+        longer.start_ms, longer.length_ms, sums, longer.present | rolled.present, longer.exact
+    )
+
+
+def rows_at(grid: FlowGrid, slots_ms: IntArray) -> dict[str, FloatArray]:
+    """The grid's rows of these openings, NaN where nothing is known."""
+    row = (slots_ms - grid.start_ms) // grid.length_ms
+    present = grid.present[row]
+    return {name: np.where(present, grid.sums[name][row], np.nan) for name in FLOW_FIELDS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,14 +151,17 @@ class SnapshotDesk:
         return _reply_from(asked, admission, request.if_none_match)
 
     async def _find(self, body: Body) -> bool:
-        """The body from Redis, or while that is away from memory or PostgreSQL."""
-        self._metrics.fallback_active = not self._pipe.is_up
-        if self._pipe.is_up:
+        """The body from Redis; while that is away or has lost its data, from PostgreSQL or memory."""
+        is_away = not self._pipe.is_up
+        if not is_away:
             try:
-                return await self._load(body)
+                if await self._load(body):
+                    self._metrics.fallback_active = False
+                    return True
             except RedisAway:
-                self._metrics.fallback_active = True
-        self._metrics.fallback_answers += 1
+                is_away = True
+        self._metrics.fallback_active = is_away
+        self._metrics.fallback_answers += is_away
         now_s = monotonic()
         if body.document is None or now_s - body.stored_at_s >= _STORED_FOR_S:
             body.stored_at_s = now_s

@@ -79,6 +79,8 @@ def _prepare_retry(request: AdmissionRequest, admission: Admission) -> bool:
     return True
 
 
+_LOG_EVERY_S: Final = 1.0
+_away_logged_s = float("-inf")
 _UNAVAILABLE: Final = Admission(Outcome.UNAVAILABLE, retry_after_s=5)
 # A key can be unknown and the counters lost at once: each costs one more question.
 _ATTEMPTS: Final = 4
@@ -132,7 +134,7 @@ def _in_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
 
 
 def _admit_locally(request: AdmissionRequest, reason: Exception) -> Admission:
-    _log.warning("redis_away", error=type(reason).__name__)
+    _log_away(reason)
     return _decide_locally(request)
 
 
@@ -141,6 +143,15 @@ def _decide_locally(request: AdmissionRequest) -> Admission:
         return hooks.admit_locally(request)
     except (DatabaseError, OSError) as error:
         return _database_away(error)
+
+
+def _log_away(reason: Exception) -> None:
+    """At most one line a second: an outage must not write a line for every request."""
+    global _away_logged_s
+    now_s = time.monotonic()
+    if now_s - _away_logged_s >= _LOG_EVERY_S:
+        _away_logged_s = now_s
+        _log.warning("redis_away", error=type(reason).__name__)
 
 
 def _database_away(error: Exception) -> Admission:

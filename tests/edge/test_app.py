@@ -267,6 +267,16 @@ async def test_without_redis_a_held_copy_is_still_not_modified(
     assert answer.headers["etag"] == tag
 
 
+async def test_a_redis_that_lost_everything_is_no_reason_to_ask_django(
+    world: World, frozen: None, stored: None, edge: EdgeApplication
+) -> None:
+    sync_redis().delete(store.snapshot_key(METRIC, "BTC"))
+    answer = await ask(edge, TARGET, world.alice.headers)
+    assert answer.status == 200
+    assert edge.metrics.requests == {("/v1/markets/funding", 200): 1}
+    assert edge.metrics.fallback_answers == 0
+
+
 async def test_redis_lost_between_admission_and_body(
     world: World, frozen: None, stored: None, edge: EdgeApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from apps.marketdata.clocksync import clock_key, encode_line
 logger = get_logger(__name__)
 
 _PERIOD_S: Final = 1.0
+_WAITING_PERIOD_S: Final = 0.05
+"""A replay's clock jumps when its first subscriber comes, which is this process: notice it at once."""
 _LONGEST_WAIT_S: Final = 5.0
 
 
@@ -26,6 +28,7 @@ class ClockFollower:
     def __init__(self, emulator: Emulator | None, client: aredis.Redis) -> None:
         self._emulator = emulator
         self._client = client
+        self._has_started = emulator is None
 
     async def first(self) -> None:
         """Wait for the emulator and take its clock: nothing is timed before."""
@@ -36,17 +39,18 @@ class ClockFollower:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(_PERIOD_S)
+            await asyncio.sleep(_PERIOD_S if self._has_started else _WAITING_PERIOD_S)
             await self._follow()
 
     async def _follow(self) -> bool:
         line: ClockLine = WALL_LINE
         if self._emulator is not None:
             try:
-                line = (await self._emulator.clock()).line
+                clock = await self._emulator.clock()
             except (aiohttp.ClientError, TimeoutError) as error:
                 logger.warning("emulator_away", error=str(error) or type(error).__name__)
                 return False
+            line, self._has_started = clock.line, clock.started
         market_clock.set_line(line)
         try:
             await self._client.set(clock_key(), encode_line(line))

@@ -10,6 +10,7 @@ from typing import Any, Final
 import redis.asyncio as aredis
 from redis.exceptions import RedisError
 
+from apps.core.clock import market_clock
 from apps.core.logs import get_logger
 from apps.ingest.features import Feature
 from apps.ingest.metrics import FLUSH_LAG_SECONDS, FLUSH_SECONDS, LATE_TRADES
@@ -28,6 +29,12 @@ from apps.marketdata.live import (
 logger = get_logger(__name__)
 
 PERIOD_S: Final = 1.0
+
+
+def has_market_ended() -> bool:
+    """Whether market time stands at the end of its recording."""
+    end_ns = market_clock.line.market_end_ns
+    return end_ns is not None and market_clock.now_ns() >= end_ns
 
 
 class Flusher:
@@ -72,7 +79,9 @@ class Flusher:
                 except Exception:
                     # A layer's defect must not stop the market data of all others.
                     logger.exception("feature_failed", feature=name)
-        self._writer.add(self._state.take_rows(now_ms, is_end=is_end))
+        # After a recording's end no later trade will close its last minute.
+        is_over = is_end or has_market_ended()
+        self._writer.add(self._state.take_rows(now_ms, is_end=is_over))
         LATE_TRADES.set(sum(one.bars.late_trades for one in self._state.listings.values()))
         await self._send(self._state.take_dirty())
 

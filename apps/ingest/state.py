@@ -284,7 +284,8 @@ class MarketState:
                 instrument_id=listing.row_id,
                 kind=FundingKind.PREDICTED.value,
                 ts=state.funding_ts_ms,
-                known_at=now_ms,
+                # A venue's clock may be ahead of ours.
+                known_at=max(now_ms, state.funding_ts_ms),
                 funding_ts=state.next_funding_ms,
                 rate=state.funding_rate or 0.0,
                 rate_raw=state.funding_rate_raw or "",

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import redis.asyncio as aredis
+from channels.db import database_sync_to_async
+from django.db import Error as DatabaseError
 
+from apps.core.logs import get_logger
 from apps.core.redis import decisive_redis
 from apps.tiers.admission import Admission
 from apps.tiers.gate import REDIS_AWAY
@@ -17,6 +20,8 @@ from apps.tiers.limits import COMPLETIONS_STREAM
 from apps.usage import spool
 
 FLUSH_INTERVAL_S: Final = 0.25
+_ROUNDS_PER_RECOVERY: Final = 20
+_log = get_logger(__name__)
 MAX_BATCH: Final = 1000
 
 
@@ -110,10 +115,25 @@ class CompletionBuffer:
                 await asyncio.to_thread(spool.append_completions, batch)
 
     async def _run(self) -> None:
+        rounds = 0
         while True:
             await asyncio.sleep(FLUSH_INTERVAL_S)
+            rounds += 1
+            if rounds % _ROUNDS_PER_RECOVERY == 0 and spool.has_files():
+                await _recover()
             # Shielded: a batch that left the queue must reach Redis or the spool, whoever stops us.
             await asyncio.shield(asyncio.create_task(self.flush()))
+
+
+async def _recover() -> None:
+    """Count this host's spool: the worker may run on another one, which does not see it."""
+    # Recovery reads completions, so it cannot be imported at the top.
+    from apps.usage.recovery import spool_drain
+
+    try:
+        await database_sync_to_async(spool_drain, thread_sensitive=False)()
+    except (*REDIS_AWAY, DatabaseError) as error:
+        _log.warning("spool_waits", error=type(error).__name__)
 
 
 def completion_record(

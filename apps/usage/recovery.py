@@ -37,7 +37,11 @@ def spool_drain() -> int:
 
 
 def _store_file(path: Path) -> None:
-    admissions, completions = _read(path)
+    try:
+        admissions, completions = _read(path)
+    except FileNotFoundError:
+        # Another process on this host stored and removed it meanwhile.
+        return
     for start in range(0, len(admissions), _CHUNK):
         usage_store(admissions[start : start + _CHUNK], [])
     for start in range(0, len(completions), _CHUNK):

@@ -23,7 +23,7 @@ from apps.markets.contracts import (
 from apps.markets.contracts_common import Meta
 from apps.markets.engines.context import INSUFFICIENT_HISTORY, ContextResult, context_of
 from apps.markets.engines.quality import FULL, PARTIAL, WITHHELD, confidence_word
-from apps.markets.engines.volume_flow import FlowSum, session_start_ms, state_of
+from apps.markets.engines.volume_flow import NO_FLOW, FlowSum, session_start_ms, state_of
 from apps.markets.refresh_context import FLOW_GRIDS, context_fields
 from apps.markets.refresh_flow import HEADLINE, SESSION, AssetFlow, MarketFlow
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
@@ -39,7 +39,7 @@ def flow_context(batch: Sequence[AssetFlow]) -> ContextResult:
     windows: list[FloatArray] = []
     allowed: list[bool] = []
     for one in batch:
-        current += [_rankable(flow.sums[HEADLINE]) for flow in one.futures.values()]
+        current += [_rankable(_headline_of(one, venue)) for venue in one.futures]
         current.append(_rankable(_headline(one)))
         windows += [*one.window, one.aggregate_window]
         allowed += [True] * len(one.futures) + [one.coverage >= PARTIAL]
@@ -57,6 +57,11 @@ def _headline(one: AssetFlow) -> FlowSum:
     if one.coverage < WITHHELD:
         return FlowSum(None, None, None, None, None, 0.0, "withheld")
     return one.total[HEADLINE]
+
+
+def _headline_of(one: AssetFlow, venue: str) -> FlowSum:
+    """A venue's hour, unless the venue is silent: its last hour is then another one."""
+    return one.futures[venue].sums[HEADLINE] if venue in one.used else NO_FLOW
 
 
 def _rankable(total: FlowSum) -> float:
@@ -106,7 +111,7 @@ def _aggregate(one: AssetFlow, context: ContextResult, index: int) -> FlowAggreg
 
 def _venue(one: AssetFlow, venue: str, context: ContextResult, index: int) -> FlowVenue:
     flow, health = one.futures[venue], one.health[venue]
-    total = flow.sums[HEADLINE]
+    total = _headline_of(one, venue)
     spot = one.spot.get(venue)
     extra: dict[str, Any] = {} if spot is None else {"spot": _venue_spot(spot, one.now_ms)}
     return FlowVenue(

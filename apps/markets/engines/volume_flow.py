@@ -89,7 +89,7 @@ class FlowSum:
     def delta_ratio(self) -> float | None:
         """``delta / volume``, -1 to 1; None without volume."""
         ratio = self.taker_buy_ratio
-        return None if ratio is None else 2.0 * ratio - 1.0
+        return None if ratio is None else round(2.0 * ratio - 1.0, 9)
 
 
 NO_FLOW: Final = FlowSum(None, None, None, None, None, 0.0, "no_data")

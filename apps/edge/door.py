@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from apps.edge.commands import pack_admission
-from apps.edge.redis_pipe import RedisAway, RedisPipe, RedisRefused, Script, pack
+from apps.edge.redis_pipe import RedisAway, RedisBusy, RedisPipe, RedisRefused, Script, pack
 from apps.tiers import gate
 from apps.tiers.admission import Admission, AdmissionRequest
 from apps.tiers.limits import ADMIT_LUA, COMPLETIONS_STREAM, decode
 
 ADMIT_SCRIPT: Final = Script(ADMIT_LUA)
+MAX_DECIDING: Final = 1024
+Ask = Callable[[AdmissionRequest], Awaitable[Admission]]
 
 
 class Door:
@@ -19,6 +21,7 @@ class Door:
 
     def __init__(self, pipe: RedisPipe) -> None:
         self._pipe = pipe
+        self._deciding = 0
 
     async def run(self, command: bytes) -> list[bytes]:
         """The script's raw answer to an encoded command; reloads a script that Redis has forgotten."""
@@ -32,7 +35,17 @@ class Door:
         return reply
 
     async def admit(self, request: AdmissionRequest) -> Admission:
-        return await gate.admit_async(request, self._ask)
+        return await self._decide(request, self._ask)
+
+    async def _decide(self, request: AdmissionRequest, ask: Ask) -> Admission:
+        """The gate may wait for a thread and PostgreSQL, so how many do is bounded."""
+        if self._deciding >= MAX_DECIDING:
+            raise RedisBusy(f"{MAX_DECIDING} requests wait for their admission already")
+        self._deciding += 1
+        try:
+            return await gate.admit_async(request, ask)
+        finally:
+            self._deciding -= 1
 
     async def settle(self, request: AdmissionRequest, reply: list[bytes] | RedisAway) -> Admission:
         """Finish what a first question began: ``reply`` is its raw answer or its failure."""
@@ -45,7 +58,7 @@ class Door:
                 raise given
             return await self._ask(asked) if given is None else decode(given, asked.layer)
 
-        return await gate.admit_async(request, ask)
+        return await self._decide(request, ask)
 
     async def _ask(self, request: AdmissionRequest) -> Admission:
         return decode(await self.run(pack_admission(request)), request.layer)

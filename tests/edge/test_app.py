@@ -14,8 +14,10 @@ from django.db import connections
 
 from apps.core.redis import sync_redis
 from apps.edge import app as edge_module
+from apps.edge import door
 from apps.edge.app import EdgeApplication
 from apps.edge.redis_pipe import RedisAway, RedisBusy
+from apps.keys.format import new_key
 from apps.snapshots import store
 from apps.snapshots.models import SnapshotLatest
 from apps.tiers.limits import ADMISSIONS_STREAM, COMPLETIONS_STREAM
@@ -121,6 +123,14 @@ async def test_too_many_waiting_calls_are_shed(
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert orjson.loads(answer.body)["code"] == "overloaded"
     assert edge.metrics.shed == 2
+
+
+async def test_slow_admissions_are_bounded_too(
+    world: World, edge: EdgeApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "MAX_DECIDING", 0)
+    answer = await ask(edge, TARGET, {"X-API-Key": new_key(world.alice.key.environment)})
+    assert (answer.status, orjson.loads(answer.body)["code"]) == (503, "overloaded")
 
 
 async def test_django_is_protected_from_a_crowd(

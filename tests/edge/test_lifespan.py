@@ -15,7 +15,7 @@ from apps.core.redis import sync_redis
 from apps.edge import lifespan
 from apps.edge.app import EdgeApplication
 from apps.edge.lifespan import Lifespan
-from apps.marketdata.clocksync import clock_key, encode_line
+from apps.marketdata.clocksync import clock_key, encode_line, sync_market_clock
 from focsal.asgi import application, edge
 
 
@@ -72,7 +72,7 @@ async def test_metrics_are_registered_only_when_served(monkeypatch: pytest.Monke
 async def test_the_market_clock_follows_what_ingest_publishes() -> None:
     line = ClockLine(wall_anchor_ns=1, market_anchor_ns=1_680_566_400_000_000_000, speed=0.5)
     sync_redis().set(clock_key(), encode_line(line))
-    lifespan.sync_market_clock(force=True)
+    sync_market_clock(force=True)
     sync_redis().delete(clock_key())
     assert market_clock.line == line
     assert django_settings.MARKET != "live"

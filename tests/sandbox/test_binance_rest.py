@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 from tests.sandbox.conftest import FEW, Starter
 
@@ -65,7 +66,7 @@ async def test_funding_history_and_intervals(start: Starter) -> None:
     assert len(month) in (180, 181)
     times = [row["fundingTime"] for row in month]
     assert all(0 <= at % (4 * HOUR_MS) < 50 for at in times)
-    assert {round((b - a) / HOUR_MS, 3) for a, b in zip(times, times[1:], strict=False)} == {4.0}
+    assert {round((b - a) / HOUR_MS, 3) for a, b in pairwise(times)} == {4.0}
     recent = await client.get("um", "/fapi/v1/fundingRate", symbol="1000PEPEUSDT", limit=3)
     assert recent == month[-3:]
     now_rate = await client.get("um", "/fapi/v1/premiumIndex", symbol="BTCUSDT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import aiohttp
@@ -110,7 +111,7 @@ async def synchronised(client: Client, face: str, symbol: str) -> int:
     book = {"b": dict(body["bids"]), "a": dict(body["asks"])}
     kept = [one for one in updates if one["u"] > last or (not spot and one["u"] == last)]
     assert kept[0]["U"] <= last <= kept[0]["u"]
-    for before, after in zip(kept, kept[1:], strict=False):
+    for before, after in pairwise(kept):
         assert after["U"] == before["u"] + 1
         assert spot == ("pu" not in after)
         assert spot or after["pu"] == before["u"]
@@ -145,7 +146,7 @@ async def test_a_dropped_update_shows_in_the_chain(start: Starter) -> None:
     before = (await read(ws, 1))[0]
     assert await client.post("/faults", {"fault": "gap", "symbol": "BTCUSDT"}) == {"fault": "gap"}
     updates = [before, *await read(ws, 4)]
-    breaks = [b["pu"] != a["u"] for a, b in zip(updates, updates[1:], strict=False)]
+    breaks = [b["pu"] != a["u"] for a, b in pairwise(updates)]
     assert breaks.count(True) == 1
 
 
@@ -175,20 +176,16 @@ async def test_http_faults_and_unknown_ones(start: Starter) -> None:
     assert "seconds" in (await client.post("/faults", {"fault": "stall", "symbol": "X"}))["error"]
 
 
-class _Pipe:
-    """Collects what a connection would write."""
+class Recorder(Connection):
+    """Keeps messages instead of framing and writing them."""
 
     def __init__(self) -> None:
-        self.written: list[bytes] = []
+        nowhere: Any = None
+        super().__init__("market", True, nowhere)
+        self.messages: list[bytes] = []
 
-    def is_closing(self) -> bool:
-        return False
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-
-    def get_write_buffer_size(self) -> int:
-        return 0
+    def send(self, payload: bytes) -> None:
+        self.messages.append(payload)
 
 
 def published(channels: list[str], from_ms: int, to_ms: int) -> list[dict[str, Any]]:
@@ -198,16 +195,13 @@ def published(channels: list[str], from_ms: int, to_ms: int) -> list[dict[str, A
     clock = [from_ms]
     perps = [one for one in market.listings if one.is_perp]
     publisher = Publisher(market, perps, hub, lambda: clock[0])
-    pipe: Any = _Pipe()
-    connection = Connection("market", True, pipe)
+    connection = Recorder()
     hub.add(connection)
     hub.subscribe(connection, channels, silent=False)
-    out: list[bytes] = []
-    connection.send = out.append  # type: ignore[method-assign]  # frames without their headers
     for now in range(from_ms, to_ms, 50):
         clock[0] = now
         publisher.tick(now)
-    return [orjson.loads(one) for one in out]
+    return [orjson.loads(one) for one in connection.messages]
 
 
 def test_candles_equal_the_trades_that_were_streamed() -> None:
@@ -283,7 +277,7 @@ def test_depth_streams_of_every_speed_keep_their_chain() -> None:
     for name, fewest in zip(names[:3], (29, 10, 5), strict=True):
         own = [one["data"] for one in messages if one["stream"] == name]
         assert len(own) >= fewest
-        assert all(b["pu"] == a["u"] for a, b in zip(own, own[1:], strict=False)), name
+        assert all(b["pu"] == a["u"] for a, b in pairwise(own)), name
     top = next(one["data"] for one in messages if one["stream"] == names[3])
     assert len(top["b"]) == len(top["a"]) == 20
 

@@ -140,10 +140,10 @@ class Player:
         await self._started.wait()
         while True:
             await self._play_pass()
-            self.passes += 1
             if self._end == "stop":
                 self.finished.set()
                 return
+            self.passes += 1
             for memory in self.memories.values():
                 memory.reset()
 

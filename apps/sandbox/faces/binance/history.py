@@ -41,7 +41,9 @@ def klines(
     market: Market, listing: Listing, interval: str, span: TimeRange, now_ms: int, started_ms: int
 ) -> list[list[Any]]:
     """12-element candles, oldest first; the newest one is in the making."""
-    wanted = _minutes_of(interval, span, now_ms)
+    # A candle begins with its first trade: the newest of those asked for may not exist yet.
+    spare = span._replace(limit=span.limit + 1) if span.start is None else span
+    wanted = _minutes_of(interval, spare, now_ms)
     if wanted is None:
         return []
     width, first, last = wanted
@@ -51,7 +53,8 @@ def klines(
     if not len(bars):
         return []
     starts, candles = aggregate(bars, width)
-    return kline_rows(listing, starts, candles, width)
+    rows = kline_rows(listing, starts, candles, width)
+    return rows[-span.limit :]
 
 
 def kline_rows(listing: Listing, starts: IntArray, bars: MinuteBars, width: int) -> list[list[Any]]:

@@ -13,16 +13,15 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
 from tests.sandbox.conftest import free_ports
 
 _READY_S = 15.0
+_MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 
 
 def command(*extra: str, **environment: str) -> tuple[list[str], dict[str, str]]:
     return (
-        [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "sandbox", *extra],
+        [sys.executable, str(_MANAGE), "sandbox", *extra],
         {**os.environ, "FOCSAL_ENV": "test", "FOCSAL_MARKET": "sandbox", **environment},
     )
 

@@ -120,13 +120,11 @@ def bars_until(
             break
         for column, value in zip(columns, made, strict=True):
             column[at] = value
-    columns = tuple(column[:keep] for column in columns)
-    whole_columns = [column.astype(np.int64) for column in columns]
+    open_, high, low, close, volume, buy, trades = (
+        columns[at][:keep].astype(np.int64) for at in (0, 1, 2, 3, 4, 5, 8)
+    )
+    quote, buy_quote = (floats(columns[at][:keep]) for at in (6, 7))
+    ids = bars.first_trade_id[:keep]
     return MinuteBars(
-        bars.first_minute,
-        *whole_columns[:6],
-        floats(columns[6]),
-        floats(columns[7]),
-        whole_columns[8],
-        bars.first_trade_id[:keep],
+        bars.first_minute, open_, high, low, close, volume, buy, quote, buy_quote, trades, ids
     )

@@ -30,7 +30,8 @@ def floats(values: Any) -> FloatArray:
 
 def whole(values: Any) -> IntArray:
     """Rounded to whole numbers."""
-    return np.rint(values).astype(np.int64)
+    out: IntArray = np.rint(values).astype(np.int64)
+    return out
 
 
 def key_of(seed: int, *parts: str | int) -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import ClassVar
-
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -17,18 +14,6 @@ from apps.tiers.models import Layer
 class Environment(models.TextChoices):
     LIVE = "live", "Live"
     TEST = "test", "Test"
-
-
-class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def active(self, now: datetime | None = None) -> ApiKeyQuerySet:
-        """Neither revoked nor expired."""
-        unexpired = models.Q(expires_at__isnull=True) | models.Q(
-            expires_at__gt=now or timezone.now()
-        )
-        return self.filter(unexpired, revoked_at__isnull=True)
-
-    def of_account(self, account_id: int) -> ApiKeyQuerySet:
-        return self.filter(account_id=account_id)
 
 
 class ApiKey(models.Model):
@@ -63,8 +48,6 @@ class ApiKey(models.Model):
     revoked_reason = models.CharField(max_length=120, blank=True)
     record_version = models.PositiveBigIntegerField(default=1)
     record_pending = models.BooleanField(default=True)
-
-    objects: ClassVar[models.Manager[ApiKey]] = ApiKeyQuerySet.as_manager()
 
     class Meta:
         verbose_name = "API key"

@@ -15,5 +15,6 @@ def layer_plans() -> str:
     return ",".join(f"{layer}={cheapest[layer]}" for layer in sorted(cheapest))
 
 
-def plan_by_slug(slug: str) -> Plan:
-    return Plan.objects.get(slug=slug)
+def plan_for(account_id: int) -> Plan:
+    """The plan that an account is on."""
+    return Plan.objects.get(accounts=account_id)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -168,9 +167,3 @@ class UsageDrain:
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
-
-
-def unacknowledged(stream: str) -> Sequence[bytes]:
-    """Entry ids still in a stream: the backlog, for metrics and tests."""
-    client: Any = decisive_redis()
-    return [entry_id for entry_id, _ in client.xrange(stream)]

@@ -58,17 +58,22 @@ def admission_event(usage_id: str, fields: Mapping[str, Any]) -> AdmissionEvent:
     return AdmissionEvent(
         usage_id=usage_id[:40],
         ts_us=int(fields["ts"]),
-        request_id=str(fields["r"])[:64],
+        request_id=_text(fields["r"], 64),
         account_id=int(fields["a"]),
         key_id=int(fields["k"]),
-        environment=str(fields["e"])[:4],
-        market=str(fields["m"])[:8],
-        metric=str(fields["x"])[:60],
-        method=str(fields["h"])[:8],
-        path=str(fields["p"])[:200],
-        params=str(fields["q"])[:200],
+        environment=_text(fields["e"], 4),
+        market=_text(fields["m"], 8),
+        metric=_text(fields["x"], 60),
+        method=_text(fields["h"], 8),
+        path=_text(fields["p"], 200),
+        params=_text(fields["q"], 200),
         cost=int(fields["c"]),
     )
+
+
+def _text(value: Any, length: int) -> str:
+    # PostgreSQL takes no NUL, and one bad row would hold up its whole batch.
+    return str(value).replace("\0", "")[:length]
 
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]

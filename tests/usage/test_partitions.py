@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from apps.tiers.models import Plan
-from apps.usage.events import AdmissionEvent
+from apps.usage.events import AdmissionEvent, admission_event
 from apps.usage.models import UsageRequest
 from apps.usage.partitions import partition_name, partitions, partitions_ensure, partitions_maintain
 from apps.usage.selectors import quota_used, usage_of_account
@@ -71,3 +71,12 @@ def test_an_account_reads_its_own_log_as_far_as_its_plan_goes() -> None:
     log(bob, NOON)
     rows = usage_of_account(account_id=alice.account.pk, log_days=90, now=NOON)
     assert [row.usage_id for row in rows] == [seen]
+
+
+def test_a_nul_in_an_event_does_not_hold_up_its_batch() -> None:
+    alice = make_customer("pro")
+    fields = {"ts": "1804680000000000", "r": "req\0_1", "a": alice.account.pk, "k": alice.key.pk}
+    rest = {"e": "test", "m": "sandbox", "x": "", "h": "GET", "p": "/v1/\0x", "q": "", "c": "1"}
+    usage_store([admission_event("1-1", {**fields, **rest})], [])
+    row = UsageRequest.objects.get()
+    assert (row.request_id, row.path) == ("req_1", "/v1/x")

@@ -129,6 +129,16 @@ ERROR_GUIDE: Final = (
         "The first snapshot is still being computed, or neither store answers. It is not charged.",
         "Wait Retry-After seconds and repeat.",
     ),
+    ErrorEntry(
+        errors.Overloaded("More requests are open than this server takes.", retry_after=1),
+        "The server has more open requests than it takes. It is not charged.",
+        "Wait Retry-After seconds and repeat, with some jitter.",
+    ),
+    ErrorEntry(
+        errors.NotReady("The service is starting: history is being loaded."),
+        "/health/ready while the service starts or a part of it is away.",
+        "Wait; the checks in the document say what for.",
+    ),
 )
 
 

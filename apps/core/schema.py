@@ -25,6 +25,7 @@ KEYED_CODES: Final = (
     "quota_exceeded",
     "method_not_allowed",
     "internal",
+    "overloaded",
 )
 
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {

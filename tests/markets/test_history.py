@@ -297,8 +297,13 @@ class TestUnderAsgi:
     """The same over ASGI, where pieces are computed in a thread."""
 
     async def test_pieces_arrive_and_are_whole(self, market: Market, api: Api) -> None:
-        query = {"asset": "BTC", "from": NOW_MS - 2 * DAY, "interval": "5m", "format": "ndjson"}
-        response = await AsyncClient().get(FLOW, query, headers=api.customer.headers)
+        query = {
+            "asset": "BTC",
+            "from": str(NOW_MS - 2 * DAY),
+            "interval": "5m",
+            "format": "ndjson",
+        }
+        response: Any = await AsyncClient().get(FLOW, query, headers=api.customer.headers)
         lines = [line async for piece in response.streaming_content for line in piece.splitlines()]
         assert len(lines) == 500
         assert orjson.loads(lines[0])["venues"] == {"binance": 1000, "bybit": 250}

@@ -1,23 +1,31 @@
 """Order books and their continuity. Pure, no Django, no clock.
 
-:class:`OrderBook` holds levels; :class:`BookSynchroniser` decides which messages may touch it. What is
+:class:`BookSynchroniser` decides which messages may touch an :class:`OrderBook`. What is
 a gap differs per venue and is data (:class:`ContinuityRule`), after VENUES, order-book continuity.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from apps.marketdata.events import BookDelta, BookSnapshot, Levels
+from apps.marketdata.events import BookDelta, BookSnapshot
 from apps.marketdata.instruments import Instrument
+from apps.marketdata.orderbook import OrderBook
 
-_FAR: Final = float("inf")
-NEAR_LEVELS: Final = 200
-"""Prices per side that are kept ready as candidates for the best one."""
+__all__ = [
+    "BINANCE_SPOT",
+    "BINANCE_UM",
+    "BookState",
+    "BookSynchroniser",
+    "ContinuityRule",
+    "Link",
+    "OrderBook",
+    "Outcome",
+]
+
 MAX_BUFFERED_DELTAS: Final = 2_000
 """Deltas kept while a snapshot is on its way: over three minutes at 100 ms."""
 MAX_OLD_DELTAS: Final = 100
@@ -44,163 +52,6 @@ class Outcome(StrEnum):
     """Continuity broke (or the book crossed): the book is void and a snapshot is needed."""
     NEEDS_SNAPSHOT = "needs_snapshot"
     """Nothing usable to apply to: fetch a (newer) snapshot."""
-
-
-class _Side:
-    """Sizes by price, and which price is best.
-
-    ``_near`` is a heap of the prices nearest to the market: every price better than ``_edge`` is in it,
-    once or more, and prices that were removed stay until they come up. So a level costs one comparison
-    and the best price needs no search through a book of thousands. ``_sign`` is -1 for bids: heaps have
-    their smallest element first.
-    """
-
-    __slots__ = ("_edge", "_near", "_sign", "levels")
-
-    def __init__(self, sign: float) -> None:
-        self.levels: dict[float, float] = {}
-        self._sign = sign
-        self._near: list[float] = []
-        # Every price of an empty side is nearer than this.
-        self._edge = sign * _FAR
-
-    def replace(self, levels: Levels) -> None:
-        self.levels = {price: qty for price, qty in levels if qty}
-        self._rebuild()
-
-    def update(self, changes: Levels) -> None:
-        raise NotImplementedError
-
-    def best(self) -> float | None:
-        near, levels, sign = self._near, self.levels, self._sign
-        while near:
-            price = near[0] * sign
-            if price in levels:
-                return price
-            heapq.heappop(near)
-        if not levels:
-            return None
-        self._rebuild()
-        return self._near[0] * sign
-
-    def top(self, count: int) -> Levels:
-        """The ``count`` best levels, best first."""
-        if count * 8 >= len(self.levels):
-            return sorted(self.levels.items(), reverse=self._sign < 0)[:count]
-        pick = heapq.nlargest if self._sign < 0 else heapq.nsmallest
-        return pick(count, self.levels.items())
-
-    def _rebuild(self) -> None:
-        """Start the heap anew with the best prices; the edge is the worst of them."""
-        pick = heapq.nlargest if self._sign < 0 else heapq.nsmallest
-        nearest = pick(NEAR_LEVELS, self.levels)
-        # An ordered list is a heap.
-        self._near = [price * self._sign for price in nearest]
-        is_whole_side = len(nearest) < NEAR_LEVELS
-        self._edge = self._sign * _FAR if is_whole_side else nearest[-1]
-
-    def _tidy(self) -> None:
-        if len(self._near) > 8 * NEAR_LEVELS:
-            self._rebuild()
-
-
-class _Bids(_Side):
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(-1.0)
-
-    def update(self, changes: Levels) -> None:
-        levels, edge = self.levels, self._edge
-        for price, qty in changes:
-            if qty:
-                if price > edge and price not in levels:
-                    heapq.heappush(self._near, -price)
-                levels[price] = qty
-            else:
-                levels.pop(price, None)
-        self._tidy()
-
-
-class _Asks(_Side):
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(1.0)
-
-    def update(self, changes: Levels) -> None:
-        levels, edge = self.levels, self._edge
-        for price, qty in changes:
-            if qty:
-                if price < edge and price not in levels:
-                    heapq.heappush(self._near, price)
-                levels[price] = qty
-            else:
-                levels.pop(price, None)
-        self._tidy()
-
-
-class OrderBook:
-    """Absolute sizes by price. Applying is raw: continuity is the synchroniser's concern."""
-
-    __slots__ = ("_asks", "_bids", "instrument", "last_seq", "ts_event", "ts_recv")
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self._bids = _Bids()
-        self._asks = _Asks()
-        self.last_seq = -1
-        self.ts_event = 0
-        self.ts_recv = 0
-
-    @property
-    def bids(self) -> dict[float, float]:
-        return self._bids.levels
-
-    @property
-    def asks(self) -> dict[float, float]:
-        return self._asks.levels
-
-    def clear(self) -> None:
-        self._bids.replace([])
-        self._asks.replace([])
-        self.last_seq = -1
-
-    def apply_snapshot(self, snapshot: BookSnapshot) -> None:
-        """Replace the whole book."""
-        self._bids.replace(snapshot.bids)
-        self._asks.replace(snapshot.asks)
-        self.last_seq = snapshot.seq
-        self.ts_event = snapshot.ts_event
-        self.ts_recv = snapshot.ts_recv
-
-    def apply_delta(self, delta: BookDelta) -> None:
-        """Set the levels of ``delta``; a size of 0 removes the level."""
-        if delta.bids:
-            self._bids.update(delta.bids)
-        if delta.asks:
-            self._asks.update(delta.asks)
-        self.last_seq = delta.last_seq
-        self.ts_event = delta.ts_event
-        self.ts_recv = delta.ts_recv
-
-    @property
-    def best_bid(self) -> float | None:
-        return self._bids.best()
-
-    @property
-    def best_ask(self) -> float | None:
-        return self._asks.best()
-
-    @property
-    def is_crossed(self) -> bool:
-        """Best bid at or above best ask: no such book exists at a venue that matches continuously."""
-        bid, ask = self._bids.best(), self._asks.best()
-        return bid is not None and ask is not None and bid >= ask
-
-    def top(self, levels: int) -> tuple[Levels, Levels]:
-        """The best ``levels`` of each side: bids from the highest, asks from the lowest price."""
-        return self._bids.top(levels), self._asks.top(levels)
 
 
 class Link(StrEnum):
@@ -276,7 +127,7 @@ class BookSynchroniser:
             return self._keep(delta)
         seq = self.book.last_seq
         rule = self.rule
-        if rule.follows(delta, seq) and delta.last_seq > seq:
+        if delta.last_seq > seq and rule.follows(delta, seq):
             return self._apply(delta)
         if (
             self._joining
@@ -331,8 +182,7 @@ class BookSynchroniser:
         return Outcome.NEEDS_SNAPSHOT
 
     def _apply(self, delta: BookDelta) -> Outcome:
-        self.book.apply_delta(delta)
-        if self.book.is_crossed:
+        if self.book.apply_delta(delta) and self.book.is_crossed:
             self.crossed_count += 1
             return self._break(delta, f"crossed after {delta.last_seq}")
         self.applied_count += 1

@@ -26,7 +26,7 @@ from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.binance.parse import BinanceParser, Market, depth_snapshot
 from apps.venues.binance.stream import BOOK_RULES
 
-ROUNDS: Final = 5
+ROUNDS: Final = 9
 SINGLE_MESSAGES: Final = 10_000
 GOAL, STRETCH = 5.0, 8.0
 _SNAPSHOT: Final = b'"lastUpdateId"'

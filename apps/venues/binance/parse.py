@@ -83,6 +83,7 @@ class BinanceParser:
         self, market: Market, instruments: Iterable[Instrument], stats: ParserStats | None = None
     ) -> None:
         self.market = market
+        self._is_spot = market is Market.SPOT
         self.stats = stats or ParserStats(VENUE)
         self._instruments = {instrument.symbol: instrument for instrument in instruments}
         self._handlers: dict[type, tuple[str, Callable[[Any, int], list[Event]]]] = {
@@ -110,7 +111,7 @@ class BinanceParser:
     def _decode(self, raw: bytes) -> Any:
         if not raw.startswith(_COMBINED):
             return wire.bare_decoder.decode(raw)
-        if self.market is Market.SPOT and raw.find(b"@bookTicker", 10, 60) > 0:
+        if self._is_spot and raw.find(b"@bookTicker", 10, 60) > 0:
             return wire.framed_spot_quote_decoder.decode(raw).data
         return wire.framed_decoder.decode(raw).data
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -171,7 +171,3 @@ class FakeVenue:
 
 def requests_of(requests: Iterable[tuple[Any, ...]], kind: str) -> list[tuple[Any, ...]]:
     return [one for one in requests if one[0] == kind]
-
-
-def books_of(venue: FakeVenue) -> Mapping[str, BookSynchroniser]:
-    return venue.books

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.conf import settings
 
 from apps.ingest.emulator import Emulator
 from apps.ingest.service import IngestConfig, IngestService
@@ -41,7 +40,7 @@ async def emulator(port: int) -> AsyncIterator[Emulator]:
     env = {**os.environ, "FOCSAL_SANDBOX_PORT": str(port), "FOCSAL_MARKET": "sandbox"}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        str(settings.BASE_DIR / "manage.py"),
+        str(Path(__file__).parents[2] / "manage.py"),
         "sandbox",
         env=env,
         stdout=asyncio.subprocess.DEVNULL,

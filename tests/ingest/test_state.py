@@ -82,7 +82,8 @@ def test_an_older_trade_or_a_block_does_not_move_the_last_price() -> None:
 def test_open_interest_in_usd_follows_the_mark_price() -> None:
     market = Market()
     market.state.apply(open_interest(T0))
-    assert market.live.oi_usd is None
+    before = market.live.oi_usd
+    assert before is None
     market.state.apply(mark(T0, 50.0))
     assert market.live.oi_usd == 500.0
     market.state.apply(mark(T0 + 1000, 60.0))

@@ -7,8 +7,10 @@ import os
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
+from apps.core.asgi import AsciiQuery
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "focsal.settings")
-django_application = get_asgi_application()
+django_application = AsciiQuery(get_asgi_application())
 
 # Apps are loaded only now.
 from apps.edge.app import EdgeApplication  # noqa: E402 - needs loaded apps

@@ -9,6 +9,7 @@ from csp.constants import SELF
 from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -41,7 +42,12 @@ def _docs(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
 
 @require_safe
 def docs_index(request: HttpRequest) -> HttpResponse:
-    return _docs(request, "index", plans=plans().data)
+    try:
+        offers = plans().data
+    except DatabaseError:
+        # The rest of the page does not need the database.
+        offers = []
+    return _docs(request, "index", plans=offers)
 
 
 @require_safe

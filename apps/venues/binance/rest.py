@@ -30,6 +30,8 @@ from apps.venues.base import (
     Sleep,
     VenueBadAnswer,
     VenueEndpoints,
+    VenueError,
+    VenueThrottled,
     VenueUnavailable,
 )
 from apps.venues.binance import rest_rows
@@ -292,7 +294,7 @@ class BinanceRestClient:
             if answer is None:
                 raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
             status, headers = answer
-            raise error_for_status(VENUE, name, status, headers, str(error)) from error
+            raise self._refused(name, status, headers, str(error)) from error
 
     def _client(self, market: Market) -> Any:
         client = self._clients.get(market)
@@ -332,8 +334,16 @@ class BinanceRestClient:
             raise VenueUnavailable(VENUE, f"depth: {type(error).__name__}") from error
         if response.status != 200:
             detail = body[:200].decode("utf-8", "replace")
-            raise error_for_status(VENUE, "depth", response.status, dict(response.headers), detail)
+            raise self._refused("depth", response.status, dict(response.headers), detail)
         return body
+
+    def _refused(self, what: str, status: int, headers: dict[str, str], detail: str) -> VenueError:
+        error = error_for_status(VENUE, what, status, headers, detail)
+        if isinstance(error, VenueThrottled):
+            # Asking on through a 429 turns it into a ban of the address.
+            for pool in (self._data_pool, self._funding_pool, *self._depth_pools.values()):
+                pool.block_for(error.retry_after or 0.0)
+        return error
 
 
 def _period(seconds: int) -> str:

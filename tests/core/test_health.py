@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -100,7 +101,8 @@ def test_a_lost_database_is_named_without_its_address(monkeypatch: pytest.Monkey
     def refused(self: Any) -> Any:
         raise OperationalError('connection to "db.internal" as "focsal" failed: password s3cret')
 
-    monkeypatch.setattr(type(connections["market"]), "cursor", refused)
+    for alias in connections:
+        monkeypatch.setattr(connections[alias], "cursor", partial(refused, connections[alias]))
     result = health.check_databases()
     assert (result.status, result.detail) == ("away", "The default database does not answer.")
 

@@ -105,7 +105,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="InstrumentListing",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("venue", models.CharField(max_length=16)),
                 ("symbol", models.CharField(max_length=64)),
                 ("kind", models.CharField(max_length=8)),
@@ -126,14 +131,21 @@ class Migration(migrations.Migration):
                 "db_table": "instrument",
                 "indexes": [models.Index(fields=["asset", "kind"], name="instrument_asset_kind")],
                 "constraints": [
-                    models.UniqueConstraint(fields=("venue", "kind", "symbol"), name="instrument_unique")
+                    models.UniqueConstraint(
+                        fields=("venue", "kind", "symbol"), name="instrument_unique"
+                    )
                 ],
             },
         ),
         migrations.CreateModel(
             name="BackfillSpan",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("series", models.CharField(max_length=16)),
                 ("interval_s", models.IntegerField(default=0)),
                 ("since", models.DateTimeField()),
@@ -159,39 +171,59 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             database_operations=[migrations.RunSQL(SERIES_SQL, DROP_SQL)],
             state_operations=[
-                series("Funding", "funding_rate", ("instrument_id", "kind", "ts"), [
-                    ("kind", models.CharField(max_length=9)),
-                    ("funding_ts", models.DateTimeField()),
-                    ("rate", models.FloatField()),
-                    ("rate_raw", models.CharField(max_length=32)),
-                    ("interval_h", models.FloatField(null=True)),
-                ]),
-                series("OpenInterestSample", "open_interest", ("instrument_id", "ts"), [
-                    ("oi_contracts", models.FloatField()),
-                    ("oi_base", models.FloatField()),
-                    ("oi_usd", models.FloatField(null=True)),
-                ]),
-                series("Bar", "bar", ("instrument_id", "interval_s", "ts"), [
-                    ("interval_s", models.IntegerField()),
-                    ("open", models.FloatField()),
-                    ("high", models.FloatField()),
-                    ("low", models.FloatField()),
-                    ("close", models.FloatField()),
-                    ("volume_base", models.FloatField()),
-                    ("volume_usd", models.FloatField()),
-                    ("buy_base", models.FloatField(null=True)),
-                    ("buy_usd", models.FloatField(null=True)),
-                    ("trades", models.IntegerField(null=True)),
-                    ("is_partial", models.BooleanField(default=False)),
-                ]),
-                series("LiquidationEvent", "liquidation", ("instrument_id", "ts", "event_id"), [
-                    ("event_id", models.CharField(max_length=96)),
-                    ("side", models.CharField(max_length=5)),
-                    ("price", models.FloatField()),
-                    ("qty_base", models.FloatField()),
-                    ("notional_usd", models.FloatField()),
-                    ("quality", models.CharField(max_length=9)),
-                ]),
+                series(
+                    "Funding",
+                    "funding_rate",
+                    ("instrument_id", "kind", "ts"),
+                    [
+                        ("kind", models.CharField(max_length=9)),
+                        ("funding_ts", models.DateTimeField()),
+                        ("rate", models.FloatField()),
+                        ("rate_raw", models.CharField(max_length=32)),
+                        ("interval_h", models.FloatField(null=True)),
+                    ],
+                ),
+                series(
+                    "OpenInterestSample",
+                    "open_interest",
+                    ("instrument_id", "ts"),
+                    [
+                        ("oi_contracts", models.FloatField()),
+                        ("oi_base", models.FloatField()),
+                        ("oi_usd", models.FloatField(null=True)),
+                    ],
+                ),
+                series(
+                    "Bar",
+                    "bar",
+                    ("instrument_id", "interval_s", "ts"),
+                    [
+                        ("interval_s", models.IntegerField()),
+                        ("open", models.FloatField()),
+                        ("high", models.FloatField()),
+                        ("low", models.FloatField()),
+                        ("close", models.FloatField()),
+                        ("volume_base", models.FloatField()),
+                        ("volume_usd", models.FloatField()),
+                        ("buy_base", models.FloatField(null=True)),
+                        ("buy_usd", models.FloatField(null=True)),
+                        ("trades", models.IntegerField(null=True)),
+                        ("is_partial", models.BooleanField(default=False)),
+                    ],
+                ),
+                series(
+                    "LiquidationEvent",
+                    "liquidation",
+                    ("instrument_id", "ts", "event_id"),
+                    [
+                        ("event_id", models.CharField(max_length=96)),
+                        ("side", models.CharField(max_length=5)),
+                        ("price", models.FloatField()),
+                        ("qty_base", models.FloatField()),
+                        ("notional_usd", models.FloatField()),
+                        ("quality", models.CharField(max_length=9)),
+                    ],
+                ),
             ],
         ),
     ]

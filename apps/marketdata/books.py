@@ -182,7 +182,8 @@ class BookSynchroniser:
         return Outcome.NEEDS_SNAPSHOT
 
     def _apply(self, delta: BookDelta) -> Outcome:
-        if self.book.apply_delta(delta) and self.book.is_crossed:
+        self.book.apply_delta(delta)
+        if self.book.is_crossed:
             self.crossed_count += 1
             return self._break(delta, f"crossed after {delta.last_seq}")
         self.applied_count += 1

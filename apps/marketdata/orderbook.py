@@ -9,36 +9,37 @@ from apps.marketdata.events import BookDelta, BookSnapshot, Levels
 from apps.marketdata.instruments import Instrument
 
 _FAR: Final = float("inf")
-NEAR_LEVELS: Final = 64
+NEAR_LEVELS: Final = 16
 """Prices per side that are kept ready as candidates for the best one, when the heap is made."""
-MAX_NEAR: Final = 16 * NEAR_LEVELS
+MAX_NEAR: Final = 32 * NEAR_LEVELS
 """Removed prices stay in the heap until it has grown to this size."""
 
 
 class _Side:
     """Sizes by price, and which price is best.
 
+    ``bound`` is at least as good as the best price: removals leave it behind, :meth:`best` moves it up.
     ``_near`` is a heap of the prices nearest to the market: every price better than ``_edge`` is in it,
     once or more, and prices that were removed stay until they come up. So a level costs one comparison
     and the best price needs no search through a book of thousands. ``_sign`` is -1 for bids: heaps have
     their smallest element first.
     """
 
-    __slots__ = ("_edge", "_near", "_sign", "levels")
+    __slots__ = ("_edge", "_near", "_sign", "bound", "levels")
 
     def __init__(self, sign: float) -> None:
         self.levels: dict[float, float] = {}
         self._sign = sign
         self._near: list[float] = []
         # Every price of an empty side is nearer than this.
-        self._edge = sign * _FAR
+        self._edge = self.bound = sign * _FAR
 
     def replace(self, levels: Levels) -> None:
         self.levels = {price: qty for price, qty in levels if qty}
         self._rebuild()
 
-    def update(self, changes: Levels) -> bool:
-        """Set sizes; whether a price came in that may be the best. The hot path: one loop per side."""
+    def update(self, changes: Levels) -> None:
+        """Set sizes. The hot path: one plain loop per side."""
         raise NotImplementedError
 
     def best(self) -> float | None:
@@ -46,12 +47,11 @@ class _Side:
         while near:
             price = near[0] * sign
             if price in levels:
+                self.bound = price
                 return price
             heappop(near)
-        if not levels:
-            return None
         self._rebuild()
-        return self._near[0] * sign
+        return self.bound if levels else None
 
     def top(self, count: int) -> Levels:
         """The ``count`` best levels, best first."""
@@ -68,6 +68,7 @@ class _Side:
         self._near = [price * self._sign for price in nearest]
         is_whole_side = len(nearest) < NEAR_LEVELS
         self._edge = self._sign * _FAR if is_whole_side else nearest[-1]
+        self.bound = nearest[0] if nearest else self._sign * _FAR
 
 
 class _Bids(_Side):
@@ -76,19 +77,19 @@ class _Bids(_Side):
     def __init__(self) -> None:
         super().__init__(-1.0)
 
-    def update(self, changes: Levels) -> bool:
-        levels, edge, near, is_new = self.levels, self._edge, self._near, False
+    def update(self, changes: Levels) -> None:
+        levels, edge, near = self.levels, self._edge, self._near
         for price, qty in changes:
             if qty:
                 if price > edge and price not in levels:
                     heappush(near, -price)
-                    is_new = True
+                    if price > self.bound:
+                        self.bound = price
                 levels[price] = qty
             elif price in levels:
                 del levels[price]
-        if is_new and len(near) > MAX_NEAR:
+        if len(near) > MAX_NEAR:
             self._rebuild()
-        return is_new
 
 
 class _Asks(_Side):
@@ -97,19 +98,19 @@ class _Asks(_Side):
     def __init__(self) -> None:
         super().__init__(1.0)
 
-    def update(self, changes: Levels) -> bool:
-        levels, edge, near, is_new = self.levels, self._edge, self._near, False
+    def update(self, changes: Levels) -> None:
+        levels, edge, near = self.levels, self._edge, self._near
         for price, qty in changes:
             if qty:
                 if price < edge and price not in levels:
                     heappush(near, price)
-                    is_new = True
+                    if price < self.bound:
+                        self.bound = price
                 levels[price] = qty
             elif price in levels:
                 del levels[price]
-        if is_new and len(near) > MAX_NEAR:
+        if len(near) > MAX_NEAR:
             self._rebuild()
-        return is_new
 
 
 class OrderBook:
@@ -146,17 +147,13 @@ class OrderBook:
         self.ts_event = snapshot.ts_event
         self.ts_recv = snapshot.ts_recv
 
-    def apply_delta(self, delta: BookDelta) -> bool:
-        """Set the levels of ``delta``; a size of 0 removes the level.
-
-        Whether prices came in that may be the best: only then can the book have crossed.
-        """
-        has_new_bids = self._bids.update(delta.bids)
-        has_new_asks = self._asks.update(delta.asks)
+    def apply_delta(self, delta: BookDelta) -> None:
+        """Set the levels of ``delta``; a size of 0 removes the level."""
+        self._bids.update(delta.bids)
+        self._asks.update(delta.asks)
         self.last_seq = delta.last_seq
         self.ts_event = delta.ts_event
         self.ts_recv = delta.ts_recv
-        return has_new_bids or has_new_asks
 
     @property
     def best_bid(self) -> float | None:
@@ -169,6 +166,8 @@ class OrderBook:
     @property
     def is_crossed(self) -> bool:
         """Best bid at or above best ask: no such book exists at a venue that matches continuously."""
+        if self._bids.bound < self._asks.bound:
+            return False
         bid, ask = self._bids.best(), self._asks.best()
         return bid is not None and ask is not None and bid >= ask
 

@@ -61,6 +61,7 @@ _ORDER_STATUS: Final = frozenset(
 _LIQUIDATED: Final = {"SELL": PositionSide.LONG, "BUY": PositionSide.SHORT}
 _DECODE_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _COMBINED: Final = b'{"stream"'
+_decode_framed: Final = wire.framed_decoder.decode
 
 
 class Market(StrEnum):
@@ -101,19 +102,17 @@ class BinanceParser:
     def parse(self, raw: bytes, ts_recv: int) -> list[Event]:
         """Events of one frame, combined or bare; ``ts_recv`` in ns."""
         try:
-            message = self._decode(raw)
+            if not raw.startswith(_COMBINED):
+                message: Any = wire.bare_decoder.decode(raw)
+            elif self._is_spot and raw.find(b"@bookTicker", 10, 60) > 0:
+                message = wire.framed_spot_quote_decoder.decode(raw).data
+            else:
+                message = _decode_framed(raw).data
         except _DECODE_ERRORS:
             return self._explain(raw, ts_recv)
         if type(message) is list:
             return [event for one in message for event in self._dispatch(one, ts_recv, raw)]
         return self._dispatch(message, ts_recv, raw)
-
-    def _decode(self, raw: bytes) -> Any:
-        if not raw.startswith(_COMBINED):
-            return wire.bare_decoder.decode(raw)
-        if self._is_spot and raw.find(b"@bookTicker", 10, 60) > 0:
-            return wire.framed_spot_quote_decoder.decode(raw).data
-        return wire.framed_decoder.decode(raw).data
 
     def _dispatch(self, message: Any, ts_recv: int, raw: bytes) -> list[Event]:
         handler = self._handlers.get(type(message))
@@ -213,8 +212,8 @@ class BinanceParser:
         return [_trade(instrument, ts_recv, m, str(m.t))]
 
     def _depth_update(self, m: wire.DepthUpdate, ts_recv: int) -> list[Event]:
-        instrument = self._covered(m.s, m.st)
-        if instrument is None:
+        instrument = self._instruments.get(m.s)
+        if instrument is None or m.st == wire.COIN_MARGINED:
             return []
         bids, asks = m.b, m.a
         if instrument.price_mult != 1.0:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 from apps.marketdata.books import BookSynchroniser, ContinuityRule
 from apps.marketdata.events import (
@@ -25,6 +25,9 @@ from apps.marketdata.events import (
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
+
+if TYPE_CHECKING:
+    from apps.venues.limiter import BudgetFactory
 
 SAMPLE_BYTES: Final = 300
 """How much of an offending message goes into the log."""
@@ -263,6 +266,36 @@ class RestClient(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class ListsOpenInterest(Protocol):
+    """A :class:`RestClient` whose venue has an all-in-one call: ingest then never asks one by one."""
+
+    async def open_interests(self) -> list[OpenInterest]:
+        """Open interest of every perpetual that we cover, in as few calls as possible."""
+        ...
+
+
+class Drop(Protocol):
+    """A listing of an asset of ours that a venue's list names but that is not followed."""
+
+    @property
+    def asset(self) -> str: ...
+    @property
+    def symbol(self) -> str | None:
+        """None: the list does not name the asset at all."""
+        ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+@runtime_checkable
+class TellsDrops(Protocol):
+    """A :class:`RestClient` that says what its last ``instruments()`` left out, and why."""
+
+    def dropped(self) -> Sequence[Drop]: ...
+
+
 # --- the adapter -----------------------------------------------------------------------------------
 
 
@@ -284,8 +317,30 @@ class StreamClientFactory(Protocol):
 
 class RestClientFactory(Protocol):
     def __call__(
-        self, *, endpoints: VenueEndpoints, now_ns: NowNs, rate_multiplier: float = 1.0
-    ) -> RestClient: ...
+        self,
+        *,
+        endpoints: VenueEndpoints,
+        now_ns: NowNs,
+        rate_multiplier: float = 1.0,
+        budgets: BudgetFactory | None = None,
+    ) -> RestClient:
+        """``budgets`` keeps the client's request pools where processes share them; None: its own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a venue has, where venues differ; the defaults are those of a full one."""
+
+    taker_candles: bool = True
+    """Candles say what takers bought: past taker flow can be had."""
+    open_interest_history: bool = True
+    positioning: frozenset[str] = frozenset({"accounts", "top_accounts", "top_positions", "taker"})
+    """Series of :meth:`RestClient.positioning`."""
+    max_connections: int | None = None
+    """WebSockets an address may hold at once; None: more than we ever need."""
+    connects: tuple[int, float] = (100, 300.0)
+    """New WebSockets an address may open, in so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,3 +359,4 @@ class VenueAdapter:
     stream_plan: Callable[[Iterable[Instrument]], list[StreamSpec]]
     stream_client: StreamClientFactory
     rest_client: RestClientFactory
+    offer: Offer = Offer()

@@ -1,7 +1,7 @@
-"""Binance's public REST, through ccxt's implicit calls (its signing, throttle and error handling).
+"""Binance's public REST, through ccxt's implicit calls (its addresses, parsing and error handling).
 
 Implicit rather than unified calls where ccxt's unified form loses what we need: taker volumes of
-candles, raw rate strings, ``Special`` settlements. Order-book snapshots go direct: their 1000 levels are
+candles, raw rate strings, ``Special`` settlements. ccxt's throttle is off. Order-book snapshots go direct: their 1000 levels are
 decoded straight into floats.
 """
 
@@ -38,7 +38,7 @@ from apps.venues.binance import rest_rows
 from apps.venues.binance.parse import INTERVAL_S, NS_PER_MS, VENUE, BadValue, Market, depth_snapshot
 from apps.venues.binance.symbols import Drop, instruments_from_exchange_info
 from apps.venues.errors import error_for_status
-from apps.venues.limiter import RequestPool
+from apps.venues.limiter import BudgetFactory, RequestPool
 
 _PERIOD: Final = {seconds: name for name, seconds in INTERVAL_S.items()}
 _SERIES: Final[dict[str, tuple[str, type[rest_rows.LongShortRow] | type[rest_rows.TakerRow]]]] = {
@@ -53,8 +53,17 @@ _KLINE_PAGE: Final = {InstrumentKind.PERP: 1500, InstrumentKind.SPOT: 1000}
 _DEPTH_LIMIT: Final = 1000
 _DEPTH_WEIGHT: Final = {InstrumentKind.PERP: 20.0, InstrumentKind.SPOT: 50.0}
 _TIMEOUT_S: Final = 15.0
-# ccxt's own pace: 50 ms per weight is half of UM's 2400 a minute; the rest is left to book snapshots.
-_CCXT_PACE_MS: Final = 50.0
+_MINUTE_WEIGHT: Final = {Market.UM: 2300.0, Market.SPOT: 5700.0}
+"""Just under what the venue allows an address: 2400 (shared with coin-margined contracts) and 6000."""
+_WEIGHT: Final = {
+    "fapiPublicGetExchangeInfo": 1.0,
+    "publicGetExchangeInfo": 20.0,
+    "fapiPublicGetKlines": 10.0,
+    "publicGetKlines": 2.0,
+    "fapiPublicGetPremiumIndex": 10.0,
+    "fapiPublicGetOpenInterest": 1.0,
+}
+"""At the page sizes used here; what is not named has a pool of its own and no weight."""
 
 _status: ContextVar[tuple[int, dict[str, str]] | None] = ContextVar("binance_status", default=None)
 T = TypeVar("T")
@@ -75,26 +84,32 @@ class BinanceRestClient:
         rate_multiplier: float = 1.0,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
+        budgets: BudgetFactory | None = None,
     ) -> None:
         self.drops: list[tuple[Market, Drop]] = []
         """What the last :meth:`instruments` left out."""
         self.bad_rows = 0
         self._endpoints = endpoints
         self._now_ns = now_ns
-        self._rate_multiplier = rate_multiplier
         self._known: dict[str, Instrument] = {}
         self._clients: dict[Market, Any] = {}
         self._session: aiohttp.ClientSession | None = None
 
-        def pool(weight: float, window_s: float) -> RequestPool:
-            budget = weight * rate_multiplier
-            return RequestPool(budget, window_s, monotonic=monotonic, sleep=sleep)
+        def pool(name: str, weight: float, window_s: float) -> RequestPool:
+            return RequestPool(
+                weight * rate_multiplier,
+                window_s,
+                monotonic=monotonic,
+                sleep=sleep,
+                name=f"{VENUE}:{name}",
+                budgets=budgets,
+            )
 
-        self._data_pool = pool(950, 300)
-        self._funding_pool = pool(480, 300)
-        self._depth_pools = {
-            InstrumentKind.PERP: pool(1000, 60),
-            InstrumentKind.SPOT: pool(3000, 60),
+        self._data_pool = pool("data", 950, 300)
+        self._funding_pool = pool("funding", 480, 300)
+        self._weight_pools = {
+            market: pool(f"weight-{market.value}", weight, 60)
+            for market, weight in _MINUTE_WEIGHT.items()
         }
 
     # --- the contract ---------------------------------------------------------------------------------
@@ -207,8 +222,9 @@ class BinanceRestClient:
         return [ratio for ratio in ratios if ratio is not None]
 
     async def book_snapshot(self, instrument: Instrument) -> BookSnapshot:
-        await self._depth_pools[instrument.kind].acquire(_DEPTH_WEIGHT[instrument.kind])
         is_spot = instrument.kind is InstrumentKind.SPOT
+        pool = self._weight_pools[Market.SPOT if is_spot else Market.UM]
+        await pool.acquire(_DEPTH_WEIGHT[instrument.kind])
         base = self._endpoints.spot_rest if is_spot else self._endpoints.rest
         path = "/api/v3/depth" if is_spot else "/fapi/v1/depth"
         body = await self._get(f"{base}{path}?symbol={instrument.symbol}&limit={_DEPTH_LIMIT}")
@@ -232,6 +248,10 @@ class BinanceRestClient:
             except BadValue:
                 self.bad_rows += 1
         return events
+
+    def dropped(self) -> list[Drop]:
+        """Perpetuals left out by the last :meth:`instruments`; spot pairs are extras."""
+        return [drop for market, drop in self.drops if market is Market.UM]
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -285,6 +305,8 @@ class BinanceRestClient:
     async def _call(self, market: Market, name: str, **params: object) -> Any:
         import ccxt.async_support as ccxt
 
+        if name in _WEIGHT:
+            await self._weight_pools[market].acquire(_WEIGHT[name])
         client = self._client(market)
         _status.set(None)
         try:
@@ -305,8 +327,8 @@ class BinanceRestClient:
             kind = ccxt.binance if market is Market.SPOT else ccxt.binanceusdm
             client = kind(
                 {
-                    "enableRateLimit": True,
-                    "rateLimit": _CCXT_PACE_MS / self._rate_multiplier,
+                    # Our own budgets, which processes share, count for it.
+                    "enableRateLimit": False,
                     "timeout": int(_TIMEOUT_S * 1000),
                 }
             )
@@ -341,7 +363,7 @@ class BinanceRestClient:
         error = error_for_status(VENUE, what, status, headers, detail)
         if isinstance(error, VenueThrottled):
             # Asking on through a 429 turns it into a ban of the address.
-            for pool in (self._data_pool, self._funding_pool, *self._depth_pools.values()):
+            for pool in (self._data_pool, self._funding_pool, *self._weight_pools.values()):
                 pool.block_for(error.retry_after or 0.0)
         return error
 

@@ -20,7 +20,9 @@ from apps.venues.base import (
     VenueThrottled,
     VenueUnavailable,
 )
+from apps.venues.binance.parse import Market
 from apps.venues.binance.rest import BinanceRestClient
+from apps.venues.limiter import LocalBudget
 from tests.venues.adapter_contract import FIXTURES, fixture_instruments
 
 BTC, PEPE, SPOT, _ = fixture_instruments("binance")
@@ -298,8 +300,9 @@ async def test_a_ban_closes_our_own_budgets() -> None:
         clock += seconds
 
     async with rest({"/fapi/v1/depth": (418, {"Retry-After": "90"}, {})}) as (_client, server):
-        _client._depth_pools[BTC.kind]._monotonic = lambda: clock
-        _client._depth_pools[BTC.kind]._sleep = sleep
+        pool = _client._weight_pools[Market.UM]
+        pool._budget = LocalBudget(2300, 60, monotonic=lambda: clock)
+        pool._sleep = sleep
         for _ in range(2):
             with pytest.raises(VenueThrottled):
                 await _client.book_snapshot(BTC)

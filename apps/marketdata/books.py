@@ -18,6 +18,7 @@ from apps.marketdata.orderbook import OrderBook
 __all__ = [
     "BINANCE_SPOT",
     "BINANCE_UM",
+    "DERIBIT",
     "BookState",
     "BookSynchroniser",
     "ContinuityRule",
@@ -93,6 +94,7 @@ class ContinuityRule:
 
 BINANCE_UM: Final = ContinuityRule("binance_um", Link.PREVIOUS, keeps_equal=True)
 BINANCE_SPOT: Final = ContinuityRule("binance_spot", Link.RANGE, keeps_equal=False)
+DERIBIT: Final = ContinuityRule("deribit", Link.PREVIOUS, keeps_equal=False, snapshot_replaces=True)
 
 
 class BookSynchroniser:

@@ -2,6 +2,8 @@
 
 A book that cannot be repaired waits by itself; the number of snapshot requests in flight is bounded, so
 that a reconnect of 65 books does not spend the venue's whole request budget at once.
+
+Where snapshots come in the stream (``ContinuityRule.snapshot_replaces``) asking means subscribing anew.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from apps.venues.backoff import Backoff
 from apps.venues.base import FetchSnapshot, Sleep, VenueError
 
 SNAPSHOTS_IN_FLIGHT: Final = 4
+SNAPSHOT_PATIENCE_S: Final = 5.0
+"""A channel that was subscribed anew has this long to send its book."""
 
 
 class BookFeed:
@@ -31,12 +35,13 @@ class BookFeed:
         self,
         *,
         rules: Mapping[InstrumentKind, ContinuityRule],
-        fetch_snapshot: FetchSnapshot,
+        fetch_snapshot: FetchSnapshot | None,
         sleep: Sleep,
         rng: random.Random,
         on_change: Callable[[BookSynchroniser], None],
         on_snapshot: Callable[[BookSnapshot], None],
         in_flight: int = SNAPSHOTS_IN_FLIGHT,
+        resubscribe: Callable[[Instrument], None] = lambda instrument: None,
     ) -> None:
         self.books: dict[str, BookSynchroniser] = {}
         self.snapshot_failures = 0
@@ -47,6 +52,8 @@ class BookFeed:
         self._rng = rng
         self._on_change = on_change
         self._on_snapshot = on_snapshot
+        self._resubscribe = resubscribe
+        self._arrived: dict[str, asyncio.Event] = {}
         self._slots = asyncio.Semaphore(in_flight)
         self._repairs: dict[str, asyncio.Task[None]] = {}
 
@@ -58,6 +65,25 @@ class BookFeed:
         if book.state is not before:
             self._on_change(book)
         if outcome is Outcome.GAP or outcome is Outcome.NEEDS_SNAPSHOT:
+            self._start_repair(book)
+        return outcome
+
+    def replaces(self, instrument: Instrument) -> bool:
+        """Whether this instrument's snapshots come in its stream."""
+        return self._rules[instrument.kind].snapshot_replaces
+
+    def on_stream_snapshot(self, snapshot: BookSnapshot) -> Outcome:
+        """A whole book that came in the stream; the caller delivers the event itself."""
+        instrument = snapshot.instrument
+        book = self._by_instrument.get(id(instrument)) or self._add(instrument)
+        before = book.state
+        outcome = book.on_snapshot(snapshot)
+        if book.state is not before:
+            self._on_change(book)
+        arrived = self._arrived.get(instrument.key)
+        if arrived is not None:
+            arrived.set()
+        if outcome is Outcome.NEEDS_SNAPSHOT:
             self._start_repair(book)
         return outcome
 
@@ -95,13 +121,40 @@ class BookFeed:
 
     async def _repair(self, book: BookSynchroniser) -> None:
         backoff = Backoff(self._rng)
+        if book.rule.snapshot_replaces:
+            await self._resubscribe_until_whole(book, backoff)
+            return
         while book.needs_snapshot:
             wait_s = await self._try_snapshot(book, backoff)
             if wait_s:
                 await self._sleep(wait_s)
 
+    async def _resubscribe_until_whole(self, book: BookSynchroniser, backoff: Backoff) -> None:
+        key = book.instrument.key
+        arrived = self._arrived[key] = asyncio.Event()
+        try:
+            while book.needs_snapshot:
+                arrived.clear()
+                async with self._slots:
+                    self._resubscribe(book.instrument)
+                    waits = [
+                        asyncio.ensure_future(arrived.wait()),
+                        asyncio.ensure_future(self._sleep(SNAPSHOT_PATIENCE_S)),
+                    ]
+                    try:
+                        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        for wait in waits:
+                            wait.cancel()
+                # Also after success: a book that breaks over and over must not flood the venue.
+                await self._sleep(backoff.next_s())
+        finally:
+            del self._arrived[key]
+
     async def _try_snapshot(self, book: BookSynchroniser, backoff: Backoff) -> float:
         """Seconds to wait before another try, 0 when the book has joined."""
+        if self._fetch_snapshot is None:
+            raise ValueError(f"{book.instrument.venue}: expected a way to fetch snapshots")
         async with self._slots:
             try:
                 snapshot = await self._fetch_snapshot(book.instrument)

@@ -7,7 +7,7 @@ why; keeping sessions alive is :mod:`apps.venues.streaming`'s work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -71,6 +71,20 @@ class Dialect(Protocol):
     def channel_of(self, frame: bytes) -> str | None:
         """Channel that a data frame belongs to, read without decoding it; None for other frames."""
         ...
+
+    # What not every protocol has; a dialect that inherits from this class may leave these out.
+
+    def greetings(self, connection: str) -> Iterable[bytes]:
+        """Messages sent once, before anything is subscribed."""
+        return ()
+
+    def keep_alive(self, connection: str) -> tuple[float, bytes] | None:
+        """(seconds, message): what the venue wants to hear from us that often."""
+        return None
+
+    def reply(self, frame: bytes) -> bytes | None:
+        """What a frame that belongs to no channel must be answered with at once."""
+        return None
 
 
 @dataclass(slots=True)
@@ -162,13 +176,17 @@ class Session:
         for channel in self.channels.values():
             self.wiring.on_status(channel.spec, channel.status, "connection replaced")
 
-    def on_ack(self, request_id: str | None) -> None:
+    def on_ack(self, request_id: str | None, accepted: Collection[str] | None = None) -> None:
+        """``accepted``: the channels that the venue says it took, where it says so."""
         request = self._requests.pop(request_id or "", None)
         if request is None:
             return
         now_ns = self.wiring.now_ns()
         for name in request.channels:
             channel = self.channels[name]
+            if accepted is not None and name not in accepted:
+                self._refused(channel, "not among the accepted channels")
+                continue
             if channel.subscribed_ns is None:
                 channel.subscribed_ns = now_ns
             if channel.spec.max_silence_s == float("inf"):
@@ -187,12 +205,22 @@ class Session:
             for name in request.channels:
                 self._outbox.put_nowait((True, (name,)))
             return
-        channel = self.channels[request.channels[0]]
+        self._refused(self.channels[request.channels[0]], detail)
+
+    def resubscribe(self, name: str) -> None:
+        """Ask for a channel anew, which makes the venue send its book from the beginning."""
+        channel = self.channels.get(name)
+        if channel is not None:
+            channel.resubscribed_at = _loop_time()
+            self._outbox.put_nowait((False, (name,)))
+            self._outbox.put_nowait((True, (name,)))
+
+    def _refused(self, channel: Channel, detail: str) -> None:
         channel.subscribed_ns = self.wiring.now_ns()
         channel.resubscribed_at = _loop_time()
         self._set(channel, StreamStatus.STALE, f"refused: {detail}")
 
-    # --- the three concurrent parts -----------------------------------------------------------------
+    # --- the concurrent parts -----------------------------------------------------------------------
 
     async def _converse(self, socket: ClientConnection) -> None:
         size = self.wiring.dialect.batch_size(self.connection)
@@ -200,7 +228,12 @@ class Session:
             self._outbox.put_nowait((True, names))
         parts = [
             asyncio.ensure_future(part)
-            for part in (self._read(socket), self._write(socket), self._watch())
+            for part in (
+                self._read(socket),
+                self._write(socket),
+                self._watch(),
+                self._keep_alive(socket),
+            )
         ]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -213,7 +246,7 @@ class Session:
             await socket.close()
 
     async def _read(self, socket: ClientConnection) -> None:
-        channel_of = self.wiring.dialect.channel_of
+        channel_of, reply = self.wiring.dialect.channel_of, self.wiring.dialect.reply
         channels, on_frame, now_ns = self.channels, self.wiring.on_frame, self.wiring.now_ns
         while True:
             frame = await socket.recv(decode=False)
@@ -225,10 +258,14 @@ class Session:
                 channel.last_frame_ns = now_ns()
                 if channel.status is not StreamStatus.LIVE:
                     self._set(channel, StreamStatus.LIVE, "")
+            elif name is None and (answer := reply(frame)) is not None:
+                await socket.send(answer, text=True)
             on_frame(self, frame)
 
     async def _write(self, socket: ClientConnection) -> None:
         dialect = self.wiring.dialect
+        for greeting in dialect.greetings(self.connection):
+            await socket.send(greeting, text=True)
         while True:
             is_subscribe, names = await self._outbox.get()
             request_id = self._next_id
@@ -239,6 +276,17 @@ class Session:
                 self._requests[str(request_id)] = _Request(names, deadline)
             await socket.send(compose(request_id, names), text=True)
             await self.wiring.sleep(dialect.message_gap_s(self.connection))
+
+    async def _keep_alive(self, socket: ClientConnection) -> None:
+        wanted = self.wiring.dialect.keep_alive(self.connection)
+        if wanted is None:
+            # The parts run until the first of them ends.
+            await asyncio.get_running_loop().create_future()
+            return
+        period_s, message = wanted
+        while True:
+            await self.wiring.sleep(period_s)
+            await socket.send(message, text=True)
 
     async def _watch(self) -> None:
         while True:

@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from apps.marketdata.books import BookState, BookSynchroniser, ContinuityRule
-from apps.marketdata.events import BookDelta, Control, Event, Liquidation, Trade
+from apps.marketdata.events import (
+    BookDelta,
+    BookSnapshot,
+    Control,
+    Event,
+    Liquidation,
+    Trade,
+)
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.backoff import Backoff
 from apps.venues.base import (
@@ -211,14 +218,21 @@ class BaseStreamClient:
             if spec.kind == "book" and (self.kind_of(spec.connection), spec.symbol) in by_listing
         }
         self._book_specs = {item.key: spec for spec, item in self._book_instruments.items()}
-        self._feed = fetch_snapshot and BookFeed(
-            rules=rules,
-            fetch_snapshot=fetch_snapshot,
-            sleep=sleep,
-            rng=rng,
-            on_change=self._book_changed,
-            on_snapshot=self._deliver,
-        )
+        in_stream = any(rule.snapshot_replaces for rule in rules.values())
+        self._book_sessions: dict[str, Session] = {}
+        """Which session each book's frames came from last, where books can be asked for anew."""
+        self._feed: BookFeed | None = None
+        if fetch_snapshot is not None or in_stream:
+            self._feed = BookFeed(
+                rules=rules,
+                fetch_snapshot=fetch_snapshot,
+                sleep=sleep,
+                rng=rng,
+                on_change=self._book_changed,
+                on_snapshot=self._deliver,
+                resubscribe=self._resubscribe_book,
+            )
+        self._snapshots_in_stream = in_stream
         self.lanes = [
             Lane(self, connection, specs, timing=self._timing, sleep=sleep, rng=rng)
             for connection, specs in split_into_lanes(plan, dialect.max_channels)
@@ -278,9 +292,33 @@ class BaseStreamClient:
             if isinstance(event, Control):
                 self._control(session, event)
             elif not (self.seen.overlaps and self.seen.is_repeat(event)):
-                if self._feed and isinstance(event, BookDelta):
-                    self._feed.on_delta(event)
+                if self._feed is not None:
+                    if isinstance(event, BookDelta):
+                        if self._snapshots_in_stream:
+                            self._book_sessions[event.instrument.key] = session
+                        self._feed.on_delta(event)
+                    elif self._snapshots_in_stream and isinstance(event, BookSnapshot):
+                        if self._is_overtaken(session, event):
+                            continue
+                        self._book_sessions[event.instrument.key] = session
+                        self._feed.on_stream_snapshot(event)
                 self._deliver(event)
+
+    def _is_overtaken(self, session: Session, snapshot: BookSnapshot) -> bool:
+        """A replacement's first book, older than the one that its predecessor still keeps."""
+        book = self.books.get(snapshot.instrument.key)
+        return (
+            session.is_standby
+            and book is not None
+            and book.state is BookState.LIVE
+            and snapshot.seq < book.book.last_seq
+        )
+
+    def _resubscribe_book(self, instrument: Instrument) -> None:
+        session = self._book_sessions.get(instrument.key)
+        spec = self._book_specs.get(instrument.key)
+        if session is not None and spec is not None:
+            session.resubscribe(spec.channel)
 
     def _control(self, session: Session, event: Control) -> None:
         if event.kind == "ack":

@@ -29,7 +29,7 @@ from apps.venues.base import (
     VenueEndpoints,
 )
 from apps.venues.binance.parse import VENUE, BinanceParser, Market
-from apps.venues.session import Timing
+from apps.venues.session import Dialect, Timing
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTIONS: Final = ("market", "public", "spot")
@@ -72,7 +72,7 @@ def stream_plan(instruments: Iterable[Instrument]) -> list[StreamSpec]:
     return plan
 
 
-class BinanceDialect:
+class BinanceDialect(Dialect):
     """See :class:`apps.venues.session.Dialect`."""
 
     # The venue allows 1024; fewer keep a reconnect small.

@@ -19,6 +19,7 @@ __all__ = [
     "BINANCE_SPOT",
     "BINANCE_UM",
     "DERIBIT",
+    "OKX",
     "BookState",
     "BookSynchroniser",
     "ContinuityRule",
@@ -71,12 +72,15 @@ class ContinuityRule:
     ``keeps_equal``: a delta that ends exactly at the snapshot's sequence is the first to apply (Binance
     UM), not the last to drop (Binance spot). ``snapshot_replaces``: snapshots come in the stream and
     always win; otherwise they are fetched, and one that arrives while the book is live is ignored.
+    ``may_restart``: the chain alone decides, because sequences repeat (a heartbeat) and fall (the venue
+    begins anew).
     """
 
     name: str
     link: Link
     keeps_equal: bool
     snapshot_replaces: bool = False
+    may_restart: bool = False
 
     def is_in_snapshot(self, delta: BookDelta, seq: int) -> bool:
         return delta.last_seq < seq if self.keeps_equal else delta.last_seq <= seq
@@ -94,6 +98,9 @@ class ContinuityRule:
 
 BINANCE_UM: Final = ContinuityRule("binance_um", Link.PREVIOUS, keeps_equal=True)
 BINANCE_SPOT: Final = ContinuityRule("binance_spot", Link.RANGE, keeps_equal=False)
+OKX: Final = ContinuityRule(
+    "okx", Link.PREVIOUS, keeps_equal=False, snapshot_replaces=True, may_restart=True
+)
 DERIBIT: Final = ContinuityRule("deribit", Link.PREVIOUS, keeps_equal=False, snapshot_replaces=True)
 
 
@@ -129,7 +136,7 @@ class BookSynchroniser:
             return self._keep(delta)
         seq = self.book.last_seq
         rule = self.rule
-        if delta.last_seq > seq and rule.follows(delta, seq):
+        if (delta.last_seq > seq or rule.may_restart) and rule.follows(delta, seq):
             return self._apply(delta)
         if (
             self._joining

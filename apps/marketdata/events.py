@@ -189,13 +189,18 @@ class PositioningRatio(msgspec.Struct, frozen=True, gc=False):
 
 
 class Control(msgspec.Struct, frozen=True, gc=False):
-    """A frame that carries no market data: ack, error, pong, heartbeat, notice."""
+    """A frame that carries no market data: ack, error, pong, heartbeat, notice.
+
+    ``request_id`` is the request that it answers, ``channel`` the one channel that it speaks of, where
+    the venue says so.
+    """
 
     venue: str
     ts_recv: int
     kind: str
     request_id: str | None = None
     detail: str = ""
+    channel: str = ""
 
 
 MarketEvent: TypeAlias = (

@@ -7,6 +7,7 @@ why; keeping sessions alive is :mod:`apps.venues.streaming`'s work.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -74,6 +75,13 @@ class Dialect(Protocol):
 
     # What not every protocol has; a dialect that inherits from this class may leave these out.
 
+    max_book_channels: int | None = None
+    """``max_channels`` of connections that carry books or quotes, where the venue advises fewer."""
+    requests_per_hour: int | None = None
+    """Subscribe and unsubscribe messages that one connection may send in any hour."""
+    answers_pings: bool = True
+    """The venue answers ping frames; if not, something must be heard between two keep-alives."""
+
     def greetings(self, connection: str) -> Iterable[bytes]:
         """Messages sent once, before anything is subscribed."""
         return ()
@@ -116,7 +124,8 @@ class Wiring:
 
 @dataclass(slots=True)
 class _Request:
-    channels: tuple[str, ...]
+    waiting: tuple[str, ...]
+    """Channels that are neither acknowledged nor refused."""
     deadline: float
 
 
@@ -139,6 +148,8 @@ class Session:
     _outbox: asyncio.Queue[tuple[bool, tuple[str, ...]]] = field(default_factory=asyncio.Queue)
     _next_id: int = 1
     _awaited: int = 0
+    _heard: bool = True
+    _sent_at: deque[float] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.channels = {spec.channel: Channel(spec) for spec in self.specs}
@@ -154,7 +165,7 @@ class Session:
                 url,
                 open_timeout=timing.open_timeout,
                 close_timeout=2.0,
-                ping_interval=timing.ping_interval,
+                ping_interval=timing.ping_interval if self.wiring.dialect.answers_pings else None,
                 ping_timeout=timing.ping_timeout,
                 # Inflating costs more time than the network that it saves.
                 compression=None,
@@ -176,13 +187,19 @@ class Session:
         for channel in self.channels.values():
             self.wiring.on_status(channel.spec, channel.status, "connection replaced")
 
-    def on_ack(self, request_id: str | None, accepted: Collection[str] | None = None) -> None:
-        """``accepted``: the channels that the venue says it took, where it says so."""
-        request = self._requests.pop(request_id or "", None)
-        if request is None:
+    def on_ack(
+        self,
+        request_id: str | None,
+        accepted: Collection[str] | None = None,
+        only: str = "",
+    ) -> None:
+        """``accepted``: the channels that the venue says it took, where it says so. ``only``: the one
+        channel that is acknowledged, where each has an answer of its own."""
+        names = self._answered(request_id, only)
+        if not names:
             return
         now_ns = self.wiring.now_ns()
-        for name in request.channels:
+        for name in names:
             channel = self.channels[name]
             if accepted is not None and name not in accepted:
                 self._refused(channel, "not among the accepted channels")
@@ -195,17 +212,28 @@ class Session:
         if not self._awaited and not self._requests and self._outbox.empty():
             self.ready.set()
 
-    def on_refusal(self, request_id: str | None, detail: str) -> None:
+    def on_refusal(self, request_id: str | None, detail: str, only: str = "") -> None:
         """A subscribe message was refused: its channels are tried one by one, so that one bad name
         does not keep the others out; a channel refused by itself stays stale until its next turn."""
-        request = self._requests.pop(request_id or "", None)
-        if request is None:
-            return
-        if len(request.channels) > 1:
-            for name in request.channels:
+        names = self._answered(request_id, only)
+        if len(names) > 1:
+            for name in names:
                 self._outbox.put_nowait((True, (name,)))
-            return
-        self._refused(self.channels[request.channels[0]], detail)
+        elif names:
+            self._refused(self.channels[names[0]], detail)
+
+    def _answered(self, request_id: str | None, only: str) -> tuple[str, ...]:
+        """The channels that an answer settles; none when nobody waits for it."""
+        if not only:
+            request = self._requests.pop(request_id or "", None)
+            return request.waiting if request is not None else ()
+        for number, request in self._requests.items():
+            if only in request.waiting:
+                request.waiting = tuple(name for name in request.waiting if name != only)
+                if not request.waiting:
+                    del self._requests[number]
+                return (only,)
+        return ()
 
     def resubscribe(self, name: str) -> None:
         """Ask for a channel anew, which makes the venue send its book from the beginning."""
@@ -250,6 +278,7 @@ class Session:
         channels, on_frame, now_ns = self.channels, self.wiring.on_frame, self.wiring.now_ns
         while True:
             frame = await socket.recv(decode=False)
+            self._heard = True
             name = channel_of(frame)
             channel = channels.get(name) if name is not None else None
             if channel is not None:
@@ -268,6 +297,7 @@ class Session:
             await socket.send(greeting, text=True)
         while True:
             is_subscribe, names = await self._outbox.get()
+            await self._keep_within_hour()
             request_id = self._next_id
             self._next_id += 1
             compose = dialect.subscribe if is_subscribe else dialect.unsubscribe
@@ -286,7 +316,23 @@ class Session:
         period_s, message = wanted
         while True:
             await self.wiring.sleep(period_s)
+            if not self._heard and not self.wiring.dialect.answers_pings:
+                raise SessionEnded("no answer to our ping")
+            self._heard = False
             await socket.send(message, text=True)
+
+    async def _keep_within_hour(self) -> None:
+        allowed = self.wiring.dialect.requests_per_hour
+        if allowed is None:
+            return
+        sent = self._sent_at
+        while len(sent) >= allowed:
+            wait_s = sent[0] + 3_600.0 - _loop_time()
+            if wait_s > 0:
+                await self.wiring.sleep(wait_s)
+            else:
+                sent.popleft()
+        sent.append(_loop_time())
 
     async def _watch(self) -> None:
         while True:
@@ -294,7 +340,7 @@ class Session:
             now = _loop_time()
             for request in self._requests.values():
                 if now > request.deadline:
-                    raise SessionEnded(f"no ack for {len(request.channels)} channels")
+                    raise SessionEnded(f"no ack for {len(request.waiting)} channels")
             self._check_silence(now, self.wiring.now_ns())
 
     def _check_silence(self, now: float, now_ns: int) -> None:

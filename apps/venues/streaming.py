@@ -235,7 +235,9 @@ class BaseStreamClient:
         self._snapshots_in_stream = in_stream
         self.lanes = [
             Lane(self, connection, specs, timing=self._timing, sleep=sleep, rng=rng)
-            for connection, specs in split_into_lanes(plan, dialect.max_channels)
+            for connection, specs in split_into_lanes(
+                plan, dialect.max_channels, dialect.max_book_channels
+            )
         ]
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
@@ -322,9 +324,9 @@ class BaseStreamClient:
 
     def _control(self, session: Session, event: Control) -> None:
         if event.kind == "ack":
-            session.on_ack(event.request_id)
+            session.on_ack(event.request_id, only=event.channel)
         elif event.kind == "error":
-            session.on_refusal(event.request_id, event.detail)
+            session.on_refusal(event.request_id, event.detail, event.channel)
         elif event.kind == "serverShutdown":
             session.replace_soon.set()
         self._deliver(event)
@@ -369,17 +371,18 @@ class BaseStreamClient:
 
 
 def split_into_lanes(
-    plan: Iterable[StreamSpec], max_channels: int
+    plan: Iterable[StreamSpec], max_channels: int, max_book_channels: int | None = None
 ) -> list[tuple[str, tuple[StreamSpec, ...]]]:
     """Group channels by connection and weight, at most ``max_channels`` a lane."""
+    most = dict.fromkeys(_OWN_LANE, max_book_channels or max_channels)
     groups: dict[tuple[str, str], list[StreamSpec]] = {}
     for spec in plan:
         weight = spec.kind if spec.kind in _OWN_LANE and spec.symbol != ALL_ASSETS else "flow"
         groups.setdefault((spec.connection, weight), []).append(spec)
     return [
-        (connection, tuple(specs[start : start + max_channels]))
-        for (connection, _), specs in groups.items()
-        for start in range(0, len(specs), max_channels)
+        (connection, tuple(specs[start : start + most.get(weight, max_channels)]))
+        for (connection, weight), specs in groups.items()
+        for start in range(0, len(specs), most.get(weight, max_channels))
     ]
 
 

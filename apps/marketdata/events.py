@@ -188,6 +188,87 @@ class PositioningRatio(msgspec.Struct, frozen=True, gc=False):
     period_s: int
 
 
+class IndexPrice(msgspec.Struct, frozen=True, gc=False):
+    """A venue's price index of an asset, which belongs to no listing; ``index_name`` is the venue's."""
+
+    venue: str
+    asset: str
+    index_name: str
+    ts_event: int
+    ts_recv: int
+    price: float
+
+
+class VolatilityIndex(msgspec.Struct, frozen=True, gc=False):
+    """A venue's 30-day implied volatility index (DVOL); ``volatility`` is a yearly fraction: 0.43."""
+
+    venue: str
+    asset: str
+    index_name: str
+    ts_event: int
+    ts_recv: int
+    volatility: float
+
+
+class OptionMark(msgspec.Struct, frozen=True, gc=False):
+    """Mark price (in the instrument's quote currency per base unit) and implied volatility (fraction)."""
+
+    instrument: Instrument
+    ts_event: int
+    ts_recv: int
+    mark_price: float
+    mark_iv: float
+
+
+class OptionQuote(msgspec.Struct, frozen=True, gc=False):
+    """Everything that a venue says of one option at one moment; None where it does not say.
+
+    Prices are premiums in the instrument's quote currency per base unit (coins for inverse options),
+    volatilities yearly fractions, open interest in base units. ``underlying_price`` is of the future that
+    the option is priced on. Greeks are the venue's own, in USD per base unit of the underlying.
+    """
+
+    instrument: Instrument
+    ts_event: int
+    ts_recv: int
+    mark_price: float
+    mark_iv: float | None
+    bid_price: float | None
+    ask_price: float | None
+    bid_iv: float | None
+    ask_iv: float | None
+    underlying_price: float | None
+    underlying_index: str
+    oi_base: float
+    volume_24h_base: float | None
+    interest_rate: float | None
+    delta: float | None = None
+    gamma: float | None = None
+    vega: float | None = None
+    theta: float | None = None
+    rho: float | None = None
+
+
+class OptionTrade(msgspec.Struct, frozen=True, gc=False):
+    """One print of an option; ``price`` is the premium as in :class:`OptionQuote`, ``iv`` a fraction.
+
+    ``combo_id`` names the combination of which this print is a leg: legs are reported, combinations not.
+    """
+
+    instrument: Instrument
+    ts_event: int
+    ts_recv: int
+    price: float
+    qty_base: float
+    aggressor_side: Side
+    trade_id: str
+    iv: float | None
+    index_price: float | None
+    mark_price: float | None
+    is_block: bool = False
+    combo_id: str = ""
+
+
 class Control(msgspec.Struct, frozen=True, gc=False):
     """A frame that carries no market data: ack, error, pong, heartbeat, notice.
 
@@ -215,5 +296,10 @@ MarketEvent: TypeAlias = (
     | Ticker
     | Candle
     | PositioningRatio
+    | IndexPrice
+    | VolatilityIndex
+    | OptionMark
+    | OptionQuote
+    | OptionTrade
 )
 Event: TypeAlias = MarketEvent | Control

@@ -35,6 +35,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     lot_size: float | None = None
     funding_interval_h: float | None = None
     expiry_ms: int | None = None
+    strike: float | None = None
+    option_type: str | None = None
+    """``call`` or ``put``."""
     is_active: bool = True
 
     @property

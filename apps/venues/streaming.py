@@ -19,6 +19,7 @@ from apps.marketdata.events import (
     Control,
     Event,
     Liquidation,
+    OptionTrade,
     Trade,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
@@ -60,7 +61,7 @@ class Seen:
             self._ids.clear()
 
     def is_repeat(self, event: Event) -> bool:
-        if isinstance(event, Trade):
+        if isinstance(event, Trade | OptionTrade):
             key = (event.instrument.key, event.trade_id)
         elif isinstance(event, Liquidation):
             key = (event.instrument.key, event.event_id)

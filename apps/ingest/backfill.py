@@ -1,4 +1,7 @@
-"""Fills the market database with the venue's history: what is missing, in the order of need.
+"""Fills the market database with the venues' history: what is missing, in the order of need.
+
+What answers are made of comes first (``REQUIRED``): settled funding of every venue, and the bars of venues
+that say in them what takers bought. The rest follows in the background, a little at a time.
 
 What was fetched is remembered as spans, so that a second start asks only for what came since. Each job
 is one series of one instrument; its rows and its span are stored before it counts as done.
@@ -17,7 +20,7 @@ from apps.ingest.retry import RestCaller
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.rows import SeriesRow
 from apps.marketdata.universe import AssetTier, tier_of
-from apps.venues.base import RestClient
+from apps.venues.base import Offer, RestClient
 
 _DAY_MS: Final = 86_400_000
 MINUTE_S: Final = 60
@@ -28,6 +31,9 @@ OPEN_INTEREST_S: Final[dict[AssetTier, int]] = {AssetTier.HOT: FINE_S, AssetTier
 CATCH_UP_MS: Final = 15 * 60_000
 """Jobs that miss no more than this are catching up: what is served meanwhile is still good."""
 CONCURRENCY: Final = 6
+_FULL: Final = Offer()
+BACKGROUND_CONCURRENCY: Final = 2
+"""Per venue, once the required series are there: streams and snapshots go first."""
 
 
 class Series(StrEnum):
@@ -43,7 +49,6 @@ class Wanted:
     series: Series
     interval_s: int
     days: int
-    is_required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +62,37 @@ class Job:
     interval_s: int
     since_ms: int
     until_ms: int
-    is_required: bool
 
     @property
     def missing_ms(self) -> int:
         return self.until_ms - self.since_ms
 
 
-def wanted_of(instrument: Instrument) -> list[tuple[str, Wanted]]:
-    """(phase, series) of an instrument."""
+def wanted_of(instrument: Instrument, offer: Offer) -> list[tuple[str, Wanted]]:
+    """(phase, series) of an instrument of a venue with this offer."""
     tier = tier_of(instrument.asset)
     coarse = Wanted(Series.BAR, COARSE_BAR_S[tier], 30)
     minutes = Wanted(Series.BAR, MINUTE_S, 1)
+    bars = (
+        [("bars", coarse), ("minutes", minutes)]
+        if offer.taker_candles
+        else [("past_minutes", minutes), ("past_bars", coarse)]
+    )
     if instrument.kind is not InstrumentKind.PERP:
-        return [("bars", coarse), ("minutes", minutes)]
-    open_interest = Wanted(Series.OPEN_INTEREST, OPEN_INTEREST_S[tier], 30, is_required=False)
+        return bars
+    open_interest = [
+        ("open_interest", Wanted(Series.OPEN_INTEREST, OPEN_INTEREST_S[tier], 30)),
+    ]
     return [
         ("funding", Wanted(Series.FUNDING, 0, 30)),
-        ("bars", coarse),
-        ("minutes", minutes),
-        ("open_interest", open_interest),
+        *bars,
+        *(open_interest if offer.open_interest_history else []),
     ]
 
 
-PHASES: Final = ("funding", "bars", "minutes", "open_interest")
+REQUIRED: Final = ("funding", "bars", "minutes")
+BACKGROUND: Final = ("open_interest", "past_minutes", "past_bars")
+PHASES: Final = (*REQUIRED, *BACKGROUND)
 Spans = Mapping[tuple[Series, int], Mapping[int, tuple[int, int]]]
 """(series, interval_s) → row id → stored ``[since_ms, until_ms)``."""
 
@@ -90,11 +102,12 @@ def plan_jobs(
     spans: Spans,
     now_ms: int,
     phases: Sequence[str] = PHASES,
+    offer: Offer = _FULL,
 ) -> list[Job]:
     """Jobs for what lies outside of the stored spans, in the order of phases, HOT assets first."""
     jobs: list[Job] = []
     for instrument, row_id in instruments:
-        for phase, wanted in wanted_of(instrument):
+        for phase, wanted in wanted_of(instrument, offer):
             if phase not in phases:
                 continue
             step_ms = max(wanted.interval_s, 1) * 1000
@@ -113,7 +126,6 @@ def plan_jobs(
                         wanted.interval_s,
                         since,
                         until,
-                        wanted.is_required,
                     )
                 )
     jobs.sort(key=lambda job: (PHASES.index(job.phase), tier_of(job.instrument.asset) == "cold"))

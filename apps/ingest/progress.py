@@ -32,6 +32,8 @@ class Progress:
         self.failed = 0
         self.state = RUNNING
         self.phase = "starting"
+        self.generation = 0
+        """Grows when history was filled in: windows that readers keep are loaded anew."""
 
     async def publish(self) -> None:
         try:
@@ -46,6 +48,7 @@ class Progress:
             "failed": self.failed,
             "state": self.state,
             "phase": self.phase,
+            "generation": self.generation,
         }
         if self._shard.count == 1:
             await self._client.hset(backfill_key(), mapping=mine)
@@ -57,7 +60,7 @@ class Progress:
         shards: list[dict[bytes, bytes]] = await pipeline.execute()
         summed: dict[Any, Any] = {
             name: sum(int(shard.get(name.encode(), 0)) for shard in shards)
-            for name in ("done", "total", "failed")
+            for name in ("done", "total", "failed", "generation")
         }
         all_ready = all(shard.get(b"state") == READY.encode() for shard in shards)
         summed |= {"state": READY if all_ready else RUNNING, "phase": self.phase}

@@ -17,7 +17,18 @@ from redis.exceptions import RedisError
 from apps.core.clock import market_clock
 from apps.core.logs import get_logger
 from apps.core.redis import new_async_redis
-from apps.ingest.backfill import CATCH_UP_MS, Job, plan_jobs, run_jobs
+from apps.ingest.backfill import (
+    BACKGROUND,
+    BACKGROUND_CONCURRENCY,
+    CATCH_UP_MS,
+    CONCURRENCY,
+    REQUIRED,
+    Job,
+    Spans,
+    plan_jobs,
+    run_jobs,
+)
+from apps.ingest.budgets import RedisBudgets
 from apps.ingest.clock import ClockFollower
 from apps.ingest.emulator import Emulator
 from apps.ingest.features import Feature, make_features
@@ -40,8 +51,10 @@ _HOUR_MS: Final = 3_600_000
 _SETTLED_DELAY_MS: Final = 30_000
 """Venues publish a settled rate within seconds of the hour."""
 _STOP_GRACE_S: Final = 10.0
-_LISTING_PATIENCE_S: Final = 60.0
+_LISTING_PATIENCE_S: Final = 30.0
 """A venue that does not list its instruments by then is filled later: the others are not held up."""
+_READY_PATIENCE_S: Final = 75.0
+"""A venue whose history takes longer (its request limits are narrow) does not hold up the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,7 @@ class IngestService:
         self._history = HistoryThread()
         self.progress = Progress(self._redis, config.shard)
         self.venues: list[VenueRunner] = []
+        self._ready = asyncio.Event()
 
     def stop(self) -> None:
         """Ask for an orderly end; may be called from a signal handler."""
@@ -114,6 +128,7 @@ class IngestService:
             rng=random.Random(self._config.seed),  # noqa: S311 jitter needs no secrecy
             on_event=self._feed_features,
             on_instruments=lambda: self._share_instruments(writer),
+            budgets=RedisBudgets(self._redis, self._config.shard.count),
         )
         self.venues = [VenueRunner(setup, place) for setup in await self._setups()]
         flusher = Flusher(
@@ -185,75 +200,96 @@ class IngestService:
 
     async def _fill_history(self) -> None:
         """Backfill each venue once it is listed, then fetch the settled funding of every hour."""
-        waiting = [venue for venue in self.venues if venue.setup.has_history]
-        filled: list[VenueRunner] = []
-        await _wait_for((venue.loaded for venue in waiting), _LISTING_PATIENCE_S)
+        venues = [venue for venue in self.venues if venue.setup.has_history]
+        await _wait_for((venue.loaded for venue in venues), _LISTING_PATIENCE_S)
+        started = time.monotonic()
+        await self._count_jobs([venue for venue in venues if venue.loaded.is_set()])
+        async with asyncio.TaskGroup() as group:
+            filled = [asyncio.Event() for _ in venues]
+            for venue, event in zip(venues, filled, strict=True):
+                group.create_task(self._fill_venue(venue, event))
+            first = [e for v, e in zip(venues, filled, strict=True) if v.loaded.is_set()]
+            await _wait_for(first, _READY_PATIENCE_S)
+            self.progress.state, self.progress.phase = READY, "done"
+            await self._history_changed()
+            self._ready.set()
+            took_s = round(time.monotonic() - started, 1)
+            late = [v.venue for v, e in zip(venues, filled, strict=True) if not e.is_set()]
+            logger.info("backfill_ready", seconds=took_s, failed=self.progress.failed, late=late)
+
+    async def _count_jobs(self, venues: Iterable[VenueRunner]) -> None:
+        """The progress bar's length; a short absence is caught up with while already serving."""
+        spans = await self._history.spans()
+        jobs = [job for venue in venues for job in self._plan(venue, spans, REQUIRED)]
+        self.progress.total = len(jobs)
+        if jobs and all(job.missing_ms <= CATCH_UP_MS for job in jobs):
+            self.progress.state = READY
+
+    async def _fill_venue(self, venue: VenueRunner, filled: asyncio.Event) -> None:
+        """One venue's history from its listing on; it neither waits for the others nor holds them up."""
+        await venue.loaded.wait()
         last_hour = self._settled_hour()
-        is_first = True
+        started = time.monotonic()
+        jobs = await self._run_phases(venue, REQUIRED, counts=True)
+        filled.set()
+        took_s = round(time.monotonic() - started, 1)
+        logger.info("venue_history", venue=venue.venue, jobs=jobs, seconds=took_s)
+        if self._ready.is_set():
+            await self._history_changed()
+        # What is in the background starts when the required series of all venues are there.
+        await self._ready.wait()
+        jobs = await self._run_phases(venue, BACKGROUND, concurrency=BACKGROUND_CONCURRENCY)
+        await self._history_changed()
+        took_s = round(time.monotonic() - started, 1)
+        logger.info("venue_history_complete", venue=venue.venue, jobs=jobs, seconds=took_s)
         while True:
-            fresh = [venue for venue in waiting if venue.loaded.is_set()]
-            if fresh or is_first:
-                await self._backfill(fresh, is_first=is_first)
-                is_first = False
-                filled += fresh
-                waiting = [venue for venue in waiting if venue not in fresh]
             hour = self._settled_hour()
             if hour != last_hour:
                 last_hour = hour
-                await self._run_phases(filled, ("funding",), counts=False)
+                await self._run_phases(venue, ("funding",))
             await asyncio.sleep(_SETTLED_CHECK_S)
+
+    async def _history_changed(self) -> None:
+        self.progress.generation += 1
+        await self.progress.publish()
 
     def _settled_hour(self) -> int:
         return (market_clock.now_ms() - _SETTLED_DELAY_MS) // _HOUR_MS
 
-    async def _backfill(self, venues: Sequence[VenueRunner], *, is_first: bool) -> None:
-        started = time.monotonic()
-        jobs = await self._run_phases(venues, ("funding", "bars", "minutes"), counts=is_first)
-        self.progress.state, self.progress.phase = READY, "done"
-        await self.progress.publish()
-        took_s = round(time.monotonic() - started, 1)
-        logger.info("backfill_ready", jobs=jobs, failed=self.progress.failed, seconds=took_s)
-        jobs = await self._run_phases(venues, ("open_interest",), counts=False)
-        took_s = round(time.monotonic() - started, 1)
-        logger.info("backfill_complete", jobs=jobs, seconds=took_s)
+    def _plan(self, venue: VenueRunner, spans: Spans, phases: Sequence[str]) -> list[Job]:
+        offer = venue.setup.adapter.offer
+        return plan_jobs(venue.listed, spans, market_clock.now_ms(), phases, offer)
 
     async def _run_phases(
-        self, venues: Iterable[VenueRunner], phases: Sequence[str], *, counts: bool
+        self,
+        venue: VenueRunner,
+        phases: Sequence[str],
+        *,
+        counts: bool = False,
+        concurrency: int = CONCURRENCY,
     ) -> int:
-        spans = await self._history.spans()
-        plans = [
-            (venue, plan_jobs(venue.listed, spans, market_clock.now_ms(), phases))
-            for venue in venues
-        ]
-        jobs = [job for _, plan in plans for job in plan]
-        if counts:
-            self.progress.total = len(jobs)
-            if jobs and all(job.missing_ms <= CATCH_UP_MS for job in jobs):
-                self.progress.state = READY
+        plan = self._plan(venue, await self._history.spans(), phases)
 
         def on_done(job: Job, error: Exception | None) -> None:
             if error is not None:
                 logger.error(
-                    "backfill_job_failed", series=job.series.value, symbol=job.instrument.symbol,
-                    interval_s=job.interval_s, error=str(error),
+                    "backfill_job_failed", venue=venue.venue, series=job.series.value,
+                    symbol=job.instrument.symbol, interval_s=job.interval_s, error=str(error),
                 )  # fmt: skip
-            if counts:
-                self.progress.done += 1
+            if counts and self.progress.phase != "done":
+                self.progress.done = min(self.progress.done + 1, self.progress.total)
                 self.progress.failed += error is not None
                 self.progress.phase = job.phase
 
-        async with asyncio.TaskGroup() as group:
-            for venue, plan in plans:
-                group.create_task(
-                    run_jobs(
-                        plan,
-                        rest=venue.rest,
-                        caller=venue.caller,
-                        store=self._history.store,
-                        on_done=on_done,
-                    )
-                )
-        return len(jobs)
+        await run_jobs(
+            plan,
+            rest=venue.rest,
+            caller=venue.caller,
+            store=self._history.store,
+            on_done=on_done,
+            concurrency=concurrency,
+        )
+        return len(plan)
 
     async def _report_progress(self) -> None:
         while self.progress.state == RUNNING or self.progress.phase != "done":

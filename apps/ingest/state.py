@@ -29,16 +29,17 @@ from apps.marketdata.rows import BarRow, FundingRow, LiquidationRow, OpenInteres
 NS_PER_MS: Final = 1_000_000
 SAMPLE_MS: Final = 300_000
 """Predicted funding and open interest are stored once per this slot."""
-_STALE_SAMPLE_MS: Final = 60_000
-"""A predicted rate that was not renewed for this long is not sampled: the stream has gone quiet."""
+_STALE_SAMPLE_MS: Final = 120_000
+"""A predicted rate that was not renewed for this long is not sampled: the stream has gone quiet. The
+slowest venue renews it every 90 s."""
 
 
 class Listing:
     """One instrument: its live state, its bars, and what was watched of its trades."""
 
     __slots__ = (
-        "bars", "coverage", "funding_slot", "heard_ms", "instrument", "is_dirty", "oi_slot", "row_id",
-        "state",
+        "bars", "coverage", "funding_slot", "heard_ms", "instrument", "is_dirty", "is_oi_by_mark",
+        "oi_slot", "row_id", "state",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, row_id: int, now_ms: int) -> None:
@@ -49,6 +50,8 @@ class Listing:
         self.coverage = Coverage(now_ms)
         self.heard_ms = now_ms
         self.is_dirty = True
+        self.is_oi_by_mark = True
+        """The venue does not say open interest in USD: it moves with the mark price."""
         self.funding_slot = -1
         self.oi_slot = -1
 
@@ -128,7 +131,8 @@ class MarketState:
         state.mark_price, state.mark_ts_ms = event.mark_price, ts_ms
         if event.index_price is not None:
             state.index_price = event.index_price
-        self._value_open_interest(state)
+        if listing.is_oi_by_mark:
+            self._value_open_interest(state)
 
     def _on_funding(self, listing: Listing, event: Event) -> None:
         assert isinstance(event, FundingRate)  # noqa: S101 narrows for the type checker
@@ -148,10 +152,13 @@ class MarketState:
     def _on_open_interest(self, listing: Listing, event: Event) -> None:
         assert isinstance(event, OpenInterest)  # noqa: S101 narrows for the type checker
         state = listing.state
+        if state.oi_ts_ms is not None and event.ts_event // NS_PER_MS < state.oi_ts_ms:
+            return
         state.oi_contracts, state.oi_base = event.oi_contracts, event.oi_base
         state.oi_usd = event.oi_usd
         state.oi_ts_ms = event.ts_event // NS_PER_MS
-        if event.oi_usd is None:
+        listing.is_oi_by_mark = event.oi_usd is None
+        if listing.is_oi_by_mark:
             self._value_open_interest(state)
         listing.is_dirty = True
         self._sample_open_interest(listing, event.ts_recv // NS_PER_MS)
@@ -275,6 +282,7 @@ class MarketState:
             slot == listing.funding_slot
             or state.funding_ts_ms is None
             or state.next_funding_ms is None
+            or state.funding_rate is None
             or now_ms - state.funding_ts_ms > _STALE_SAMPLE_MS
         ):
             return
@@ -287,7 +295,7 @@ class MarketState:
                 # A venue's clock may be ahead of ours.
                 known_at=max(now_ms, state.funding_ts_ms),
                 funding_ts=state.next_funding_ms,
-                rate=state.funding_rate or 0.0,
+                rate=state.funding_rate,
                 rate_raw=state.funding_rate_raw or "",
                 interval_h=state.funding_interval_h,
                 origin=self._origin,
@@ -297,7 +305,12 @@ class MarketState:
     def _sample_open_interest(self, listing: Listing, now_ms: int) -> None:
         state = listing.state
         slot = now_ms // SAMPLE_MS
-        if slot == listing.oi_slot or state.oi_ts_ms is None:
+        if (
+            slot == listing.oi_slot
+            or state.oi_ts_ms is None
+            or state.oi_contracts is None
+            or state.oi_base is None
+        ):
             return
         listing.oi_slot = slot
         self._rows.append(
@@ -305,8 +318,8 @@ class MarketState:
                 instrument_id=listing.row_id,
                 ts=state.oi_ts_ms,
                 known_at=max(now_ms, state.oi_ts_ms),
-                oi_contracts=state.oi_contracts or 0.0,
-                oi_base=state.oi_base or 0.0,
+                oi_contracts=state.oi_contracts,
+                oi_base=state.oi_base,
                 oi_usd=state.oi_usd,
                 origin=self._origin,
             )

@@ -12,6 +12,7 @@ from apps.core.clock import NS_PER_MS
 from apps.core.logs import get_logger
 from apps.ingest.backfill import MINUTE_S, Job, Series, fetch
 from apps.ingest.metrics import BOOK_GAPS, EVENTS, MESSAGES
+from apps.ingest.polling import Pollers
 from apps.ingest.retry import RestCaller
 from apps.ingest.setups import VenueSetup, listed_instruments
 from apps.ingest.sharding import Shard
@@ -22,7 +23,7 @@ from apps.marketdata.books import BookSynchroniser
 from apps.marketdata.events import Control, Event, MarketEvent
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.live import SourceStatus
-from apps.marketdata.universe import AssetTier, tier_of
+from apps.marketdata.universe import tier_of
 from apps.venues.base import (
     ParseIssue,
     RestClient,
@@ -32,13 +33,10 @@ from apps.venues.base import (
     StreamStatus,
     VenueError,
 )
+from apps.venues.limiter import BudgetFactory
 
 logger = get_logger(__name__)
 
-OPEN_INTEREST_EVERY_S: Final[dict[AssetTier, float]] = {AssetTier.HOT: 60.0, AssetTier.COLD: 300.0}
-_OPEN_INTEREST_IN_FLIGHT: Final = 4
-_MARK_TOO_OLD_MS: Final = 20_000
-_MARK_CHECK_S: Final = 15.0
 _REPAIR_AFTER_MS: Final = 5_000
 """A minute's own bar is closed and stored before the venue's bar is asked for."""
 _OUTCOMES: Final = ("ok", "control", "ignored", "unknown", "malformed")
@@ -61,6 +59,7 @@ class Workplace:
     rng: random.Random
     on_event: Callable[[MarketEvent], None]
     on_instruments: Callable[[], None]
+    budgets: BudgetFactory
 
     def now_ms(self) -> int:
         return self.now_ns() // NS_PER_MS
@@ -80,6 +79,7 @@ class VenueRunner:
             endpoints=setup.endpoints,
             now_ns=place.now_ns,
             rate_multiplier=setup.rate_multiplier,
+            budgets=place.budgets,
         )
         self._place = place
         self.loaded = asyncio.Event()
@@ -129,8 +129,9 @@ class VenueRunner:
         """Stream and poll; the stream is opened anew when the instrument list has changed."""
         async with asyncio.TaskGroup() as group:
             if self.setup.has_history:
-                group.create_task(self._poll_open_interest())
-                group.create_task(self._poll_marks())
+                pollers = self._pollers()
+                group.create_task(pollers.open_interest())
+                group.create_task(pollers.marks())
                 group.create_task(self._repair())
             while True:
                 streaming = group.create_task(self._stream())
@@ -138,6 +139,18 @@ class VenueRunner:
                 if self._client is not None:
                     await self._client.stop()
                 await streaming
+
+    def _pollers(self) -> Pollers:
+        place = self._place
+        return Pollers(
+            venue=self.venue,
+            rest=self.rest,
+            caller=self.caller,
+            state=place.state,
+            instruments=lambda: self.instruments,
+            now_ms=place.now_ms,
+            rng=place.rng,
+        )
 
     async def stop(self) -> None:
         if self._client is not None:
@@ -236,54 +249,6 @@ class VenueRunner:
             MESSAGES.labels(self.venue, outcome).set(getattr(stats, outcome).total())
         BOOK_GAPS.labels(self.venue).set(sum(book.gap_count for book in self.books.values()))
 
-    # --- pollers ---------------------------------------------------------------------------------------
-
-    async def _poll_open_interest(self) -> None:
-        """Each perpetual once a minute (HOT) or five (COLD), spread over that time."""
-        loop = asyncio.get_running_loop()
-        due: dict[str, float] = {}
-        slots = asyncio.Semaphore(_OPEN_INTEREST_IN_FLIGHT)
-        async with asyncio.TaskGroup() as group:
-            while True:
-                now = loop.time()
-                for one in self.instruments:
-                    if one.kind is not InstrumentKind.PERP or due.get(one.key, 0.0) > now:
-                        continue
-                    period_s = OPEN_INTEREST_EVERY_S[tier_of(one.asset)]
-                    # The first round comes at once; its places in the next are spread.
-                    is_first = one.key not in due
-                    due[one.key] = now + period_s * (self._place.rng.random() if is_first else 1.0)
-                    group.create_task(self._ask_open_interest(one, slots))
-                await asyncio.sleep(0.5)
-
-    async def _ask_open_interest(self, one: Instrument, slots: asyncio.Semaphore) -> None:
-        async with slots:
-            try:
-                sample = await self.caller.once(lambda: self.rest.open_interest(one))
-            except VenueError as error:
-                logger.warning("open_interest_missed", symbol=one.symbol, error=str(error))
-                return
-        self._place.state.apply(sample)
-
-    async def _poll_marks(self) -> None:
-        """Mark prices and predicted funding at start, and whenever the stream does not bring them."""
-        while True:
-            if self._are_marks_old():
-                try:
-                    for event in await self.caller.once(self.rest.mark_prices):
-                        self._place.state.apply(event)
-                except VenueError as error:
-                    logger.warning("mark_prices_missed", venue=self.venue, error=str(error))
-            await asyncio.sleep(_MARK_CHECK_S)
-
-    def _are_marks_old(self) -> bool:
-        oldest_ok = self._place.now_ms() - _MARK_TOO_OLD_MS
-        return any(
-            (self._place.state.listings[one.key].state.mark_ts_ms or 0) < oldest_ok
-            for one in self.instruments
-            if one.kind is InstrumentKind.PERP
-        )
-
     # --- gaps ------------------------------------------------------------------------------------------
 
     async def _repair(self) -> None:
@@ -305,7 +270,6 @@ class VenueRunner:
             interval_s=MINUTE_S,
             since_ms=since_ms,
             until_ms=until_ms,
-            is_required=False,
         )
         try:
             rows = await self.caller.until_answered(lambda: fetch(self.rest, job))

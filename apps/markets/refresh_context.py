@@ -47,8 +47,8 @@ _OI_HOLD_MS: Final = 2 * HOUR_MS
 def history_generation() -> str:
     """Names the stored history: windows are loaded anew when a backfill ends or the database is another."""
     database = connections["market"].settings_dict
-    state = sync_redis().hget(market_key("backfill"), "state")
-    word = state.decode() if isinstance(state, bytes) else ""
+    found = sync_redis().hmget(market_key("backfill"), ["state", "generation"])
+    word = " ".join(part.decode() for part in found if isinstance(part, bytes))
     return f"{database['HOST']}:{database['PORT']}/{database['NAME']} {word}"
 
 

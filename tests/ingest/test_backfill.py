@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from apps.ingest.backfill import Series, plan_jobs
+from apps.ingest.backfill import REQUIRED, Series, plan_jobs
 from apps.ingest.history import bar_rows, funding_rows
 from apps.marketdata.events import Candle, FundingKind, FundingRate
 from apps.marketdata.instruments import InstrumentKind
+from apps.venues.base import Offer
 from tests.marketdata.samples import T0, instrument
 
 DAY = 86_400_000
@@ -83,3 +84,13 @@ def test_open_bars_and_bars_without_trades_are_left_out() -> None:
         [candle(T0, 5.0, 3), candle(T0 + 1, 0.0, 0), candle(T0 + 2, 5.0, 3, is_closed=False)],
     )
     assert [(row.ts, row.known_at, row.origin) for row in rows] == [(T0, T0 + 60_000, "venue")]
+
+
+def test_a_venue_without_taker_candles_or_open_interest_history_is_filled_in_the_background() -> (
+    None
+):
+    offer = Offer(taker_candles=False, open_interest_history=False)
+    jobs = plan_jobs([(BTC, 1)], {}, T0, offer=offer)
+    assert [job.phase for job in jobs] == ["funding", "past_minutes", "past_bars"]
+    required = plan_jobs([(BTC, 1)], {}, T0, REQUIRED, offer)
+    assert [job.series for job in required] == [Series.FUNDING]

@@ -106,7 +106,7 @@ def test_predicted_funding_is_sampled_once_per_slot_while_it_is_fresh() -> None:
     slot = T0 - T0 % 300_000
     samples: list[FundingRow] = []
     for now in range(T0, T0 + 700_000, 1000):
-        if now < T0 + 300_000:
+        if now < T0 + 200_000:
             market.state.apply(predicted(now, "0.0001", 8.0))
         samples += [r for r in market.state.take_rows(now) if isinstance(r, FundingRow)]
     assert [row.ts for row in samples] == [T0, slot + 300_000]
@@ -168,3 +168,14 @@ def test_events_of_others_and_control_frames_change_nothing() -> None:
     market.state.apply(MarkPrice(eth, T0 * NS, T0 * NS, 1.0, 1.0))
     market.state.apply(Control("binance", T0 * NS, "ack"))
     assert market.state.take_dirty() == []
+
+
+def test_open_interest_in_usd_that_the_venue_says_does_not_move_with_the_mark() -> None:
+    market = Market()
+    market.state.apply(mark(T0, 60_000.0))
+    market.state.apply(open_interest(T0, 5.0))
+    market.state.apply(mark(T0 + 1000, 70_000.0))
+    assert market.live.oi_usd == 5.0
+    # Older than what is known: a poll overtaken by the stream.
+    market.state.apply(open_interest(T0 - 1000, 9.0))
+    assert market.live.oi_usd == 5.0

@@ -1,8 +1,8 @@
 """Binance's public REST, through ccxt's implicit calls (its addresses, parsing and error handling).
 
 Implicit rather than unified calls where ccxt's unified form loses what we need: taker volumes of
-candles, raw rate strings, ``Special`` settlements. ccxt's throttle is off. Order-book snapshots go direct: their 1000 levels are
-decoded straight into floats.
+candles, raw rate strings, ``Special`` settlements. ccxt's throttle is off. Order-book snapshots go
+direct: their 1000 levels are decoded straight into floats.
 """
 
 from __future__ import annotations

@@ -29,6 +29,10 @@ class Listing:
     book_step_ms: int
     spread_ticks: int
     funding_interval_h: int | None = None
+    contract_size: float = 1.0
+    """As in ``marketdata.instruments``: base units (USD for inverse ones) per contract."""
+    is_inverse: bool = False
+    expiry_ms: int | None = None
 
     @property
     def is_perp(self) -> bool:

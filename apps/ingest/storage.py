@@ -20,10 +20,16 @@ from apps.core.logs import get_logger
 from apps.ingest.backfill import COARSE_BAR_S, Job, Series, Spans
 from apps.ingest.metrics import ROWS, ROWS_PENDING, SPOOLED_BYTES
 from apps.marketdata.instruments import Instrument
+from apps.marketdata.listing_changes import Absence
 from apps.marketdata.partitions import ensure_window
 from apps.marketdata.rollup import bars_roll_up
 from apps.marketdata.rows import BarRow, LiquidationRow, SeriesRow
-from apps.marketdata.services import backfill_span_extend, backfill_spans, instruments_sync
+from apps.marketdata.services import (
+    Synced,
+    backfill_span_extend,
+    backfill_spans,
+    instruments_sync,
+)
 from apps.marketdata.spool import DurableWriter
 from apps.marketdata.universe import AssetTier
 from apps.marketdata.writers import connection_refresh, rows_write
@@ -60,12 +66,19 @@ class HistoryThread:
                 delay_s = min(delay_s * 2, _LONGEST_WAIT_S)
 
     async def sync_instruments(
-        self, venue: str, listed: Iterable[Instrument], assets: Collection[str], now_ms: int
-    ) -> dict[str, int]:
-        found = list(listed)
+        self,
+        venue: str,
+        listed: Iterable[Instrument],
+        assets: Collection[str],
+        now_ms: int,
+        dropped: Iterable[Absence] = (),
+    ) -> Synced:
+        found, told = list(listed), list(dropped)
 
-        def work() -> dict[str, int]:
-            return instruments_sync(venue=venue, listed=found, assets=assets, now=moment(now_ms))
+        def work() -> Synced:
+            return instruments_sync(
+                venue=venue, listed=found, assets=assets, now=moment(now_ms), dropped=told
+            )
 
         return await self.run(work)
 

@@ -22,6 +22,7 @@ from apps.ingest.storage import HistoryThread, StreamWriter
 from apps.marketdata.books import BookSynchroniser
 from apps.marketdata.events import Control, Event, MarketEvent
 from apps.marketdata.instruments import Instrument, InstrumentKind
+from apps.marketdata.listing_changes import Absence
 from apps.marketdata.live import SourceStatus
 from apps.marketdata.universe import tier_of
 from apps.venues.base import (
@@ -31,6 +32,7 @@ from apps.venues.base import (
     StreamSpec,
     StreamState,
     StreamStatus,
+    TellsDrops,
     VenueError,
 )
 from apps.venues.limiter import BudgetFactory
@@ -107,13 +109,29 @@ class VenueRunner:
         place = self._place
         assets = place.shard.assets
         found = await self._ask_instruments(assets)
-        self.ids = await place.history.sync_instruments(self.venue, found, assets, place.now_ms())
+        synced = await place.history.sync_instruments(
+            self.venue, found, assets, place.now_ms(), self._dropped()
+        )
+        self.ids = synced.ids
         self.instruments = found
         place.state.set_instruments(found, self.ids)
         place.on_instruments()
         self.loaded.set()
-        missing = sorted(assets - {one.asset for one in found})
-        logger.info("instruments", venue=self.venue, listed=len(found), missing_assets=missing)
+        logger.info(
+            "instruments", venue=self.venue, listed=len(found),
+            missing={one.asset: one.reason for one in synced.absences},
+        )  # fmt: skip
+        for change in synced.changes:
+            logger.warning(
+                "listing_changed", venue=self.venue, change=change.kind.value,
+                symbol=change.instrument.symbol, asset=change.instrument.asset, detail=change.detail,
+            )  # fmt: skip
+
+    def _dropped(self) -> list[Absence]:
+        """What the venue's own list said of assets that are not followed."""
+        if not isinstance(self.rest, TellsDrops):
+            return []
+        return [Absence(one.asset, one.symbol, one.reason) for one in self.rest.dropped()]
 
     async def _ask_instruments(self, assets: frozenset[str]) -> list[Instrument]:
         while True:

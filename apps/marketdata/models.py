@@ -66,6 +66,44 @@ class InstrumentListing(models.Model):
         )
 
 
+class ListingChange(models.Model):
+    """Something that changed in a venue's instrument list: kept, never rewritten."""
+
+    venue = models.CharField(max_length=16)
+    asset = models.CharField(max_length=16)
+    symbol = models.CharField(max_length=64)
+    kind = models.CharField(max_length=8)
+    change = models.CharField(max_length=16)
+    detail = models.CharField(max_length=200, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        db_table = "listing_change"
+        indexes = [models.Index(fields=["-at"], name="listing_change_at")]
+
+    def __str__(self) -> str:
+        return f"{self.venue} {self.symbol}: {self.change} {self.detail}".strip()
+
+
+class ListingAbsence(models.Model):
+    """An asset without a perpetual at a venue, since when, and why."""
+
+    venue = models.CharField(max_length=16)
+    asset = models.CharField(max_length=16)
+    symbol = models.CharField(max_length=64, blank=True)
+    reason = models.CharField(max_length=100)
+    since = models.DateTimeField()
+
+    class Meta:
+        db_table = "listing_absence"
+        constraints = [
+            models.UniqueConstraint(fields=["venue", "asset"], name="listing_absence_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.venue} {self.asset}: {self.reason}"
+
+
 class Funding(models.Model):
     """A funding rate, decimal per ``interval_h`` hours.
 

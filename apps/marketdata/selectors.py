@@ -20,7 +20,7 @@ from apps.core.redis import sync_redis
 from apps.marketdata.events import FundingKind
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.live import LiveBoard, SourceStatus, read_board, read_sources
-from apps.marketdata.models import InstrumentListing
+from apps.marketdata.models import InstrumentListing, ListingAbsence, ListingChange
 from apps.marketdata.readers import Column, read_columns
 
 IntArray = npt.NDArray[np.int64]
@@ -151,6 +151,44 @@ def instruments(
         and (kind is None or row.instrument.kind == kind)
         and (include_inactive or row.instrument.is_active)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """One stored change of a venue's instrument list."""
+
+    venue: str
+    asset: str
+    symbol: str
+    kind: str
+    change: str
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceRow:
+    """An asset that a venue has no perpetual of, since when, and why."""
+
+    venue: str
+    asset: str
+    symbol: str
+    reason: str
+    since: datetime
+
+
+def listing_changes(since: datetime) -> list[ChangeRow]:
+    """Listings, delistings, renames and changed units since then, newest first."""
+    found = ListingChange.objects.filter(at__gte=since).order_by("-at", "-pk")
+    return [
+        ChangeRow(one.venue, one.asset, one.symbol, one.kind, one.change, one.detail, one.at)
+        for one in found
+    ]
+
+
+def listing_absences() -> list[AbsenceRow]:
+    found = ListingAbsence.objects.order_by("venue", "asset")
+    return [AbsenceRow(one.venue, one.asset, one.symbol, one.reason, one.since) for one in found]
 
 
 _FUNDING: Final = (

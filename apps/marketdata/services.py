@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
 from apps.marketdata.instruments import Instrument
-from apps.marketdata.models import BackfillSpan, InstrumentListing
+from apps.marketdata.listing_changes import Absence, Change, absences, changes_between
+from apps.marketdata.models import (
+    BackfillSpan,
+    InstrumentListing,
+    ListingAbsence,
+    ListingChange,
+)
 from apps.marketdata.selectors import clear_instrument_cache
 from apps.marketdata.writers import connection_refresh
 
@@ -18,13 +25,28 @@ _UPDATED = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """Row ids by instrument key, what changed since the last time, and what is missing now."""
+
+    ids: dict[str, int]
+    changes: list[Change]
+    absences: list[Absence]
+
+
 def instruments_sync(
-    *, venue: str, listed: Iterable[Instrument], assets: Collection[str], now: datetime
-) -> dict[str, int]:
-    """Make the stored list of a venue equal to what it lists now; returns row ids by instrument key.
+    *,
+    venue: str,
+    listed: Iterable[Instrument],
+    assets: Collection[str],
+    now: datetime,
+    dropped: Iterable[Absence] = (),
+) -> Synced:
+    """Make the stored list of a venue equal to what it lists now.
 
     Listings of these assets that the venue no longer names become inactive; their rows stay, and so do
-    their ids.
+    their ids. Changes are stored, except for a venue's first list; assets without a perpetual are stored
+    with the reason, which is the venue's own where ``dropped`` says it.
     """
     found = {instrument.key: instrument for instrument in listed}
     rows = [
@@ -47,18 +69,59 @@ def instruments_sync(
         for one in found.values()
     ]
     connection_refresh()
+    missing = absences(found.values(), dropped, assets)
     with transaction.atomic(using="market"):
+        mine = InstrumentListing.objects.filter(venue=venue, asset__in=list(assets))
+        before = {row.instrument.key: row.instrument for row in mine if row.is_active}
+        changes = changes_between(before, found) if before else []
         InstrumentListing.objects.bulk_create(
             rows,
             update_conflicts=True,
             unique_fields=["venue", "kind", "symbol"],
             update_fields=_UPDATED,
         )
-        stored = list(InstrumentListing.objects.filter(venue=venue, asset__in=list(assets)))
+        stored = list(mine.all())
         gone = [row.pk for row in stored if row.is_active and row.instrument.key not in found]
         InstrumentListing.objects.filter(pk__in=gone).update(is_active=False, delisted_at=now)
+        _changes_store(venue, changes, now)
+        _absences_store(venue, missing, assets, now)
     clear_instrument_cache()
-    return {row.instrument.key: row.pk for row in stored if row.instrument.key in found}
+    ids = {row.instrument.key: row.pk for row in stored if row.instrument.key in found}
+    return Synced(ids, changes, missing)
+
+
+def _changes_store(venue: str, changes: Iterable[Change], now: datetime) -> None:
+    ListingChange.objects.bulk_create(
+        ListingChange(
+            venue=venue,
+            asset=one.instrument.asset,
+            symbol=one.instrument.symbol,
+            kind=one.instrument.kind.value,
+            change=one.kind.value,
+            detail=one.detail[:200],
+            at=now,
+        )
+        for one in changes
+    )
+
+
+def _absences_store(
+    venue: str, missing: Iterable[Absence], assets: Collection[str], now: datetime
+) -> None:
+    stored = ListingAbsence.objects.filter(venue=venue, asset__in=list(assets))
+    # The same absence for the same reason keeps its beginning.
+    since = {(row.asset, row.symbol, row.reason): row.since for row in stored}
+    stored.delete()
+    ListingAbsence.objects.bulk_create(
+        ListingAbsence(
+            venue=venue,
+            asset=one.asset,
+            symbol=(one.symbol or "")[:64],
+            reason=one.reason[:100],
+            since=since.get((one.asset, (one.symbol or "")[:64], one.reason[:100]), now),
+        )
+        for one in missing
+    )
 
 
 def backfill_span_extend(

@@ -37,6 +37,25 @@ class Listing(MetaContract, frozen=True, kw_only=True):
     datasets: Annotated[dict[str, Dataset], doc("Stored history by dataset")]
 
 
+class Absence(MetaContract, frozen=True, kw_only=True):
+    """Why a venue has no perpetual of an asset."""
+
+    symbol: Annotated[str | None, doc("The venue's symbol that is not followed, when it has one")]
+    reason: Annotated[str, doc("Why, in the words of the venue's list")]
+    since: Annotated[str, doc("Since when", "ISO 8601 UTC")]
+
+
+class ListingChange(MetaContract, frozen=True, kw_only=True):
+    """Something that changed in a venue's instrument list."""
+
+    venue: Annotated[str, doc("Venue")]
+    symbol: Annotated[str, doc("The venue's own symbol")]
+    kind: Annotated[str, doc("perp or spot")]
+    change: Annotated[str, doc("listed, delisted, renamed, multiplier or funding_interval")]
+    detail: Annotated[str, doc("From what to what; empty where the change says it")]
+    at: Annotated[str, doc("When it was seen", "ISO 8601 UTC")]
+
+
 class Asset(MetaContract, frozen=True, kw_only=True):
     """One of the 65, with what is really there."""
 
@@ -48,6 +67,12 @@ class Asset(MetaContract, frozen=True, kw_only=True):
     ]
     venues: Annotated[
         dict[str, list[Listing]], doc("Listings by venue; a venue without one is absent")
+    ]
+    absent: Annotated[
+        dict[str, Absence], doc("Connected venues without a perpetual of this asset, by venue")
+    ]
+    changes: Annotated[
+        list[ListingChange], doc("Changes of its listings in the last 90 days, newest first")
     ]
 
 

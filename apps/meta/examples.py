@@ -44,6 +44,23 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
                         }
                     ]
                 },
+                "absent": {
+                    "deribit": {
+                        "symbol": None,
+                        "reason": "not listed",
+                        "since": "2026-05-01T00:00:00Z",
+                    }
+                },
+                "changes": [
+                    {
+                        "venue": "okx",
+                        "symbol": "BTC-USDT-SWAP",
+                        "kind": "perp",
+                        "change": "multiplier",
+                        "detail": "contract_size 0.1 to 0.01",
+                        "at": "2026-05-02T00:00:04Z",
+                    }
+                ],
             }
         ],
         "meta": {**_META, "total": 65, "datasets": ["funding_settled", "bars_1m"]},

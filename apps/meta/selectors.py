@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,6 +22,7 @@ from apps.marketdata.live import LiveBoard, SourceStatus, make_board
 from apps.marketdata.universe import ASSETS, CADENCE_S, VENUES, tier_of
 from apps.markets.contracts import FIELDS
 from apps.meta.contracts import (
+    Absence,
     Asset,
     Assets,
     AssetsMeta,
@@ -29,6 +31,7 @@ from apps.meta.contracts import (
     Field,
     Fields,
     Listing,
+    ListingChange,
     MarketMeta,
     PlanLimits,
     PlanOffer,
@@ -44,6 +47,7 @@ from apps.tiers.models import Plan
 
 _T = TypeVar("_T")
 _SPANS_TTL_S: Final = 30.0
+_CHANGES_SHOWN: Final = timedelta(days=90)
 
 
 class Held(Generic[_T]):
@@ -101,6 +105,7 @@ def assets() -> Assets:
     by_asset: dict[str, list[marketdata.InstrumentRow]] = {}
     for row in marketdata.instruments():
         by_asset.setdefault(row.instrument.asset, []).append(row)
+    absent, changed = _absences(), _changes(now_ms)
     data = [
         Asset(
             asset=asset,
@@ -111,6 +116,8 @@ def assets() -> Assets:
                 for metric, times in published.items()
             },
             venues=_listings(by_asset.get(asset, ()), board, spans, now_ms),
+            absent=absent.get(asset, {}),
+            changes=changed.get(asset, []),
         )
         for asset in ASSETS
     ]
@@ -118,6 +125,35 @@ def assets() -> Assets:
         market=settings.MARKET, as_of=iso_utc(now_ms), total=len(data), datasets=list(DATASETS)
     )
     return Assets(data=data, meta=meta)
+
+
+def _absences() -> dict[str, dict[str, Absence]]:
+    found: dict[str, dict[str, Absence]] = {}
+    for one in marketdata.listing_absences():
+        found.setdefault(one.asset, {})[one.venue] = Absence(
+            symbol=one.symbol or None, reason=one.reason, since=_iso(one.since)
+        )
+    return found
+
+
+def _changes(now_ms: int) -> dict[str, list[ListingChange]]:
+    since = datetime.fromtimestamp(now_ms / 1000, tz=UTC) - _CHANGES_SHOWN
+    found: dict[str, list[ListingChange]] = {}
+    for one in marketdata.listing_changes(since):
+        change = ListingChange(
+            venue=one.venue,
+            symbol=one.symbol,
+            kind=one.kind,
+            change=one.change,
+            detail=one.detail,
+            at=_iso(one.at),
+        )
+        found.setdefault(one.asset, []).append(change)
+    return found
+
+
+def _iso(moment: datetime) -> str:
+    return iso_utc(round(moment.timestamp() * 1000))
 
 
 def _published(metric: str) -> dict[str, int]:

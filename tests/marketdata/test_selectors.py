@@ -89,11 +89,11 @@ def test_the_instrument_list_is_filtered_and_keeps_its_ids() -> None:
     eth = instrument("ETHUSDT", "ETH")
     ids = instruments_sync(
         venue="binance", listed=[instrument(), spot, eth], assets=["BTC", "ETH"], now=at(T0)
-    )
+    ).ids
     assert [row.instrument for row in instruments(asset="BTC", kind=InstrumentKind.SPOT)] == [spot]
     again = instruments_sync(
         venue="binance", listed=[instrument(), spot], assets=["BTC", "ETH"], now=at(T0)
-    )
+    ).ids
     assert again == {key: ids[key] for key in again}
     assert instruments(asset="ETH") == []
     assert [row.id for row in instruments(asset="ETH", include_inactive=True)] == [ids[eth.key]]
@@ -107,7 +107,7 @@ def test_another_shards_assets_are_left_alone() -> None:
 
 
 def test_spans_grow_where_they_touch() -> None:
-    ids = instruments_sync(venue="binance", listed=[instrument()], assets=["BTC"], now=at(T0))
+    ids = instruments_sync(venue="binance", listed=[instrument()], assets=["BTC"], now=at(T0)).ids
     (row_id,) = ids.values()
 
     def extend(since: int, until: int) -> None:

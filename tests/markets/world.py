@@ -71,7 +71,7 @@ def make_market(days: int = 30) -> Market:
     for venue in ("binance", "bybit"):
         listed = [one for one in LISTED if one.venue == venue]
         now = datetime.fromtimestamp((NOW_MS - 40 * DAY) / 1000, tz=UTC)
-        found = instruments_sync(venue=venue, listed=listed, assets={"BTC", "ETH"}, now=now)
+        found = instruments_sync(venue=venue, listed=listed, assets={"BTC", "ETH"}, now=now).ids
         ids |= found or {}
     if not ids:
         ids = _stored_ids()

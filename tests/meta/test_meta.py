@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,10 +10,13 @@ import redis
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from apps.core.clock import iso_utc
 from apps.core.redis import sync_redis
 from apps.marketdata import selectors as marketdata
+from apps.marketdata.listing_changes import Absence
+from apps.marketdata.services import instruments_sync
 from apps.tiers.catalogue import plans_ensure
 from apps.tiers.models import Plan
 from tests.markets.conftest import Api
@@ -164,3 +168,25 @@ def test_wrong_questions_are_problem_documents(published: Market, name: str) -> 
 def test_no_query_makes_a_500(published: Market, name: str, raw: str) -> None:
     client = Client(raise_request_exception=False)
     assert client.get(f"/v1/meta/{name}", QUERY_STRING=raw).status_code in (200, 400)
+
+
+def test_assets_say_which_venue_lacks_them_and_what_changed(published: Market) -> None:
+    listed = [row.instrument for row in marketdata.instruments(venue="bybit")]
+    renamed = [replace(one, symbol="BTCPERP") if one.symbol == "BTCUSDT" else one for one in listed]
+    now = datetime.fromtimestamp(NOW_MS / 1000, tz=UTC)
+    told = [Absence("SOL", "SOLUSDT", "status PreLaunch")]
+    instruments_sync(venue="bybit", listed=renamed, assets={"BTC", "SOL"}, now=now, dropped=told)
+    by_asset = {one["asset"]: one for one in get("assets")["data"]}
+    assert by_asset["SOL"]["absent"]["bybit"] == {
+        "symbol": "SOLUSDT",
+        "reason": "status PreLaunch",
+        "since": iso_utc(NOW_MS),
+    }
+    assert {
+        "venue": "bybit",
+        "symbol": "BTCPERP",
+        "kind": "perp",
+        "change": "renamed",
+        "detail": "BTCUSDT to BTCPERP",
+        "at": iso_utc(NOW_MS),
+    } in by_asset["BTC"]["changes"]

@@ -1,0 +1,401 @@
+"""OKX's public REST, through ccxt's implicit calls (its addresses and its parsing).
+
+Implicit rather than unified calls where ccxt's unified form loses what we need: raw rate strings,
+intervals, coins beside contracts. ccxt's throttle is off: each endpoint has its own budget here, as at the
+venue. Order books go direct: their levels are decoded straight into floats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, Final
+
+import aiohttp
+
+from apps.marketdata.events import (
+    BookSnapshot,
+    Candle,
+    FundingRate,
+    MarkPrice,
+    OpenInterest,
+    PositioningRatio,
+)
+from apps.marketdata.instruments import Instrument
+from apps.venues.base import (
+    NowNs,
+    Sleep,
+    VenueBadAnswer,
+    VenueEndpoints,
+    VenueThrottled,
+    VenueUnavailable,
+)
+from apps.venues.limiter import BudgetFactory, RequestPool
+from apps.venues.okx import convert, rest_rows, wire
+from apps.venues.okx.convert import NS_PER_MS, VENUE, BadValue, UnknownValue
+from apps.venues.okx.errors import WINDOW_S, rows_of
+from apps.venues.okx.parse import index_name
+from apps.venues.okx.symbols import Drop, swaps_of
+
+_BAR: Final = {seconds: name for name, seconds in wire.INTERVAL_S.items()}
+_CALLS: Final[dict[str, tuple[str, int]]] = {
+    "instruments": ("publicGetPublicInstruments", 20),
+    "mark-price": ("publicGetPublicMarkPrice", 10),
+    "index-tickers": ("publicGetMarketIndexTickers", 20),
+    "funding-rate": ("publicGetPublicFundingRate", 10),
+    "funding-rate-history": ("publicGetPublicFundingRateHistory", 10),
+    "open-interest": ("publicGetPublicOpenInterest", 20),
+    "open-interest-history": ("publicGetRubikStatContractsOpenInterestHistory", 10),
+    "candles": ("publicGetMarketCandles", 40),
+    "history-candles": ("publicGetMarketHistoryCandles", 20),
+    "accounts": ("publicGetRubikStatContractsLongShortAccountRatioContract", 5),
+    "top_accounts": ("publicGetRubikStatContractsLongShortAccountRatioContractTopTrader", 5),
+    "top_positions": ("publicGetRubikStatContractsLongShortPositionRatioContractTopTrader", 5),
+    "taker": ("publicGetRubikStatTakerVolumeContract", 5),
+}
+"""ccxt's call, and the venue's limit per two seconds, of each endpoint."""
+_BOOKS_LIMIT: Final = 40
+_BOOK_LEVELS: Final = 400
+_CANDLE_PAGE: Final = 300
+_HISTORY_CANDLE_PAGE: Final = 100
+_RECENT_CANDLES: Final = 1_440
+_FUNDING_PAGE: Final = 400
+_RUBIK_PAGE: Final = 100
+_TIMEOUT_S: Final = 15.0
+_TAKER_COINS: Final = "0"
+
+_answer: ContextVar[tuple[int, dict[str, str], str] | None] = ContextVar("okx_answer", default=None)
+
+
+class OkxRestClient:
+    """See :class:`apps.venues.base.RestClient`.
+
+    ``rate_multiplier`` widens every budget: 1 at the venue, more at the emulator on loopback.
+    ``monotonic`` (seconds) and ``sleep`` drive the budgets.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoints: VenueEndpoints,
+        now_ns: NowNs,
+        rate_multiplier: float = 1.0,
+        budgets: BudgetFactory | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.drops: list[Drop] = []
+        """What the last :meth:`instruments` left out."""
+        self.bad_rows = 0
+        self._endpoints = endpoints
+        self._now_ns = now_ns
+        self._known: dict[str, Instrument] = {}
+        self._client: Any = None
+        self._session: aiohttp.ClientSession | None = None
+        self._pools = {
+            name: RequestPool(
+                limit * rate_multiplier,
+                WINDOW_S,
+                monotonic=monotonic,
+                sleep=sleep,
+                name=f"{VENUE}:{name}",
+                budgets=budgets,
+            )
+            for name, limit in (
+                ("books", _BOOKS_LIMIT),
+                *((name, limit) for name, (_, limit) in _CALLS.items()),
+            )
+        }
+
+    # --- the contract ---------------------------------------------------------------------------------
+
+    async def instruments(self) -> list[Instrument]:
+        intervals = await self.funding_intervals()
+        data = await self._call("instruments", instType="SWAP")
+        found, self.drops = swaps_of(data, funding_intervals=intervals)
+        self._known = {item.symbol: item for item in found}
+        return found
+
+    def dropped(self) -> Sequence[Drop]:
+        return self.drops
+
+    async def funding_intervals(self) -> dict[str, float]:
+        intervals = {}
+        for row in await self._funding_rows():
+            try:
+                hours = convert.interval_h(row)
+            except BadValue:
+                self.bad_rows += 1
+                continue
+            if hours is not None:
+                intervals[row.instId] = hours
+        return intervals
+
+    async def funding_history(
+        self, instrument: Instrument, start_ms: int, end_ms: int
+    ) -> list[FundingRate]:
+        found = await self._older_pages(
+            "funding-rate-history",
+            rest_rows.FundingHistoryRow,
+            lambda row: row.fundingTime,
+            "after",
+            start_ms,
+            end_ms,
+            instId=instrument.symbol,
+            limit=_FUNDING_PAGE,
+        )
+        return rest_rows.settled_rates(instrument, found, self._now_ns())
+
+    async def open_interest(self, instrument: Instrument) -> OpenInterest:
+        data = await self._call("open-interest", instType="SWAP", instId=instrument.symbol)
+        rows = self._rows(data, wire.OpenInterestRow)
+        if not rows:
+            raise VenueBadAnswer(VENUE, f"open-interest: no row of {instrument.symbol}")
+        try:
+            return convert.open_interest(instrument, rows[0], self._now_ns())
+        except BadValue as error:
+            raise VenueBadAnswer(VENUE, f"open-interest: {error}") from error
+
+    async def open_interests(self) -> list[OpenInterest]:
+        """Of every swap that we cover, in one call."""
+        known = await self._swaps()
+        data = await self._call("open-interest", instType="SWAP")
+        ts_recv = self._now_ns()
+        events = []
+        for row in self._rows(data, wire.OpenInterestRow):
+            instrument = known.get(row.instId)
+            if instrument is None:
+                continue
+            try:
+                events.append(convert.open_interest(instrument, row, ts_recv))
+            except BadValue:
+                self.bad_rows += 1
+        return events
+
+    async def open_interest_history(
+        self, instrument: Instrument, period_s: int, start_ms: int, end_ms: int
+    ) -> list[OpenInterest]:
+        found = await self._older_pages(
+            "open-interest-history",
+            rest_rows.OpenInterestHistoryRow,
+            lambda row: row.ts,
+            "end",
+            start_ms,
+            end_ms,
+            instId=instrument.symbol,
+            period=_bar(period_s),
+            limit=_RUBIK_PAGE,
+        )
+        ts_recv = self._now_ns()
+        return [rest_rows.open_interest_then(instrument, row, ts_recv) for row in found]
+
+    async def candles(
+        self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
+    ) -> list[Candle]:
+        bar = _bar(interval_s)
+        ts_recv = self._now_ns()
+        # The quick endpoint knows the newest 1440 bars only; one bar of slack for the clocks.
+        oldest_recent = ts_recv // NS_PER_MS - (_RECENT_CANDLES - 1) * interval_s * 1000
+        is_recent = start_ms >= oldest_recent
+        found = await self._older_pages(
+            "candles" if is_recent else "history-candles",
+            wire.CandleRow,
+            lambda row: row.ts,
+            "after",
+            start_ms,
+            end_ms,
+            instId=instrument.symbol,
+            bar=bar,
+            limit=_CANDLE_PAGE if is_recent else _HISTORY_CANDLE_PAGE,
+        )
+        candles = []
+        for row in found:
+            try:
+                candles.append(convert.candle(instrument, row, interval_s, ts_recv))
+            except UnknownValue:
+                self.bad_rows += 1
+        return candles
+
+    async def positioning(
+        self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int
+    ) -> list[PositioningRatio]:
+        row_type: type[Any] = rest_rows.TakerRow if series == "taker" else rest_rows.RatioRow
+        if series not in ("accounts", "top_accounts", "top_positions", "taker"):
+            raise ValueError(f"expected a positioning series, received {series!r}")
+        unit = {"unit": _TAKER_COINS} if series == "taker" else {}
+        found = await self._older_pages(
+            series,
+            row_type,
+            lambda row: row.ts,
+            "end",
+            start_ms,
+            end_ms,
+            instId=instrument.symbol,
+            period=_bar(period_s),
+            limit=_RUBIK_PAGE,
+            **unit,
+        )
+        ts_recv = self._now_ns()
+        ratios = (rest_rows.long_share(instrument, series, row, period_s, ts_recv) for row in found)
+        return [ratio for ratio in ratios if ratio is not None]
+
+    async def book_snapshot(self, instrument: Instrument) -> BookSnapshot:
+        await self._pools["books"].acquire()
+        url = f"{self._endpoints.rest}/api/v5/market/books?instId={instrument.symbol}&sz={_BOOK_LEVELS}"
+        rows = self._rows(await self._get("books", url), wire.BookRow)
+        if not rows:
+            raise VenueBadAnswer(VENUE, f"books: no book of {instrument.symbol}")
+        return rest_rows.book_snapshot(instrument, rows[0], self._now_ns())
+
+    async def mark_prices(self) -> list[MarkPrice | FundingRate]:
+        known = await self._swaps()
+        marks = self._rows(await self._call("mark-price", instType="SWAP"), wire.MarkPriceRow)
+        quotes = self._rows(await self._call("index-tickers", quoteCcy="USDT"), wire.IndexTickerRow)
+        index_of = {row.instId: row.idxPx for row in quotes}
+        fundings = await self._funding_rows()
+        ts_recv = self._now_ns()
+        events: list[MarkPrice | FundingRate] = []
+        for mark in marks:
+            instrument = known.get(mark.instId)
+            if instrument is not None:
+                index = index_of.get(index_name(instrument))
+                events.append(rest_rows.mark_price(instrument, mark, index, ts_recv))
+        for funding in fundings:
+            instrument = known.get(funding.instId)
+            if instrument is None:
+                continue
+            try:
+                events += convert.funding_rates(instrument, funding, ts_recv)
+            except BadValue:
+                self.bad_rows += 1
+        return events
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    async def _swaps(self) -> dict[str, Instrument]:
+        if not self._known:
+            await self.instruments()
+        return self._known
+
+    async def _funding_rows(self) -> list[wire.FundingRateRow]:
+        return self._rows(await self._call("funding-rate", instId="ANY"), wire.FundingRateRow)
+
+    async def _older_pages(
+        self,
+        name: str,
+        row_type: type[rest_rows.Row],
+        time_of: Callable[[Any], int],
+        older_than: str,
+        start_ms: int,
+        end_ms: int,
+        **params: object,
+    ) -> list[rest_rows.Row]:
+        """Rows with ``start_ms`` ≤ time < ``end_ms``, oldest first, asked for from the newest back.
+
+        ``older_than`` is the endpoint's parameter for "strictly before". How many rows a page has is the
+        venue's choice: the end is an empty page, or one that reaches the start.
+        """
+        found: dict[int, rest_rows.Row] = {}
+        cursor = end_ms
+        while cursor > start_ms:
+            data = await self._call(name, **{**params, older_than: cursor})
+            page = self._rows(data, row_type)
+            times = [time_of(row) for row in page]
+            found |= {
+                at: row for at, row in zip(times, page, strict=True) if start_ms <= at < end_ms
+            }
+            # The newer rows of a page that did not move would be asked for again for ever.
+            if not times or min(times) >= cursor:
+                break
+            cursor = min(times)
+        return [found[at] for at in sorted(found)]
+
+    def _rows(self, data: list[Any], row_type: type[rest_rows.Row]) -> list[rest_rows.Row]:
+        good, bad = rest_rows.rows(data, row_type)
+        self.bad_rows += bad
+        if bad and not good:
+            raise VenueBadAnswer(VENUE, f"{row_type.__name__}: none of {bad} rows is readable")
+        return good
+
+    async def _call(self, name: str, **params: object) -> list[Any]:
+        import ccxt.async_support as ccxt
+
+        call, _ = _CALLS[name]
+        await self._pools[name].acquire()
+        client = self._ccxt()
+        _answer.set(None)
+        try:
+            body = await getattr(client, call)(params)
+        except ccxt.BaseError as error:
+            answer = _answer.get()
+            if answer is None:
+                raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
+            self._rows_or_block(name, *answer)
+            raise VenueBadAnswer(VENUE, f"{name}: {type(error).__name__}") from error
+        data = body.get("data") if isinstance(body, dict) else None
+        if not isinstance(data, list):
+            raise VenueBadAnswer(VENUE, f"{name}: expected data")
+        return data
+
+    def _ccxt(self) -> Any:
+        if self._client is None:
+            # Importing ccxt takes a second; parsing and streaming do without it.
+            import ccxt.async_support as ccxt
+
+            client = ccxt.okx({"enableRateLimit": False, "timeout": int(_TIMEOUT_S * 1000)})
+            client.urls["api"]["rest"] = self._endpoints.rest
+            _remember_answer(client)
+            self._client = client
+        return self._client
+
+    async def _get(self, name: str, url: str) -> list[Any]:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+            self._session = aiohttp.ClientSession(timeout=timeout)
+        try:
+            async with self._session.get(url) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
+        return self._rows_or_block(name, response.status, dict(response.headers), body)
+
+    def _rows_or_block(
+        self, name: str, status: int, headers: dict[str, str], body: bytes | str
+    ) -> list[Any]:
+        try:
+            return rows_of(name, status, headers, body)
+        except VenueThrottled as error:
+            # Endpoints are counted apart: only this one rests.
+            self._pools[name].block_for(error.retry_after or WINDOW_S)
+            raise
+
+
+def _bar(seconds: int) -> str:
+    try:
+        return _BAR[seconds]
+    except KeyError:
+        expected = ", ".join(str(known) for known in _BAR)
+        raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None
+
+
+def _remember_answer(client: Any) -> None:
+    """ccxt's errors carry no status: keep the answer, per task, as it passes by."""
+    original: Callable[..., Awaitable[Any]] = client.on_rest_response
+
+    def on_rest_response(
+        code: int, reason: str, url: str, method: str, headers: Any, body: str, *rest: Any
+    ) -> Any:
+        _answer.set((code, dict(headers or {}), body))
+        return original(code, reason, url, method, headers, body, *rest)
+
+    client.on_rest_response = on_rest_response

@@ -55,6 +55,7 @@ class ManifestStream(msgspec.Struct, frozen=True):
 
 class Manifest(msgspec.Struct, frozen=True):
     mode: str
+    venues: list[str] = []
     streams: list[ManifestStream] = []
     instruments: list[dict[str, Any]] = []
 

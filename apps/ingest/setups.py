@@ -58,7 +58,7 @@ async def emulator_setups(adapters: Iterable[VenueAdapter], emulator: Emulator) 
         for adapter in adapters
     ]
     if manifest.mode != "replay":
-        played = {stream.venue for stream in manifest.streams}
+        played = set(manifest.venues)
         return [one for one in setups if not played or one.adapter.venue in played]
     found: list[VenueSetup] = []
     for setup in setups:

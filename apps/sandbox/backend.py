@@ -11,31 +11,30 @@ from typing import Any, Protocol
 from apps.core.clock import WALL_LINE, ClockLine
 from apps.marketdata.universe import ASSETS
 from apps.sandbox.config import SandboxConfig
-from apps.sandbox.faces.binance.listings import binance_listings
-from apps.sandbox.faces.binance.model_source import ModelSource
-from apps.sandbox.faces.binance.publisher import Publisher
-from apps.sandbox.faces.binance.source import Source
+from apps.sandbox.faces.base import FaceContext
 from apps.sandbox.faces.hub import Hub
+from apps.sandbox.faces.registry import FACES, FaceKey, VenueFace
 from apps.sandbox.faults import Faults
-from apps.sandbox.manifest import instrument_entry, model_streams, stream_entry
+from apps.sandbox.manifest import instrument_entry, stream_entry
 from apps.sandbox.market.model import SeededMarket
-from apps.sandbox.replay.catalog import RecordingError, find_recording
+from apps.sandbox.replay.catalog import RecordingError, find_recordings
+from apps.sandbox.replay.memory import FaceMemory
 from apps.sandbox.replay.player import Player
 from apps.sandbox.replay.recording import load_recording
-from apps.sandbox.replay.source import ReplaySource
 
 _NS_PER_MS = 1_000_000
 
 
 class Backend(Protocol):
-    """Sources and hubs by market type: futures at False, spot at True."""
+    """Gives each face its context and says what time it is."""
 
-    sources: dict[bool, Source]
-    hubs: dict[bool, Hub]
+    def context(self, face: VenueFace) -> FaceContext | None:
+        """None: the venue has no part in this market, and its ports stay closed."""
+        ...
+
+    def attach(self, key: FaceKey, hub: Hub) -> None: ...
 
     def work(self) -> list[Coroutine[Any, Any, None]]: ...
-
-    def on_subscribed(self, is_spot: bool, channels: set[str]) -> None: ...
 
     def clock_line(self) -> ClockLine: ...
 
@@ -56,21 +55,30 @@ class ModelBackend:
     """The seeded market on wall time."""
 
     def __init__(self, config: SandboxConfig, faults: Faults) -> None:
-        self._listings = binance_listings(config.assets or ASSETS)
-        market = SeededMarket(config.seed, self._listings)
-        self.hubs = {False: Hub(faults), True: Hub(faults)}
-        self.sources: dict[bool, Source] = {}
-        self._publishers = []
-        for is_spot, hub in self.hubs.items():
-            own = [one for one in self._listings if one.is_perp is not is_spot]
-            self.sources[is_spot] = ModelSource(market, own, _wall_ms)
-            self._publishers.append(Publisher(market, own, hub, _wall_ms))
+        assets = config.assets or ASSETS
+        self._listings = {face.key: face.listings(assets) for face in FACES}
+        everything = [one for listings in self._listings.values() for one in listings]
+        self._market = SeededMarket(config.seed, everything)
+        self._faults = faults
+        self._limit_multiplier = config.limit_multiplier
+
+    def context(self, face: VenueFace) -> FaceContext | None:
+        return FaceContext(
+            listings=self._listings[face.key],
+            faults=self._faults,
+            now_ms=_wall_ms,
+            wall_s=time.time,
+            limit_multiplier=self._limit_multiplier,
+            # The model runs whether or not anyone listens.
+            on_subscribed=lambda _channels: None,
+            market=self._market,
+        )
+
+    def attach(self, key: FaceKey, hub: Hub) -> None:
+        """Publishers know their hubs."""
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
-        return [publisher.run() for publisher in self._publishers]
-
-    def on_subscribed(self, is_spot: bool, channels: set[str]) -> None:
-        """The model runs whether or not anyone listens."""
+        return []
 
     def clock_line(self) -> ClockLine:
         return WALL_LINE
@@ -82,10 +90,13 @@ class ModelBackend:
         """It has started already."""
 
     def manifest(self) -> dict[str, Any]:
+        """Any stream of a venue can be asked for, so none is listed."""
         return {
             "recordings": [],
-            "streams": model_streams(self._listings),
-            "instruments": [instrument_entry(listing) for listing in self._listings],
+            "streams": [],
+            "instruments": [
+                instrument_entry(one) for listings in self._listings.values() for one in listings
+            ],
         }
 
     def stats(self) -> dict[str, Any]:
@@ -99,42 +110,52 @@ class ReplayBackend:
         if not config.recordings:
             raise RecordingError("a replay needs at least one recording (FOCSAL_REPLAY)")
         recordings = [
-            load_recording(find_recording(name, config.captures)) for name in config.recordings
+            load_recording(manifest)
+            for name in config.recordings
+            for manifest in find_recordings(name, config.captures)
         ]
-        self.hubs = {False: Hub(faults), True: Hub(faults)}
         self.player = Player(
             recordings,
-            self.hubs,
             speed=config.speed,
             clock=config.clock,
             end=config.end,
             wall_ns=time.time_ns,
         )
+        self._faults = faults
+        self._limit_multiplier = config.limit_multiplier
+        self._venues = {one.face.key.venue for one in recordings}
         self._grace_s = config.grace_s
         self._grace: asyncio.TimerHandle | None = None
-        self.sources: dict[bool, Source] = {
-            is_spot: ReplaySource(
-                [
-                    listing
-                    for one in recordings
-                    if one.is_spot is is_spot
-                    for listing in one.listings
-                ],
-                self.player.memories[is_spot],
-                lambda: self.player.now_ns() // _NS_PER_MS,
-                partial(self.player.shift_ms, is_spot),
-                is_spot=is_spot,
-            )
-            for is_spot in (False, True)
-        }
+
+    def context(self, face: VenueFace) -> FaceContext | None:
+        """Every face of a recorded venue is there, even one of which nothing was recorded."""
+        if face.key.venue not in self._venues:
+            return None
+        own = [one for one in self.player.recordings if one.face.key == face.key]
+        memory = self.player.memories.get(face.key)
+        return FaceContext(
+            # A symbol recorded twice is one instrument.
+            listings=tuple(
+                {listing.symbol: listing for one in own for listing in one.listings}.values()
+            ),
+            faults=self._faults,
+            now_ms=lambda: self.player.now_ns() // _NS_PER_MS,
+            wall_s=time.time,
+            limit_multiplier=self._limit_multiplier,
+            on_subscribed=partial(self._on_subscribed, face.key),
+            replay=memory or FaceMemory((), lambda _symbol: 0),
+        )
+
+    def attach(self, key: FaceKey, hub: Hub) -> None:
+        self.player.attach(key, hub)
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
         return [self.player.run()]
 
-    def on_subscribed(self, is_spot: bool, channels: set[str]) -> None:
+    def _on_subscribed(self, key: FaceKey, channels: set[str]) -> None:
         if not channels or self.player.is_started:
             return
-        self.player.on_subscribed(is_spot, channels)
+        self.player.on_subscribed(key, channels)
         if self._grace is None and not self.player.is_started:
             loop = asyncio.get_running_loop()
             self._grace = loop.call_later(self._grace_s, self.player.start)
@@ -150,16 +171,16 @@ class ReplayBackend:
 
     def manifest(self) -> dict[str, Any]:
         recordings = self.player.recordings
+        streams = [stream_entry(one.face, channel) for one in recordings for channel in one.streams]
+        instruments = {
+            (listing.venue, listing.kind, listing.symbol): instrument_entry(listing)
+            for one in recordings
+            for listing in one.listings
+        }
         return {
             "recordings": [one.manifest.name for one in recordings],
-            "streams": [
-                stream_entry(channel, is_spot=one.is_spot)
-                for one in recordings
-                for channel in one.streams
-            ],
-            "instruments": [
-                instrument_entry(listing) for one in recordings for listing in one.listings
-            ],
+            "streams": [stream for stream in streams if stream is not None],
+            "instruments": list(instruments.values()),
         }
 
     def stats(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
-    """``port`` is the control face; venue faces follow it: Binance futures +1, Binance spot +2.
+    """``port`` is the control face; the venues' faces follow it (``faces.registry``).
 
     ``limit_multiplier`` scales the venues' request limits: on loopback a month of history for 65 assets
     should not take the minutes that the real limits would ask for. 1 gives the real limits.
@@ -29,24 +29,3 @@ class SandboxConfig:
     limit_multiplier: float = 10.0
     grace_s: float = 30.0
     assets: tuple[str, ...] | None = None
-
-    @property
-    def binance_um_port(self) -> int:
-        return self.port + 1
-
-    @property
-    def binance_spot_port(self) -> int:
-        return self.port + 2
-
-    def urls(self) -> dict[str, dict[str, object]]:
-        """Where each venue's REST and WebSocket interfaces are."""
-        um, spot = (
-            f"{self.host}:{port}" for port in (self.binance_um_port, self.binance_spot_port)
-        )
-        return {
-            "binance": {
-                "rest": f"http://{um}",
-                "ws": f"ws://{um}",
-                "spot": {"rest": f"http://{spot}", "ws": f"ws://{spot}"},
-            }
-        }

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, NamedTuple
 
-_BOOK_WORD: Final = "@depth"
-# What a channel's name contains, by the kind that a fault names.
+# What a word of a channel's name begins with, by the kind that a fault names: the venues' own words.
 _KIND_WORDS: Final = {
-    "trade": ("@aggtrade", "@trade"),
-    "book": (_BOOK_WORD,),
-    "quote": ("bookticker",),
-    "mark": ("markprice",),
-    "liquidation": ("forceorder",),
-    "ticker": ("ticker",),
-    "candle": ("@kline",),
+    "trade": ("aggtrade", "trade", "publictrade"),
+    "book": ("depth", "orderbook", "book", "l2book"),
+    "quote": ("bookticker", "bbo", "quote"),
+    "mark": ("markprice", "mark-price", "activeassetctx"),
+    "liquidation": ("forceorder", "allliquidation", "liquidation-orders"),
+    "ticker": ("ticker", "miniticker", "incremental_ticker"),
+    "candle": ("kline", "candle", "chart"),
 }
+_WORDS: Final = re.compile(r"[a-z0-9_-]+")
+EVERYTHING: Final = "*"
 MALFORMED_FRAME: Final = b'{"e":"depthUpdate","E":17230'
 
 
@@ -30,6 +33,35 @@ class Verdict(NamedTuple):
 _PASS: Final = Verdict()
 _DROP: Final = Verdict(drop=True)
 _BREAK: Final = Verdict(broken=True)
+
+
+class Target(NamedTuple):
+    """``venue`` may be empty for any; ``symbol`` is lower case, ``*`` for all of the venue's."""
+
+    venue: str
+    symbol: str
+
+
+@cache
+def words_of(channel: str) -> tuple[str, ...]:
+    """The words of a channel's name, whatever stands between them; there are only so many channels."""
+    return tuple(_WORDS.findall(channel.lower()))
+
+
+def is_kind(kind: str, words: tuple[str, ...]) -> bool:
+    starts = _KIND_WORDS.get(kind, (kind.lower(),))
+    return any(
+        word.startswith(starts) and not (kind == "book" and word.startswith("bookticker"))
+        for word in words
+    )
+
+
+def _is_meant(target: Target, venue: str, words: tuple[str, ...]) -> bool:
+    return target.venue in ("", venue) and (target.symbol == EVERYTHING or target.symbol in words)
+
+
+def _target(command: dict[str, Any]) -> Target:
+    return Target(str(command.get("venue", "")), str(command["symbol"]).lower())
 
 
 @dataclass
@@ -49,30 +81,41 @@ class Faults:
 
     now_s: Callable[[], float]
     drop_connections: Callable[[str, str], int] = lambda _venue, _path: 0
-    gaps: dict[str, int] = field(default_factory=dict)
-    stalls: dict[str, float] = field(default_factory=dict)
-    malformed: dict[str, int] = field(default_factory=dict)
+    gaps: dict[Target, int] = field(default_factory=dict)
+    stalls: dict[Target, float] = field(default_factory=dict)
+    malformed: dict[tuple[str, str], int] = field(default_factory=dict)
     http: list[HttpFault] = field(default_factory=list)
     delay_s: float = 0.0
     ack_without_data: bool = False
     active: bool = False
 
-    def judge(self, channel: str) -> Verdict:
+    def judge(self, venue: str, channel: str) -> Verdict:
         """Called for every frame while any fault is in force."""
-        symbol = channel.partition("@")[0]
-        until = self.stalls.get(symbol)
-        if until is not None:
-            if self.now_s() < until:
-                return _DROP
-            del self.stalls[symbol]
-        if _BOOK_WORD in channel and self.gaps.get(symbol, 0) > 0:
-            self.gaps[symbol] -= 1
+        words = words_of(channel)
+        if self._is_stalled(venue, words) or (
+            is_kind("book", words) and self._takes_gap(venue, words)
+        ):
             return _DROP
-        for kind, left in self.malformed.items():
-            if left > 0 and any(word in channel for word in _KIND_WORDS.get(kind, (kind,))):
-                self.malformed[kind] = left - 1
+        for (where, kind), left in self.malformed.items():
+            if left > 0 and where in ("", venue) and is_kind(kind, words):
+                self.malformed[where, kind] = left - 1
                 return _BREAK
         return _PASS
+
+    def _is_stalled(self, venue: str, words: tuple[str, ...]) -> bool:
+        if not self.stalls:
+            return False
+        now_s = self.now_s()
+        for target in [one for one, until in self.stalls.items() if now_s >= until]:
+            del self.stalls[target]
+        return any(_is_meant(target, venue, words) for target in self.stalls)
+
+    def _takes_gap(self, venue: str, words: tuple[str, ...]) -> bool:
+        for target, left in self.gaps.items():
+            if left > 0 and _is_meant(target, venue, words):
+                self.gaps[target] = left - 1
+                return True
+        return False
 
     def http_status(self, path: str) -> int | None:
         for fault in self.http:
@@ -101,15 +144,16 @@ class Faults:
         return {"dropped": dropped}
 
     def _set_gap(self, command: dict[str, Any]) -> dict[str, Any]:
-        self.gaps[str(command["symbol"]).lower()] = int(command.get("count", 1))
+        self.gaps[_target(command)] = int(command.get("count", 1))
         return {}
 
     def _set_stall(self, command: dict[str, Any]) -> dict[str, Any]:
-        self.stalls[str(command["symbol"]).lower()] = self.now_s() + float(command["seconds"])
+        self.stalls[_target(command)] = self.now_s() + float(command["seconds"])
         return {}
 
     def _set_malformed(self, command: dict[str, Any]) -> dict[str, Any]:
-        self.malformed[str(command["kind"])] = int(command.get("count", 1))
+        venue = str(command.get("venue", ""))
+        self.malformed[venue, str(command["kind"])] = int(command.get("count", 1))
         return {}
 
     def _set_ack_without_data(self, command: dict[str, Any]) -> dict[str, Any]:

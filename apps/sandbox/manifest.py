@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
-from apps.sandbox.faces.binance.session import MARKET, PUBLIC, SPOT, is_book_channel
+from apps.sandbox.faces.registry import VenueFace
 from apps.sandbox.market.listing import Listing
 
-_KINDS: Final = (
-    ("@aggTrade", "trade"),
-    ("@trade", "trade"),
-    ("@depth", "book"),
-    ("bookTicker", "quote"),
-    ("markPrice", "mark"),
-    ("forceOrder", "liquidation"),
-    ("icker", "ticker"),
-    ("@kline", "candle"),
-)
 
-
-def stream_kind(channel: str) -> str:
-    """trade, book, quote, mark, liquidation, ticker or candle; "" for anything else."""
-    return next((kind for word, kind in _KINDS if word in channel), "")
-
-
-def stream_entry(channel: str, *, is_spot: bool) -> dict[str, Any]:
-    symbol = channel.partition("@")[0].upper()
-    connection = SPOT if is_spot else PUBLIC if is_book_channel(channel) else MARKET
-    return {
-        "venue": "binance",
-        "connection": connection,
-        "channel": channel,
-        "kind": stream_kind(channel),
-        "symbol": "" if symbol.startswith("!") else symbol,
-    }
+def stream_entry(face: VenueFace, channel: str) -> dict[str, Any] | None:
+    """None for a channel that our adapter never asks for."""
+    stream = face.stream_of(channel)
+    return None if stream is None else {"venue": face.key.venue, **stream._asdict()}
 
 
 def instrument_entry(listing: Listing) -> dict[str, Any]:
@@ -46,21 +23,12 @@ def instrument_entry(listing: Listing) -> dict[str, Any]:
         "kind": listing.kind,
         "quote": listing.quote,
         "price_mult": listing.price_mult,
-        "contract_size": 1.0,
-        "is_inverse": False,
+        "contract_size": listing.contract_size,
+        "is_inverse": listing.is_inverse,
         "tick_size": listing.tick,
         "lot_size": listing.lot,
         "funding_interval_h": listing.funding_interval_h,
+        "expiry_ms": listing.expiry_ms,
+        "strike": listing.strike,
+        "option_type": listing.option_type,
     }
-
-
-def model_streams(listings: Iterable[Listing]) -> list[dict[str, Any]]:
-    """The streams a client of the sandbox would want; others are served as well."""
-    out = []
-    for listing in listings:
-        symbol = listing.symbol.lower()
-        kinds = ["aggTrade", "depth@100ms", "bookTicker"]
-        if listing.is_perp:
-            kinds += ["markPrice@1s", "forceOrder"]
-        out += [stream_entry(f"{symbol}@{kind}", is_spot=not listing.is_perp) for kind in kinds]
-    return out

@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
@@ -17,22 +16,11 @@ from apps.core.logs import get_logger
 from apps.sandbox.backend import Backend, ModelBackend, ReplayBackend
 from apps.sandbox.config import SandboxConfig
 from apps.sandbox.control import control_app
-from apps.sandbox.faces.binance.limits import Limits
-from apps.sandbox.faces.binance.rest import SPOT_ENDPOINTS, UM_ENDPOINTS, RestFace
-from apps.sandbox.faces.binance.session import (
-    LEGACY,
-    MARKET,
-    PUBLIC,
-    SPOT,
-    SPOT_RULES,
-    UM_RULES,
-    WebSocketFace,
-)
-from apps.sandbox.faults import Faults
+from apps.sandbox.faces.base import Face
+from apps.sandbox.faces.registry import FACES, VENUES, FaceKey, VenueFace, urls
+from apps.sandbox.faults import Faults, UnknownFault
 
 _log = get_logger("sandbox")
-_UM_PREFIXES: Final = {"/public": PUBLIC, "/market": MARKET, "": LEGACY}
-_SPOT_PREFIXES: Final = {"": SPOT}
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -47,45 +35,40 @@ class Sandbox:
             if config.mode == "replay"
             else ModelBackend(config, self.faults)
         )
-        self.limits: dict[bool, Limits] = {}
-        self._rest: list[RestFace] = []
-        self._sockets: list[WebSocketFace] = []
+        self.faces: dict[FaceKey, Face] = {}
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._started_s = time.time()
 
     async def start(self) -> None:
         """Listen on every port and let the market run."""
-        await self._open_face(self.config.binance_um_port, is_spot=False)
-        await self._open_face(self.config.binance_spot_port, is_spot=True)
+        for face in FACES:
+            await self._open_face(face)
         for work in self.backend.work():
             self._spawn(work)
         await self._listen(control_app(self), self.config.port)
-        _log.info("sandbox.started", mode=self.config.mode, urls=self.config.urls())
+        _log.info("sandbox.started", mode=self.config.mode, urls=self.urls())
 
-    async def _open_face(self, port: int, *, is_spot: bool) -> None:
-        app = web.Application()
-        limits = Limits(6000 if is_spot else 2400, self.config.limit_multiplier, time.time)
-        self.limits[is_spot] = limits
-        rest = RestFace(
-            SPOT_ENDPOINTS if is_spot else UM_ENDPOINTS,
-            self.backend.sources[is_spot],
-            limits,
-            self.faults,
-        )
-        rest.register(app)
-        sockets = WebSocketFace(
-            self.backend.hubs[is_spot],
-            SPOT_RULES if is_spot else UM_RULES,
-            self.faults,
-            time.time,
-            partial(self.backend.on_subscribed, is_spot),
-        )
-        sockets.register(app, _SPOT_PREFIXES if is_spot else _UM_PREFIXES)
-        self._rest.append(rest)
-        self._sockets.append(sockets)
-        await self._listen(app, port)
-        self._spawn(sockets.keep_alive())
+    async def _open_face(self, venue_face: VenueFace) -> None:
+        key = venue_face.key
+        context = self.backend.context(venue_face)
+        if context is None:
+            _log.info("sandbox.not_recorded", venue=key.venue, connection=key.connection)
+            return
+        face = venue_face.factory(context)
+        face.hub.venue = key.venue
+        self.faces[key] = face
+        self.backend.attach(key, face.hub)
+        for name, app in face.ports().items():
+            await self._listen(app, self.config.port + venue_face.ports[name])
+        for work in face.work():
+            self._spawn(work)
+
+    def urls(self) -> dict[str, dict[str, object]]:
+        """Of the venues that are part of this market."""
+        played = {key.venue for key in self.faces}
+        every = urls(self.config.host, self.config.port)
+        return {venue: where for venue, where in every.items() if venue in played}
 
     async def _listen(self, app: web.Application, port: int) -> None:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
@@ -104,7 +87,9 @@ class Sandbox:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*(one.close() for one in self._sockets)), 3.0)
+            await asyncio.wait_for(
+                asyncio.gather(*(one.close() for one in self.faces.values())), 3.0
+            )
         for runner in self._runners:
             await runner.cleanup()
         _log.info("sandbox.stopped")
@@ -119,24 +104,40 @@ class Sandbox:
         self.backend.start()
 
     def manifest(self) -> dict[str, Any]:
-        return {"mode": self.config.mode, **self.backend.manifest(), "urls": self.config.urls()}
+        venues = self.urls()
+        return {
+            "mode": self.config.mode,
+            "venues": list(venues),
+            **self.backend.manifest(),
+            "urls": venues,
+        }
 
     def stats(self) -> dict[str, Any]:
         uptime_s = time.time() - self._started_s
-        hubs = self.backend.hubs
-        frames = sum(hub.frames_sent for hub in hubs.values())
+        hubs = [face.hub for face in self.faces.values()]
         return {
             "uptime_s": round(uptime_s, 1),
-            "connections": sum(len(hub.connections) for hub in hubs.values()),
-            "channels": sum(len(hub.channels()) for hub in hubs.values()),
-            "frames_sent": frames,
-            "bytes_sent": sum(hub.bytes_sent for hub in hubs.values()),
-            "rest_requests": sum(rest.requests for rest in self._rest),
+            "connections": sum(len(hub.connections) for hub in hubs),
+            "channels": sum(len(hub.channels()) for hub in hubs),
+            "frames_sent": sum(hub.frames_sent for hub in hubs),
+            "bytes_sent": sum(hub.bytes_sent for hub in hubs),
+            "rest_requests": sum(face.requests for face in self.faces.values()),
+            "venues": {
+                ".".join(key): {
+                    "connections": len(face.hub.connections),
+                    "channels": len(face.hub.channels()),
+                    "frames_sent": face.hub.frames_sent,
+                    "rest_requests": face.requests,
+                }
+                for key, face in self.faces.items()
+            },
             **self.backend.stats(),
         }
 
     def _drop_connections(self, venue: str, path: str) -> int:
-        return sum(one.drop(path) for one in self._sockets) if venue == "binance" else 0
+        if venue not in VENUES:
+            raise UnknownFault(f"venue: expected one of {', '.join(VENUES)}, got {venue!r}")
+        return sum(face.drop(path) for key, face in self.faces.items() if key.venue == venue)
 
 
 def _report(task: asyncio.Task[None]) -> None:

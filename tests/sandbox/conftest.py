@@ -11,6 +11,8 @@ import aiohttp
 import pytest
 
 from apps.sandbox.config import SandboxConfig
+from apps.sandbox.faces.binance.face import BinanceFace
+from apps.sandbox.faces.registry import PORTS, FaceKey
 from apps.sandbox.server import Sandbox
 
 Starter = Callable[..., Awaitable["Client"]]
@@ -47,6 +49,12 @@ class Client:
         offset = {"control": 0, "um": 1, "spot": 2}[face]
         return f"{scheme}://127.0.0.1:{self.config.port + offset}{path}"
 
+    def binance(self, connection: str) -> BinanceFace:
+        """``um`` or ``spot``."""
+        face = self.sandbox.faces[FaceKey("binance", connection)]
+        assert isinstance(face, BinanceFace)
+        return face
+
     async def get(self, face: str, path: str, **query: Any) -> Any:
         async with self.http.get(self.url(face, path), params=query) as response:
             assert response.status == 200, await response.text()
@@ -76,7 +84,7 @@ async def start() -> AsyncIterator[Starter]:
     sessions: list[aiohttp.ClientSession] = []
 
     async def begin(**changes: Any) -> Client:
-        config = replace(SandboxConfig(port=free_ports(3), assets=FEW, seed=7), **changes)
+        config = replace(SandboxConfig(port=free_ports(PORTS), assets=FEW, seed=7), **changes)
         sandbox = Sandbox(config)
         await sandbox.start()
         sandboxes.append(sandbox)

@@ -149,7 +149,7 @@ async def test_weights_are_counted_and_exhausted(start: Starter) -> None:
     url = client.url("um", "/fapi/v1/ticker/24hr")
     async with client.http.get(url) as response:
         assert response.headers["X-MBX-USED-WEIGHT-1M"] == "40"
-    limits = client.sandbox.limits[False]
+    limits = client.binance("um").limits
     limits.weight.take(2_400)
     async with client.http.get(url) as response:
         assert response.status == 429

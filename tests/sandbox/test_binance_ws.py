@@ -9,11 +9,11 @@ from typing import Any
 import aiohttp
 import orjson
 
-from apps.sandbox.config import SandboxConfig
 from apps.sandbox.faces.binance.listings import binance_listings
 from apps.sandbox.faces.binance.plan import plan
 from apps.sandbox.faces.binance.publisher import Publisher
 from apps.sandbox.faces.hub import Connection, Hub
+from apps.sandbox.faces.registry import urls
 from apps.sandbox.faults import Faults
 from apps.sandbox.market.candles import bar_of_trades
 from apps.sandbox.market.model import SeededMarket
@@ -122,9 +122,9 @@ async def synchronised(client: Client, face: str, symbol: str) -> int:
             book[side] = {price: size for price, size in book[side].items() if float(size) > 0}
     assert max(map(float, book["b"])) < min(map(float, book["a"]))
     # The same book as the model's own at that step.
-    backend: Any = client.sandbox.backend
-    market = backend.sources[spot]._market
-    listing = backend.sources[spot]._listings[symbol]
+    source: Any = client.binance(face).source
+    market = source._market
+    listing = source._listings[symbol]
     step = kept[-1]["u"] // (listing.book_step_ms * 41 // 100)
     model = market.book(listing, step)
     assert book["b"] == {listing.price(p): listing.size(q) for p, q in model.bids.items()}
@@ -232,8 +232,7 @@ def test_candles_equal_the_trades_that_were_streamed() -> None:
 
 async def test_klines_served_since_the_start_equal_the_trades(start: Starter) -> None:
     client = await start()
-    backend: Any = client.sandbox.backend
-    source = backend.sources[False]
+    source: Any = client.binance("um").source
     now = source.now_ms()
     source._started_ms = now - 5 * 60_000
     rows = await client.get("um", "/fapi/v1/klines", symbol="BTCUSDT", interval="1m", limit=4)
@@ -293,6 +292,6 @@ def test_the_plan_leaves_out_what_the_venue_does_not_know() -> None:
 
 
 def test_urls_follow_the_port() -> None:
-    urls = SandboxConfig(port=9_000).urls()["binance"]
-    assert urls["ws"] == "ws://127.0.0.1:9001"
-    assert urls["spot"] == {"rest": "http://127.0.0.1:9002", "ws": "ws://127.0.0.1:9002"}
+    binance = urls("127.0.0.1", 9_000)["binance"]
+    assert binance["ws"] == "ws://127.0.0.1:9001"
+    assert binance["spot"] == {"rest": "http://127.0.0.1:9002", "ws": "ws://127.0.0.1:9002"}

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from apps.sandbox.faces.registry import PORTS, VENUES
 from tests.sandbox.conftest import free_ports
 
 _READY_S = 15.0
@@ -29,12 +30,12 @@ def command(*extra: str, **environment: str) -> tuple[list[str], dict[str, str]]
 def test_it_prints_the_venues_addresses() -> None:
     words, environment = command("--print-urls", FOCSAL_SANDBOX_PORT="19000")
     out = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
-    assert json.loads(out) == {
-        "binance": {
-            "rest": "http://127.0.0.1:19001",
-            "ws": "ws://127.0.0.1:19001",
-            "spot": {"rest": "http://127.0.0.1:19002", "ws": "ws://127.0.0.1:19002"},
-        }
+    printed = json.loads(out)
+    assert list(printed) == list(VENUES)
+    assert printed["binance"] == {
+        "rest": "http://127.0.0.1:19001",
+        "ws": "ws://127.0.0.1:19001",
+        "spot": {"rest": "http://127.0.0.1:19002", "ws": "ws://127.0.0.1:19002"},
     }
 
 
@@ -65,7 +66,7 @@ def _wait_for(url: str) -> float:
 
 
 def test_it_starts_quickly_and_stops_on_sigterm() -> None:
-    port = free_ports(3)
+    port = free_ports(PORTS)
     words, environment = command(FOCSAL_SANDBOX_PORT=str(port))
     process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
     try:

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from apps.sandbox.backend import ReplayBackend
-from apps.sandbox.replay.catalog import RecordingError, find_recording, read_manifest
+from apps.sandbox.replay.catalog import RecordingError, find_recordings, read_manifests
 from apps.sandbox.replay.facts import grid_of
 from apps.sandbox.replay.recording import load_recording
 from apps.sandbox.replay.restamp import restamp
@@ -209,12 +209,12 @@ async def test_manifest_names_streams_and_instruments(start: Starter, recording:
 
 def test_restamp_knows_times_from_ids() -> None:
     one = LINES[1].encode()
-    moved = restamp(one, 1_000)
+    moved = restamp(one, 1_000, "binance")
     assert moved == one.replace(b"%d" % (T0 + 150), b"%d" % (T0 + 1_150)).replace(
         b"%d" % (T0 + 148), b"%d" % (T0 + 1_148)
     )
     candle = b'{"e":"kline","E":1700000000000,"k":{"t":1700000000000,"T":1700000059999,"L":1700000000000}}'
-    assert restamp(candle, 1) == (
+    assert restamp(candle, 1, "binance") == (
         b'{"e":"kline","E":1700000000001,"k":{"t":1700000000001,"T":1700000060000,"L":1700000000000}}'
     )
 
@@ -227,12 +227,12 @@ def test_grids_are_read_off_prices() -> None:
 
 def test_unreadable_recordings_say_why(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="one of binance-usdm"):
-        find_recording("nothing-like-it", tmp_path)
+        find_recordings("nothing-like-it", tmp_path)
     (tmp_path / "manifest.json").write_text('{"name": "x"}')
     with pytest.raises(RecordingError, match="not a readable manifest"):
-        read_manifest(tmp_path)
+        read_manifests(tmp_path)
     with pytest.raises(RecordingError, match="is missing"):
-        find_recording("binance-usdm-btcusdt-20230404", tmp_path / "empty")
+        find_recordings("binance-usdm-btcusdt-20230404", tmp_path / "empty")
 
 
 def lines_of(captures: Path, stems: tuple[str, ...]) -> list[str]:
@@ -318,7 +318,7 @@ async def test_ccxt_loads_a_recorded_market(start: Starter, captures_dir: Path) 
 
 
 def test_the_alts_recording_has_its_books_from_files(captures_dir: Path) -> None:
-    recording = load_recording(find_recording("binance-usdm-alts-20210722", captures_dir))
+    recording = load_recording(*find_recordings("binance-usdm-alts-20210722", captures_dir))
     assert [one.symbol for one in recording.listings] == [
         "SUSHIUSDT",
         "AKROUSDT",
@@ -332,7 +332,7 @@ def test_the_alts_recording_has_its_books_from_files(captures_dir: Path) -> None
 
 
 def test_a_late_recorder_clock_never_puts_events_in_the_future(captures_dir: Path) -> None:
-    recording = load_recording(find_recording("binance-usdm-btcusdt-20240808", captures_dir))
+    recording = load_recording(*find_recordings("binance-usdm-btcusdt-20240808", captures_dir))
     assert len(recording.frames) == 93_954
     for frame in recording.frames[:2_000]:
         message = orjson.loads(frame.data)

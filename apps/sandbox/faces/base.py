@@ -39,8 +39,45 @@ class StreamEntry(NamedTuple):
     symbol: str
 
 
+class PlayedFrame(Protocol):
+    """A recorded line as the player sees it. ``channel`` is empty for a REST order book."""
+
+    @property
+    def channel(self) -> str: ...
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def data(self) -> bytes:
+        """The message without a combined stream's wrapper, its times as recorded."""
+        ...
+
+
+class PlayListener(Protocol):
+    """A face that must see every frame, for example to keep a REST order book."""
+
+    def note(self, frame: PlayedFrame) -> None: ...
+
+    def reset(self) -> None:
+        """The recording begins again."""
+        ...
+
+
 class ReplayMemory(Protocol):
     """What a replay has played so far, and what was recorded beside the stream."""
+
+    @property
+    def books(self) -> Mapping[str, bytes]:
+        """The first REST order book recorded of each symbol, times as recorded."""
+        ...
+
+    @property
+    def shift_ms(self) -> Callable[[str], int]:
+        """How far a symbol's recorded times are moved at present."""
+        ...
+
+    def listen(self, listener: PlayListener) -> None: ...
 
     def last(self, channel: str) -> bytes | None:
         """The newest frame played on a hub channel; its times are already moved to the market's clock."""

@@ -63,6 +63,8 @@ class Hub:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
+        self.venue = ""
+        """Set by the emulator: faults may be meant for one venue only."""
         self.connections: set[Connection] = set()
         self._subscribers: defaultdict[str, set[Connection]] = defaultdict(set)
         self.frames_sent = 0
@@ -111,7 +113,7 @@ class Hub:
             return
         broken = False
         if self._faults.active:
-            verdict = self._faults.judge(channel.lower())
+            verdict = self._faults.judge(self.venue, channel)
             if verdict.drop:
                 return
             broken = verdict.broken

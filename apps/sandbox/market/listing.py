@@ -33,6 +33,8 @@ class Listing:
     """As in ``marketdata.instruments``: base units (USD for inverse ones) per contract."""
     is_inverse: bool = False
     expiry_ms: int | None = None
+    strike: float | None = None
+    option_type: str | None = None
 
     @property
     def is_perp(self) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from apps.sandbox.faces.registry import VenueFace
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.replay.catalog import InstrumentFacts, Manifest
 
@@ -39,36 +40,50 @@ def _listing(manifest: Manifest, facts: InstrumentFacts, book: Mapping[str, Any]
     levels = [*book.get("bids", ()), *book.get("asks", ())]
     tick, price_decimals = grid_of(price for price, _ in levels)
     lot, lot_decimals = grid_of(size for _, size in levels)
+    kind = facts.kind or ("spot" if manifest.connection == "spot" else "perp")
     base, quote = _split_symbol(facts.symbol)
-    thousand = manifest.connection == "um" and base.startswith(_THOUSAND)
+    thousand = kind == "perp" and base.startswith(_THOUSAND)
+    interval_h = facts.funding_interval_h
     return Listing(
         venue=manifest.venue,
-        kind="spot" if manifest.connection == "spot" else "perp",
+        kind=kind,
         symbol=facts.symbol,
         asset=facts.asset or (base.removeprefix(_THOUSAND) if thousand else base),
         quote=facts.quote or quote,
         price_mult=facts.price_mult or (1000.0 if thousand else 1.0),
         tick=facts.tick_size or tick,
-        price_decimals=price_decimals,
+        price_decimals=price_decimals if levels else _decimals(facts.tick_size),
         lot=facts.lot_size or lot,
-        lot_decimals=lot_decimals,
+        lot_decimals=lot_decimals if levels else _decimals(facts.lot_size),
         daily_volume_usd=0.0,
         open_interest_usd=0.0,
         trades_per_minute=0.0,
         book_step_ms=100,
         spread_ticks=1,
-        funding_interval_h=None if manifest.connection == "spot" else 8,
+        funding_interval_h=None if kind != "perp" else int(interval_h) if interval_h else 8,
+        contract_size=facts.contract_size,
+        is_inverse=facts.is_inverse,
+        expiry_ms=facts.expiry_ms,
+        strike=facts.strike,
+        option_type=facts.option_type,
     )
+
+
+def _decimals(step: float | None) -> int:
+    text = f"{step or 0.0:.{_FALLBACK_DECIMALS}f}".rstrip("0")
+    return len(text.partition(".")[2]) if step else _FALLBACK_DECIMALS
 
 
 def listings_of(
-    manifest: Manifest, streams: Iterable[str], books: Mapping[str, Mapping[str, Any]]
+    manifest: Manifest,
+    face: VenueFace,
+    streams: Iterable[str],
+    books: Mapping[str, Mapping[str, Any]],
 ) -> tuple[Listing, ...]:
-    """One listing per recorded symbol, in the order of the streams."""
+    """One listing per recorded symbol: those of the manifest first, then in the order of the streams."""
     told = {facts.symbol: facts for facts in manifest.instruments}
-    symbols = dict.fromkeys(
-        [*told, *(name.partition("@")[0].upper() for name in streams if not name.startswith("!"))]
-    )
+    named = (face.stream_of(name) for name in streams)
+    symbols = dict.fromkeys([*told, *(one.symbol for one in named if one and one.symbol)])
     return tuple(
         _listing(manifest, told.get(symbol, InstrumentFacts(symbol)), books.get(symbol, {}))
         for symbol in symbols

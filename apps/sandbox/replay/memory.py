@@ -1,72 +1,67 @@
-"""What has been played so far, as far as REST needs it: books, last quotes, marks and trades."""
+"""What has been played on one face so far."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from apps.sandbox.replay.books import ReplayBook
+from apps.sandbox.faces.base import PlayListener
 from apps.sandbox.replay.recording import Frame, Recording
 
-_KEPT_TRADES: Final = 1_000
+# A book whose changes since its snapshot are more than this cannot be given to latecomers.
+_MOST_CHANGES: Final = 50_000
+_SNAPSHOT: Final = b'"snapshot"'
 
 
-class Memory:
-    """State of the recordings of one face (futures or spot)."""
+class FaceMemory:
+    """Implements ``faces.base.ReplayMemory`` for the recordings of one face."""
 
-    def __init__(self, recordings: Iterable[Recording]) -> None:
-        self.books: dict[str, ReplayBook] = {}
+    def __init__(self, recordings: Sequence[Recording], shift_ms: Callable[[str], int]) -> None:
+        """``shift_ms``: how far a symbol's recorded times are moved at present."""
+        self.shift_ms = shift_ms
+        self.books: dict[str, bytes] = {}
+        self._bodies: dict[str, bytes] = {}
+        self._listeners: list[PlayListener] = []
         for recording in recordings:
+            self._bodies |= recording.bodies
             for frame in recording.frames:
-                if not frame.channel and frame.symbol and frame.symbol not in self.books:
-                    self.books[frame.symbol] = ReplayBook(frame.raw)
+                if not frame.channel and frame.symbol:
+                    self.books.setdefault(frame.symbol, frame.raw)
         self.reset()
 
+    def listen(self, listener: PlayListener) -> None:
+        self._listeners.append(listener)
+
     def reset(self) -> None:
-        for book in self.books.values():
-            book.reset()
-        self._marks: dict[str, bytes] = {}
-        self._quotes: dict[str, bytes] = {}
-        self._trades: defaultdict[str, deque[bytes]] = defaultdict(
-            lambda: deque(maxlen=_KEPT_TRADES)
-        )
-        self._agg_trades: defaultdict[str, deque[bytes]] = defaultdict(
-            lambda: deque(maxlen=_KEPT_TRADES)
-        )
+        """Back to the start of the recordings."""
+        self._last: dict[str, bytes] = {}
+        self._changes: dict[str, list[bytes]] = {}
+        for listener in self._listeners:
+            listener.reset()
 
-    def note(self, frame: Frame) -> None:
-        """A frame has been played. Times are kept as recorded: whoever answers moves them."""
-        data = frame.data
-        kind = frame.channel.partition("@")[2]
-        symbol = frame.symbol
-        if not frame.channel:
-            book = self.books.get(symbol)
-            if book is not None:
-                book.pass_snapshot()
-        elif kind == "bookTicker":
-            self._quotes[symbol] = data
-        elif kind == "trade":
-            self._trades[symbol].append(data)
-        elif kind == "aggTrade":
-            self._agg_trades[symbol].append(data)
-        elif kind.startswith("markPrice"):
-            self._marks[symbol] = data
-        elif kind == "depth" or kind.startswith("depth@"):
-            book = self.books.get(symbol)
-            if book is not None:
-                book.on_update(data)
+    def note(self, frame: Frame, sent: bytes) -> None:
+        """A frame has been played; ``sent`` is what went out, with its times moved."""
+        if frame.channel:
+            self._last[frame.channel] = sent
+            if _SNAPSHOT in sent:
+                self._changes[frame.channel] = [sent]
+            elif frame.channel in self._changes:
+                self._add_change(frame.channel, sent)
+        for listener in self._listeners:
+            listener.note(frame)
 
-    def mark(self, symbol: str) -> bytes | None:
-        """The last mark price message played."""
-        return self._marks.get(symbol)
+    def _add_change(self, channel: str, sent: bytes) -> None:
+        changes = self._changes[channel]
+        if len(changes) >= _MOST_CHANGES:
+            del self._changes[channel]
+        else:
+            changes.append(sent)
 
-    def quote(self, symbol: str) -> bytes | None:
-        return self._quotes.get(symbol)
+    def last(self, channel: str) -> bytes | None:
+        return self._last.get(channel)
 
-    def trades(self, symbol: str) -> list[bytes]:
-        """``trade`` messages played, oldest first, at most a thousand."""
-        return list(self._trades[symbol])
+    def since_snapshot(self, channel: str) -> list[bytes]:
+        return list(self._changes.get(channel, ()))
 
-    def agg_trades(self, symbol: str) -> list[bytes]:
-        return list(self._agg_trades[symbol])
+    def body(self, name: str) -> bytes | None:
+        return self._bodies.get(name)

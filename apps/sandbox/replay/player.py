@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, Literal
 
 from apps.core.clock import WALL_LINE, ClockLine
 from apps.sandbox.faces.hub import Hub
-from apps.sandbox.replay.catalog import RecordingError
-from apps.sandbox.replay.memory import Memory
+from apps.sandbox.faces.registry import FaceKey
+from apps.sandbox.replay.memory import FaceMemory
 from apps.sandbox.replay.recording import Frame, Recording
 from apps.sandbox.replay.restamp import restamp
 
@@ -18,7 +18,7 @@ _NS_PER_S: Final = 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
 _BATCH: Final = 250
 _SHORTEST_WAIT_S: Final = 0.002
-# Recordings further apart than this cannot share the recorded clock.
+# Recordings further apart than this are not of the same time.
 _LONGEST_HOLE_NS: Final = 3_600 * _NS_PER_S
 # Between the end of a pass and the start of the next one of a loop.
 _LOOP_PAUSE_NS: Final = _NS_PER_S
@@ -30,61 +30,55 @@ class Player:
     ``clock="recorded"``: market time is the recording's, frames are byte for byte as recorded in the
     first pass. ``clock="now"``: frames are moved so that the first one happens at the start. Later
     passes of a loop are moved on, so that time never runs backwards.
+
+    Recordings of the same time keep their distance. Those of another time are moved as a group, so that
+    each group starts together with the group of the first recording, whose clock it is: only the first
+    group's frames are byte for byte as recorded.
     """
 
     def __init__(
         self,
         recordings: Sequence[Recording],
-        hubs: Mapping[bool, Hub],
         *,
         speed: float,
         clock: Literal["recorded", "now"],
         end: Literal["stop", "loop"],
         wall_ns: Callable[[], int],
     ) -> None:
-        """``hubs``: futures hub at False, spot hub at True."""
         self.recordings = tuple(recordings)
-        self._hubs = hubs
+        self._hubs: dict[FaceKey, Hub] = {}
         self._speed = speed
         self._clock = clock
         self._end = end
         self._wall_ns = wall_ns
-        self._offsets = self._align()
+        self._offsets = align(self.recordings)
         self._origin_ns = min(
             one.start_ns + shift for one, shift in zip(self.recordings, self._offsets, strict=True)
         )
         self._finish_ns = max(
             one.end_ns + shift for one, shift in zip(self.recordings, self._offsets, strict=True)
         )
-        self.memories = {
-            is_spot: Memory([one for one in self.recordings if one.is_spot is is_spot])
-            for is_spot in (False, True)
-        }
         self._shift_of = {
-            (one.is_spot, listing.symbol): shift
+            (one.face.key, listing.symbol): shift
             for one, shift in zip(self.recordings, self._offsets, strict=True)
             for listing in one.listings
+        }
+        self.memories = {
+            key: FaceMemory(
+                [one for one in self.recordings if one.face.key == key], partial(self.shift_ms, key)
+            )
+            for key in dict.fromkeys(one.face.key for one in self.recordings)
         }
         self._started = asyncio.Event()
         self.finished = asyncio.Event()
         self._start_wall_ns = wall_ns()
         self.passes = 0
         self.played = 0
-        self._missing = {(one.is_spot, name) for one in self.recordings for name in one.streams}
+        self._missing = {(one.face.key, name) for one in self.recordings for name in one.streams}
 
-    def _align(self) -> list[int]:
-        """Shift (ns) of each recording onto the common timeline."""
-        first = min(one.start_ns for one in self.recordings)
-        if self._clock == "now":
-            return [first - one.start_ns for one in self.recordings]
-        ordered = sorted(self.recordings, key=lambda one: one.start_ns)
-        for earlier, later in pairwise(ordered):
-            if later.start_ns - earlier.end_ns > _LONGEST_HOLE_NS:
-                raise RecordingError(
-                    f"recordings {earlier.manifest.name} and {later.manifest.name} are not of the same "
-                    "time: play them one by one, or with FOCSAL_REPLAY_CLOCK=now"
-                )
-        return [0] * len(self.recordings)
+    def attach(self, key: FaceKey, hub: Hub) -> None:
+        """Frames of this face's recordings go to ``hub``."""
+        self._hubs[key] = hub
 
     @property
     def is_started(self) -> bool:
@@ -95,8 +89,8 @@ class Player:
         """Streams that nobody has subscribed to yet."""
         return sorted(name for _, name in self._missing)
 
-    def on_subscribed(self, is_spot: bool, channels: set[str]) -> None:
-        self._missing -= {(is_spot, channel) for channel in channels}
+    def on_subscribed(self, key: FaceKey, channels: set[str]) -> None:
+        self._missing -= {(key, channel) for channel in channels}
         if not self._missing:
             self.start()
 
@@ -171,9 +165,9 @@ class Player:
         begin_ns = self._start_wall_ns if self.is_started else self._wall_ns()
         return begin_ns - self._origin_ns + self._lap_ns()
 
-    def shift_ms(self, is_spot: bool, symbol: str) -> int:
+    def shift_ms(self, key: FaceKey, symbol: str) -> int:
         """How far the recorded times of a symbol are moved at present."""
-        shift_ns = self._shift_of.get((is_spot, symbol), 0)
+        shift_ns = self._shift_of.get((key, symbol), 0)
         return (shift_ns + self._moved_ns()) // _NS_PER_MS
 
     def _wait_s(self, at_ns: int) -> float:
@@ -186,9 +180,25 @@ class Player:
             await hub.wait_for_readers()
 
     def _play(self, recording: Recording, frame: Frame, shift_ms: int) -> None:
-        self.memories[recording.is_spot].note(frame)
+        key = recording.face.key
+        raw = restamp(frame.raw, shift_ms, key.venue) if frame.channel else frame.raw
+        self.memories[key].note(frame, raw)
         if frame.channel:
-            raw = restamp(frame.raw, shift_ms)
             # Only digits inside the data change, so it still begins at the same place.
-            self._hubs[recording.is_spot].publish(frame.channel, raw[frame.data_start : -1], raw)
+            data = raw[frame.data_start : -1] if frame.data_start else raw
+            self._hubs[key].publish(frame.channel, data, raw)
         self.played += 1
+
+
+def align(recordings: Sequence[Recording]) -> list[int]:
+    """Shift (ns) of each recording onto the common timeline, which is the first recording's."""
+    groups: list[list[Recording]] = []
+    for one in sorted(recordings, key=lambda one: one.start_ns):
+        end_ns = max((other.end_ns for other in groups[-1]), default=0) if groups else 0
+        if groups and one.start_ns - end_ns <= _LONGEST_HOLE_NS:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    start_of = {id(one): group[0].start_ns for group in groups for one in group}
+    first_ns = start_of[id(recordings[0])]
+    return [first_ns - start_of[id(one)] for one in recordings]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import orjson
 
+from apps.sandbox.faces.registry import VenueFace, face_of
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.noise import IntArray
 from apps.sandbox.replay.catalog import Manifest, Part, RecordingError
 from apps.sandbox.replay.facts import listings_of
+from apps.sandbox.replay.restamp import TIMES, WireTimes
 
-_STREAM: Final = re.compile(rb'^\{"stream":\s*"([^"]+)",\s*"data":\s*')
-_EVENT_MS: Final = re.compile(rb'"E":\s*(\d{13})')
 _NS_PER_MS: Final = 1_000_000
 
 
@@ -34,7 +33,7 @@ class Frame:
     @property
     def data(self) -> bytes:
         """The message without the combined-stream wrapper."""
-        return self.raw[self.data_start : -1] if self.channel else self.raw
+        return self.raw[self.data_start : -1] if self.data_start else self.raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +41,11 @@ class Recording:
     """``frames`` are in the order they were received; ``at_ns`` is on the market's clock."""
 
     manifest: Manifest
+    face: VenueFace
     frames: tuple[Frame, ...]
     streams: tuple[str, ...]
     listings: tuple[Listing, ...]
-
-    @property
-    def is_spot(self) -> bool:
-        return self.manifest.connection == "spot"
+    bodies: dict[str, bytes]
 
     @property
     def start_ns(self) -> int:
@@ -59,29 +56,29 @@ class Recording:
         return self.frames[-1].at_ns
 
 
-def _lines(path: Path) -> list[bytes]:
+def _read(path: Path) -> bytes:
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
         raise RecordingError(f"{path}: cannot be read: {error}") from error
-    return raw.splitlines()
 
 
-def _event_ns(line: bytes) -> int:
-    found = _EVENT_MS.search(line)
+def _event_ns(line: bytes, times: WireTimes) -> int:
+    found = times.event.search(line)
     return int(found.group(1)) * _NS_PER_MS if found else -1
 
 
-def _send_times(lines: list[bytes], part: Part) -> IntArray:
+def _send_times(lines: list[bytes], part: Part, wire: WireTimes) -> IntArray:
     """Receive times; where there are none, event times (those without one follow their neighbour)."""
     if part.received is not None:
-        times = np.array([int(line) for line in _lines(part.received)], dtype=np.int64)
+        received = _read(part.received).splitlines()
+        times = np.array([int(line) for line in received], dtype=np.int64)
         if len(times) != len(lines):
             raise RecordingError(
                 f"{part.received}: expected {len(lines)} lines as in {part.messages.name}, got {len(times)}"
             )
         return times
-    times = np.array([_event_ns(line) for line in lines], dtype=np.int64)
+    times = np.array([_event_ns(line, wire) for line in lines], dtype=np.int64)
     known = times[times > 0]
     if not len(known):
         raise RecordingError(f"{part.messages}: no receive times and no event times")
@@ -89,50 +86,70 @@ def _send_times(lines: list[bytes], part: Part) -> IntArray:
     return np.maximum.accumulate(times)
 
 
-def _frames(lines: list[bytes], times: IntArray, only_symbol: str) -> list[Frame]:
+def _frames(lines: list[bytes], times: IntArray, face: VenueFace) -> list[Frame]:
+    """Frames of channels, and REST order books that stand between them; control frames are left out."""
     frames = []
+    symbols = set()
     for line, at in zip(lines, times.tolist(), strict=True):
-        found = _STREAM.match(line)
-        if found is not None:
-            channel = found.group(1).decode()
-            frames.append(Frame(at, line, channel, found.end(), channel.partition("@")[0].upper()))
+        channel = face.channel_of(line)
+        if channel is not None:
+            stream = face.stream_of(channel)
+            symbol = stream.symbol if stream else ""
+            symbols.add(symbol)
+            frames.append(Frame(at, line, channel, face.data_start(line), symbol))
         elif b'"lastUpdateId"' in line[:64]:
-            frames.append(Frame(at, line, "", 0, only_symbol))
-    return frames
+            frames.append(Frame(at, line, "", 0, ""))
+    # A REST body does not say whose it is.
+    only = next(iter(symbols)) if len(symbols) == 1 else ""
+    return [one if one.channel else replace(one, symbol=only) for one in frames]
 
 
-def _depth_frames(manifest: Manifest) -> list[Frame]:
-    """REST books from files of their own, at the moment that they say they were made."""
+def _depth_frames(manifest: Manifest, wire: WireTimes) -> list[Frame]:
+    """REST books from files of their own, at the moment that they were received or made."""
     frames = []
-    for symbol, path in manifest.depth.items():
-        body = b"".join(_lines(path))
-        frames.append(Frame(_event_ns(body), body, "", 0, symbol))
+    for symbol, depth in manifest.depth.items():
+        body = b"".join(_read(depth.path).splitlines())
+        at_ns = depth.received_ns if depth.received_ns is not None else _event_ns(body, wire)
+        frames.append(Frame(at_ns, body, "", 0, symbol))
     return frames
+
+
+def _ahead_ns(lines: list[bytes], times: IntArray, wire: WireTimes) -> int:
+    """How far the recorder's clock was behind the venue's, at worst.
+
+    Candles' ends and the like may lie ahead: only the first time of a message, its event time, counts.
+    """
+    events = np.array([_event_ns(line, wire) for line in lines], dtype=np.int64)
+    return max(0, int((events - times)[events > 0].max(initial=0)))
 
 
 def load_recording(manifest: Manifest) -> Recording:
     """Read all of a recording. Raises ``RecordingError``."""
-    texts: list[tuple[list[bytes], IntArray]] = []
+    face = face_of(manifest.venue, manifest.connection)
+    if face is None:
+        raise RecordingError(
+            f"recording {manifest.name!r}: no face for venue {manifest.venue!r} with connection "
+            f"{manifest.connection!r}"
+        )
+    wire = TIMES[manifest.venue]
+    lines: list[bytes] = []
+    parts = []
     for part in manifest.parts:
-        lines = _lines(part.messages)
-        texts.append((lines, _send_times(lines, part)))
+        some = _read(part.messages).splitlines()
+        parts.append(_send_times(some, part, wire))
+        lines += some
+    times = np.concatenate(parts)
     # A recorder whose clock is behind must not make the market's clock run before its events.
-    lines = [line for some, _ in texts for line in some]
-    times = np.concatenate([some for _, some in texts])
-    events = np.array([_event_ns(line) for line in lines], dtype=np.int64)
-    ahead = int((events - times)[events > 0].max(initial=0))
-    symbols = {
-        found.group(1).partition(b"@")[0].decode().upper()
-        for found in (_STREAM.match(line) for line in lines[:5000])
-        if found
-    }
-    only_symbol = next(iter(symbols)) if len(symbols) == 1 else ""
-    frames = _frames(lines, times + max(ahead, 0), only_symbol)
+    ahead = _ahead_ns(lines, times, wire)
+    frames = _frames(lines, times + ahead, face)
     if manifest.depth:
-        frames = sorted(frames + _depth_frames(manifest), key=lambda frame: frame.at_ns)
+        depth = _depth_frames(manifest, wire)
+        frames = sorted(frames + depth, key=lambda frame: frame.at_ns)
     if not any(frame.channel for frame in frames):
         raise RecordingError(f"recording {manifest.name!r}: no stream messages found")
-    streams = manifest.streams or tuple(dict.fromkeys(one.channel for one in frames if one.channel))
+    named = dict.fromkeys(one.channel for one in frames if one.channel)
+    streams = manifest.streams or tuple(named)
     books = {one.symbol: orjson.loads(one.raw) for one in frames if not one.channel and one.symbol}
-    listings = listings_of(manifest, streams, books)
-    return Recording(manifest, tuple(frames), streams, listings)
+    bodies = {name: _read(path) for name, path in manifest.bodies.items()}
+    listings = listings_of(manifest, face, streams, books)
+    return Recording(manifest, face, tuple(frames), streams, listings, bodies)

@@ -1,19 +1,45 @@
-"""Moves the event times of a message; ids, prices and everything else stay as recorded."""
+"""Moves the times in a message; ids, prices and everything else stay as recorded."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
-# Bare 13-digit values of the keys that hold times. Trade messages have a bare "t" too: there it is the
-# trade's id, so "t" counts only at the head of a candle.
-_TIMES: Final = re.compile(rb'("(?:E|T|O|C)":\s*|"k":\s*\{"t":\s*)(\d{13})(?!\d)')
+
+@dataclass(frozen=True, slots=True)
+class WireTimes:
+    """Where a venue's messages hold times in ms: ``event`` finds the first one, ``moved`` all of them."""
+
+    event: re.Pattern[bytes]
+    moved: re.Pattern[bytes]
 
 
-def restamp(raw: bytes, shift_ms: int) -> bytes:
-    """``raw`` with E, T, O, C and k.t moved by ``shift_ms``."""
+def _times(event: str, keys: str, also: str = "") -> WireTimes:
+    """Keys are alternatives of a pattern; values are 13 digits, bare or in quotes."""
+    extra = f"|{also}" if also else ""
+    return WireTimes(
+        re.compile(rf'"{event}":\s*"?(\d{{13}})(?!\d)'.encode()),
+        re.compile(rf'("(?:{keys})":\s*"?{extra})(\d{{13}})(?!\d)'.encode()),
+    )
+
+
+TIMES: Final[dict[str, WireTimes]] = {
+    # Trade messages have a bare "t" too: there it is the trade's id, so "t" counts only at the head of
+    # a candle.
+    "binance": _times("E", "E|T|O|C", r'"k":\s*\{"t":\s*'),
+    "bybit": _times("ts", "ts|cts|T|start|end|timestamp|nextFundingTime|time"),
+    # Candles are arrays that begin with their time.
+    "okx": _times("ts", "ts|uTime|(?:next|prev)?[fF]undingTime", r'"data":\s*\[\["'),
+    "deribit": _times("timestamp", "timestamp|tick"),
+    "hyperliquid": _times("time", "time|t|T"),
+}
+
+
+def restamp(raw: bytes, shift_ms: int, venue: str) -> bytes:
+    """``raw`` with its times moved by ``shift_ms``."""
     if not shift_ms:
         return raw
-    return _TIMES.sub(
+    return TIMES[venue].moved.sub(
         lambda found: found.group(1) + str(int(found.group(2)) + shift_ms).encode(), raw
     )

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.sandbox.config import SandboxConfig
+from apps.sandbox.faces.registry import urls
 from apps.sandbox.replay.catalog import RecordingError
 from apps.sandbox.server import run
 
@@ -41,7 +42,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         config = sandbox_config()
         if options["print_urls"]:
-            self.stdout.write(json.dumps(config.urls()))
+            self.stdout.write(json.dumps(urls(config.host, config.port)))
             return
         if settings.MARKET == "live":
             raise CommandError(

@@ -9,9 +9,10 @@ import orjson
 
 from apps.sandbox.faces.binance.errors import not_trading
 from apps.sandbox.faces.binance.exchange_info import spot_exchange_info, um_exchange_info
+from apps.sandbox.faces.binance.listings import VENUE
+from apps.sandbox.faces.binance.replay_memory import BinanceMemory
 from apps.sandbox.faces.binance.source import Json, TimeRange
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.replay.memory import Memory
 from apps.sandbox.replay.restamp import restamp
 
 
@@ -21,7 +22,7 @@ class ReplaySource:
     def __init__(
         self,
         listings: Sequence[Listing],
-        memory: Memory,
+        memory: BinanceMemory,
         now_ms: Callable[[], int],
         shift_ms: Callable[[str], int],
         *,
@@ -51,10 +52,10 @@ class ReplaySource:
         book = self._memory.books.get(symbol)
         if book is None:
             raise not_trading()
-        return restamp(book.body(limit), self._shift_ms(symbol))
+        return restamp(book.body(limit), self._shift_ms(symbol), VENUE)
 
     def _read(self, symbol: str, data: bytes) -> dict[str, Any]:
-        return dict(orjson.loads(restamp(data, self._shift_ms(symbol))))
+        return dict(orjson.loads(restamp(data, self._shift_ms(symbol), VENUE)))
 
     def agg_trades(self, symbol: str, from_id: int | None, span: TimeRange) -> Json:
         keys = ("a", "p", "q", "nq", "f", "l", "T", "m", "M")

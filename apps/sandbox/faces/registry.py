@@ -1,0 +1,76 @@
+"""The emulated venues and the ports that they get. Nothing else in the emulator knows a venue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from apps.sandbox.faces.base import FaceFactory, StreamEntry
+from apps.sandbox.faces.binance import face as binance
+from apps.sandbox.market.listing import Listing
+
+
+class FaceKey(NamedTuple):
+    """``connection``: ``main`` for venues with one face; Binance has ``um`` and ``spot``."""
+
+    venue: str
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
+class VenueFace:
+    """One face of a venue. ``ports``: counted from the control face, by the names that the face gives
+    them; ``main`` and ``spot`` are what clients are told."""
+
+    key: FaceKey
+    factory: FaceFactory
+    ports: Mapping[str, int]
+    listings: Callable[[Iterable[str]], tuple[Listing, ...]]
+    channel_of: Callable[[bytes], str | None]
+    stream_of: Callable[[str], StreamEntry | None]
+    data_start: Callable[[bytes], int] = lambda _frame: 0
+    """Where the message begins in a frame that wraps it (and ends one byte before the frame)."""
+
+
+FACES: Final[tuple[VenueFace, ...]] = (
+    VenueFace(
+        FaceKey("binance", "um"),
+        binance.FACTORY,
+        {"main": 1},
+        binance.listings,
+        binance.channel_of,
+        binance.stream_of,
+        binance.data_start,
+    ),
+    VenueFace(
+        FaceKey("binance", "spot"),
+        binance.SPOT_FACTORY,
+        {"spot": 2},
+        binance.spot_listings,
+        binance.channel_of,
+        binance.spot_stream_of,
+        binance.data_start,
+    ),
+)
+VENUES: Final = tuple(dict.fromkeys(face.key.venue for face in FACES))
+PORTS: Final = 1 + max(offset for face in FACES for offset in face.ports.values())
+"""Ports that an emulator takes, the control face's own among them."""
+
+
+def face_of(venue: str, connection: str) -> VenueFace | None:
+    return next((face for face in FACES if face.key == (venue, connection)), None)
+
+
+def urls(host: str, port: int) -> dict[str, dict[str, object]]:
+    """Where each venue's REST and WebSocket interfaces are; ``port`` is the control face's."""
+    out: dict[str, dict[str, object]] = {venue: {} for venue in VENUES}
+    for face in FACES:
+        for name, offset in face.ports.items():
+            address = f"{host}:{port + offset}"
+            where: dict[str, object] = {"rest": f"http://{address}", "ws": f"ws://{address}"}
+            if name == "main":
+                out[face.key.venue] |= where
+            else:
+                out[face.key.venue][name] = where
+    return out

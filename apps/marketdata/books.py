@@ -19,6 +19,7 @@ __all__ = [
     "BINANCE_SPOT",
     "BINANCE_UM",
     "DERIBIT",
+    "HYPERLIQUID",
     "OKX",
     "BookState",
     "BookSynchroniser",
@@ -73,7 +74,8 @@ class ContinuityRule:
     UM), not the last to drop (Binance spot). ``snapshot_replaces``: snapshots come in the stream and
     always win; otherwise they are fetched, and one that arrives while the book is live is ignored.
     ``may_restart``: the chain alone decides, because sequences repeat (a heartbeat) and fall (the venue
-    begins anew).
+    begins anew). ``drops_older``: every message is a whole book, and one that is older than ours (a
+    connection that lags behind) is no news.
     """
 
     name: str
@@ -81,6 +83,7 @@ class ContinuityRule:
     keeps_equal: bool
     snapshot_replaces: bool = False
     may_restart: bool = False
+    drops_older: bool = False
 
     def is_in_snapshot(self, delta: BookDelta, seq: int) -> bool:
         return delta.last_seq < seq if self.keeps_equal else delta.last_seq <= seq
@@ -102,6 +105,9 @@ OKX: Final = ContinuityRule(
     "okx", Link.PREVIOUS, keeps_equal=False, snapshot_replaces=True, may_restart=True
 )
 DERIBIT: Final = ContinuityRule("deribit", Link.PREVIOUS, keeps_equal=False, snapshot_replaces=True)
+HYPERLIQUID: Final = ContinuityRule(
+    "hyperliquid", Link.PREVIOUS, keeps_equal=False, snapshot_replaces=True, drops_older=True
+)
 
 
 class BookSynchroniser:
@@ -151,6 +157,8 @@ class BookSynchroniser:
 
     def on_snapshot(self, snapshot: BookSnapshot) -> Outcome:
         if not (self.needs_snapshot or self.rule.snapshot_replaces):
+            return Outcome.DROPPED
+        if self._is_overtaken(snapshot):
             return Outcome.DROPPED
         if self.rule.snapshot_replaces:
             self._buffer.clear()
@@ -236,6 +244,13 @@ class BookSynchroniser:
     def _go_live(self) -> None:
         self.state = BookState.LIVE
         self.reason = ""
+
+    def _is_overtaken(self, snapshot: BookSnapshot) -> bool:
+        if not self.rule.drops_older or self.needs_snapshot or snapshot.seq >= self.book.last_seq:
+            return False
+        # As with deltas: after so many in a row it is the venue that went back.
+        self._old_in_a_row += 1
+        return self._old_in_a_row <= MAX_OLD_DELTAS
 
     def _is_too_old(self, snapshot: BookSnapshot) -> bool:
         """Every buffered delta starts after the snapshot and does not follow it."""

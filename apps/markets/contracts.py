@@ -174,6 +174,10 @@ class FlowWindow(Contract, frozen=True, kw_only=True):
         float,
         doc("Part of the window since the first known bar", values="0 to 1", source=COMPUTED),
     ]
+    venues: Annotated[
+        list[str] | UnsetType,
+        doc("Venues inside a total; absent where the window is one venue's own", source=COMPUTED),
+    ] = UNSET
     null_reason: NullReason = UNSET
 
 
@@ -203,6 +207,14 @@ class FlowAggregate(AggregateContext, frozen=True, kw_only=True):
     """Perpetuals of all venues; ``value`` is the taker delta of the last hour."""
 
     window: Annotated[str, doc("Window of value", values="1h")]
+    venues_ranked: Annotated[
+        list[str],
+        doc(
+            "Venues whose past taker flow reaches back far enough: percentile and z-score compare "
+            "these venues' last hour with these venues' last 30 days",
+            source=COMPUTED,
+        ),
+    ]
 
 
 class FlowMarket(Contract, frozen=True, kw_only=True):

@@ -182,7 +182,7 @@ class Method(Contract, frozen=True, kw_only=True):
 
 
 class Source(Contract, frozen=True, kw_only=True):
-    """One of the five venues, whether connected or not."""
+    """One venue, whether connected or not."""
 
     venue: Annotated[str, doc("Venue", source=VENUE_FEEDS)]
     status: Annotated[
@@ -200,6 +200,10 @@ class Source(Contract, frozen=True, kw_only=True):
     last_ok: Annotated[
         str | None, doc("When the venue last sent a good message", "ISO 8601 UTC", source=COMPUTED)
     ]
+    cadence_seconds: Annotated[
+        float | UnsetType,
+        doc("Time between two polls; absent where the venue is streamed", "seconds"),
+    ] = UNSET
     null_reason: NullReason = UNSET
 
 

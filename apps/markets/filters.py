@@ -95,6 +95,8 @@ def _as_aggregate(shape: Mapping[str, Any], own: Mapping[str, Any], venue: str) 
     block = {**_shaped(shape, own), **_quality(venue, own.get("value") is not None)}
     if "weighting" in shape:
         block["weighting"] = "none"
+    if "venues_ranked" in shape:
+        block["venues_ranked"] = list(block["venues_used"])
     return block
 
 
@@ -109,6 +111,7 @@ def _absent(shape: Mapping[str, Any], venue: str, reason: str) -> dict[str, Any]
         "interpretation": "insufficient_history",
         "samples": 0,
         **_quality(venue, False),
+        **({"venues_ranked": []} if "venues_ranked" in shape else {}),
         "null_reason": reason,
     }
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.selectors import InstrumentRow
-from apps.marketdata.universe import VENUES
+from apps.marketdata.venues import all_venues
 from apps.markets.queries import HistoryQuery
 from apps.markets.refresh_sources import main_listings
 
@@ -61,9 +61,10 @@ def listings(
 ) -> tuple[InstrumentRow, ...]:
     """The listing that speaks for each venue, the same one as in the current answer."""
     found = main_listings([asset], kind)
-    wanted = VENUES if venues is None else venues
+    known = all_venues()
+    wanted = known if venues is None else venues
     return tuple(
-        found[venue, asset] for venue in VENUES if venue in wanted and (venue, asset) in found
+        found[venue, asset] for venue in known if venue in wanted and (venue, asset) in found
     )
 
 

@@ -11,7 +11,8 @@ from apps.core.clock import iso_utc
 from apps.core.cursors import broken_cursor, decode_cursor, encode_cursor, foreign_cursor
 from apps.core.errors import InvalidParameter, UnknownAsset
 from apps.core.params import EARLIEST_MS, LATEST_MS, QueryParams, invalid, shown
-from apps.marketdata.universe import ASSETS, VENUES, is_known_asset
+from apps.marketdata.universe import ASSETS, is_known_asset
+from apps.marketdata.venues import all_venues
 from apps.markets.formats import Format, wanted_format
 
 DEFAULT_LIMIT: Final = 500
@@ -176,11 +177,12 @@ def _venues(params: QueryParams) -> tuple[str, ...] | None:
     if names is None:
         return None
     lower = dict.fromkeys(name.lower() for name in names)
+    known = all_venues()
     for name in lower:
-        if name not in VENUES:
-            raise invalid("venue", f"one or more of {', '.join(VENUES)}", name)
+        if name not in known:
+            raise invalid("venue", f"one or more of {', '.join(known)}", name)
     # In the one order of the contract, so that equal questions have equal cursors.
-    return tuple(venue for venue in VENUES if venue in lower)
+    return tuple(venue for venue in known if venue in lower)
 
 
 def _as_of(params: QueryParams, now_ms: int) -> int | None:
@@ -240,7 +242,7 @@ def _continued(
         raise foreign_cursor("endpoint", cursor.metric[:40], metric)
     if cursor.asset != asset:
         raise foreign_cursor("asset", cursor.asset[:40], asset)
-    if cursor.interval not in intervals.seconds or not set(cursor.venues) <= set(VENUES):
+    if cursor.interval not in intervals.seconds or not set(cursor.venues) <= set(all_venues()):
         raise broken_cursor()
     times = (cursor.start_ms, cursor.end_ms, cursor.after_ms, cursor.as_of_ms or EARLIEST_MS)
     if not all(EARLIEST_MS <= moment < LATEST_MS for moment in times):

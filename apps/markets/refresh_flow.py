@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from apps.marketdata import selectors
+from apps.marketdata.context_windows import Grid
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import LiveBoard, LiveState, OpenBar, SourceStatus
 from apps.marketdata.selectors import BarSeries, InstrumentRow
 from apps.marketdata.universe import VENUES, AssetTier, tier_of
 from apps.markets.contracts import WINDOWS
+from apps.markets.engines.context import DEFAULT
 from apps.markets.engines.quality import coverage, freshness_weight
 from apps.markets.engines.volume_flow import (
     DAY_MS,
@@ -77,8 +79,13 @@ class AssetFlow:
     futures: Mapping[str, MarketFlow]
     spot: Mapping[str, MarketFlow]
     total: Mapping[str, FlowSum]
+    told: Mapping[str, tuple[str, ...]]
+    """Venues inside each window's total: those that say what takers bought in all of it."""
     spot_total: Mapping[str, FlowSum]
     used: tuple[str, ...]
+    ranked: tuple[str, ...]
+    """Venues of ``used`` with enough history: the aggregate is ranked on these, then and now."""
+    ranked_total: FlowSum
     window: FloatArray
     aggregate_window: FloatArray
     coverage: float
@@ -87,8 +94,8 @@ class AssetFlow:
 
 def load_flow(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) -> list[AssetFlow]:
     """Inputs of all assets in a handful of reads; with ``as_of_ms`` only what was known then."""
-    futures = main_listings(assets, InstrumentKind.PERP)
-    spot = main_listings(assets, InstrumentKind.SPOT)
+    futures = _streamed(main_listings(assets, InstrumentKind.PERP))
+    spot = _streamed(main_listings(assets, InstrumentKind.SPOT))
     rows = [*futures.values(), *spot.values()]
     board = selectors.live_board() if as_of_ms is None else None
     end_ms = now_ms if as_of_ms is None else as_of_ms
@@ -113,7 +120,11 @@ def load_flow(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) -
 
 def _all_listings() -> Listings:
     found = selectors.instruments(kind=InstrumentKind.PERP)
-    return main_listings([row.instrument.asset for row in found], InstrumentKind.PERP)
+    return _streamed(main_listings([row.instrument.asset for row in found], InstrumentKind.PERP))
+
+
+def _streamed(listings: Listings) -> Listings:
+    return {key: row for key, row in listings.items() if key[0] in VENUES}
 
 
 def _of_tier(listings: Listings, tier: AssetTier) -> list[InstrumentRow]:
@@ -135,6 +146,7 @@ class _Batch:
         tier = tier_of(asset)
         futures = self._markets(self.futures, asset)
         spot = self._markets(self.spot, asset)
+        # Polled venues have no trades here: their flow is nobody's to miss.
         health = {venue: self._health(venue, futures.get(venue)) for venue in VENUES}
         grid = FLOW_GRIDS[tier]
         empty = np.full(grid.slots, np.nan)
@@ -146,7 +158,12 @@ class _Batch:
             if flow.sums[HEADLINE].delta_usd is not None
             and health[venue].status not in ("down", "stale")
         )
-        inside = np.array([venue in used for venue in futures], dtype=bool)
+        ranked = _with_history(futures, used, window, grid)
+        inside = np.array([venue in ranked for venue in futures], dtype=bool)
+        told = {
+            name: tuple(v for v in used if futures[v].sums[name].delta_usd is not None) or used
+            for name in (*WINDOWS, SESSION)
+        }
         spot_used = [flow for venue, flow in spot.items() if health[venue].status != "down"]
         return AssetFlow(
             asset=asset,
@@ -154,11 +171,17 @@ class _Batch:
             now_ms=self.now_ms,
             futures=futures,
             spot=spot,
-            total=_totals([futures[venue] for venue in used]),
+            total={
+                name: add_sums(futures[venue].sums[name] for venue in venues)
+                for name, venues in told.items()
+            },
+            told=told,
             spot_total=_totals(spot_used),
             used=used,
+            ranked=ranked,
+            ranked_total=add_sums(futures[venue].sums[HEADLINE] for venue in ranked),
             window=window,
-            # A slot counts only where every venue of today's set is known.
+            # A slot counts only where every venue of the ranked set is known.
             aggregate_window=window[inside].sum(axis=0).round(6) if inside.any() else empty,
             coverage=self._coverage(futures, used, health),
             health=health,
@@ -258,7 +281,26 @@ class _Batch:
 
 
 def _totals(flows: Sequence[MarketFlow]) -> dict[str, FlowSum]:
-    return {name: add_sums(flow.sums[name] for flow in flows) for name in (*WINDOWS, SESSION)}
+    """Each window over the venues that say what takers bought in all of it, or else over all."""
+    found = {}
+    for name in (*WINDOWS, SESSION):
+        sums = [flow.sums[name] for flow in flows]
+        told = [one for one in sums if one.delta_usd is not None]
+        found[name] = add_sums(told or sums)
+    return found
+
+
+def _with_history(
+    futures: Mapping[str, MarketFlow], used: Sequence[str], window: FloatArray, grid: Grid
+) -> tuple[str, ...]:
+    """Venues whose past taker flow reaches back far enough to be ranked in.
+
+    Most venues do not publish past taker flow: theirs begins with our own recording, and would take the
+    history of the others away for as long.
+    """
+    enough = max(DEFAULT.min_samples, int(DEFAULT.min_span_days * DAY_MS / grid.slot_ms))
+    samples = dict(zip(futures, np.isfinite(window).sum(axis=1).tolist(), strict=True))
+    return tuple(venue for venue in used if samples[venue] >= enough) or tuple(used)
 
 
 def _minute_flow(

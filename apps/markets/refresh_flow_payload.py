@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import UNSET, UnsetType
 
 from apps.core.clock import iso_utc
 from apps.markets.contracts import (
@@ -40,7 +41,7 @@ def flow_context(batch: Sequence[AssetFlow]) -> ContextResult:
     allowed: list[bool] = []
     for one in batch:
         current += [_rankable(_headline_of(one, venue)) for venue in one.futures]
-        current.append(_rankable(_headline(one)))
+        current.append(_rankable(_ranked(one)))
         windows += [*one.window, one.aggregate_window]
         allowed += [True] * len(one.futures) + [one.coverage >= PARTIAL]
     grid = FLOW_GRIDS[batch[0].tier]
@@ -57,6 +58,11 @@ def _headline(one: AssetFlow) -> FlowSum:
     if one.coverage < WITHHELD:
         return FlowSum(None, None, None, None, None, 0.0, "withheld")
     return one.total[HEADLINE]
+
+
+def _ranked(one: AssetFlow) -> FlowSum:
+    """The part of the aggregate's hour that has a history to be ranked in."""
+    return _headline(one) if one.coverage < WITHHELD else one.ranked_total
 
 
 def _headline_of(one: AssetFlow, venue: str) -> FlowSum:
@@ -82,7 +88,7 @@ def flow_payload(one: AssetFlow, context: ContextResult, offset: int, meta: Meta
         aggregate=_aggregate(one, context, offset + len(one.futures)),
         venues={v: detail.value for v, detail in venues.items() if detail.value is not None},
         venues_detail=venues,
-        windows=_windows(one.total),
+        windows=_windows(one.total, one.told),
         cvd=_cvd(one.total, one.now_ms),
         spot=FlowMarket(
             windows=_windows(one.spot_total),
@@ -97,11 +103,13 @@ def _aggregate(one: AssetFlow, context: ContextResult, index: int) -> FlowAggreg
     total = _headline(one)
     reason = total.reason if one.used else absence_reason(one.health)
     used = [] if total.delta_usd is None else list(one.used)
+    ranked = [] if total.delta_usd is None else list(one.ranked)
     return FlowAggregate(
         **_context(context, index, total, reason or "no_data"),
         window_kind=_WINDOW_KIND,
         state=state_of(total.delta_ratio),
         window=HEADLINE,
+        venues_ranked=ranked,
         venues_used=used,
         venues_missing=missing_venues(one.health, used),
         coverage=round(one.coverage, 6),
@@ -130,10 +138,14 @@ def _venue(one: AssetFlow, venue: str, context: ContextResult, index: int) -> Fl
 
 def _context(context: ContextResult, index: int, total: FlowSum, absent: str) -> dict[str, Any]:
     """Context fields with the true value: one that covers less than its hour is shown but not ranked."""
-    fields = context_fields(context.row(index), USD, reason=absent)
-    if fields["value"] is None and total.delta_usd is not None:
-        fields |= {"value": total.delta_usd, "null_reason": INSUFFICIENT_HISTORY}
-    return fields
+    # Where only the taker side is missing, the venue itself is well.
+    why = absent if total.reason is not None else _why(total).get("null_reason", absent)
+    fields = context_fields(context.row(index), USD, reason=why)
+    if total.delta_usd is None:
+        return fields
+    if fields["value"] is None:
+        fields["null_reason"] = INSUFFICIENT_HISTORY
+    return fields | {"value": total.delta_usd}
 
 
 def _venue_spot(flow: MarketFlow, now_ms: int) -> FlowVenueSpot:
@@ -149,11 +161,16 @@ def _deltas(flows: Mapping[str, MarketFlow]) -> dict[str, float]:
     return {venue: delta for venue, delta in deltas.items() if delta is not None}
 
 
-def _windows(sums: Mapping[str, FlowSum]) -> dict[str, FlowWindow]:
-    return {name: _window(sums[name]) for name in WINDOWS}
+def _windows(
+    sums: Mapping[str, FlowSum], venues: Mapping[str, tuple[str, ...]] | None = None
+) -> dict[str, FlowWindow]:
+    return {
+        name: _window(sums[name], UNSET if venues is None else list(venues[name]))
+        for name in WINDOWS
+    }
 
 
-def _window(total: FlowSum) -> FlowWindow:
+def _window(total: FlowSum, venues: list[str] | UnsetType) -> FlowWindow:
     ratio = total.taker_buy_ratio
     return FlowWindow(
         buy_usd=total.buy_usd,
@@ -167,6 +184,7 @@ def _window(total: FlowSum) -> FlowWindow:
         taker_buy_ratio=None if ratio is None else round(ratio, 6),
         trades=total.trades,
         coverage=round(total.coverage, 6),
+        venues=venues,
         **_why(total),
     )
 
@@ -187,4 +205,7 @@ def _cvd(sums: Mapping[str, FlowSum], now_ms: int) -> Cvd:
 
 
 def _why(total: FlowSum) -> dict[str, str]:
-    return {} if total.reason is None else {"null_reason": total.reason}
+    if total.reason is not None:
+        return {"null_reason": total.reason}
+    # Its volume is known from the venue's candles, which do not say what takers bought.
+    return {"null_reason": INSUFFICIENT_HISTORY} if total.delta_usd is None else {}

@@ -20,7 +20,7 @@ from apps.marketdata.events import FundingKind
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import LiveState, SourceStatus
 from apps.marketdata.selectors import FundingSeries, InstrumentRow
-from apps.marketdata.universe import VENUES
+from apps.marketdata.venues import all_venues, polled_venues
 from apps.markets.engines import funding as engine
 from apps.markets.engines.quality import coverage, freshness_weight
 from apps.markets.refresh_context import (
@@ -129,7 +129,7 @@ class _Batch:
     tolerance_s: float
 
     def asset(self, asset: str) -> AssetFunding:
-        rows = {venue: self.chosen.get((venue, asset)) for venue in VENUES}
+        rows = {venue: self.chosen.get((venue, asset)) for venue in all_venues()}
         listed = [(venue, row) for venue, row in rows.items() if row is not None]
         rates = [self.rates[row.id] for _, row in listed]
         age_s = np.array([self._age_s(rate) for rate in rates], dtype=float)
@@ -139,14 +139,14 @@ class _Batch:
                 is_listed=rows[venue] is not None,
                 source=self.sources.get(venue),
                 age_s=self._age(rows[venue]),
-                tolerance_s=self.tolerance_s,
+                tolerance_s=self._tolerance_s(venue),
             )
-            for venue in VENUES
+            for venue in rows
         }
         places = [self.place[row.id] for _, row in listed]
         window, oi_window, counts = (values[places] for values in self.windows)
         oi_usd = np.array([_or_nan(rate.oi_usd) for rate in rates], dtype=float)
-        fresh = freshness_weight(age_s, self.tolerance_s)
+        fresh = freshness_weight(age_s, self._tolerances([venue for venue, _ in listed]))
         down = np.array([health[venue].status == "down" for venue, _ in listed], dtype=bool)
         rate_8h = engine.rate_per_8h(
             np.array([_or_nan(rate.rate) for rate in rates], dtype=float),
@@ -177,6 +177,13 @@ class _Batch:
             ),
             health=health,
         )
+
+    def _tolerance_s(self, venue: str) -> float:
+        """Twice the cadence at which this venue's rates arrive."""
+        return max(self.tolerance_s, 2 * polled_venues().get(venue, 0.0))
+
+    def _tolerances(self, venues: Sequence[str]) -> FloatArray:
+        return np.array([self._tolerance_s(venue) for venue in venues], dtype=float)
 
     def _age(self, row: InstrumentRow | None) -> float | None:
         if row is None:
@@ -276,16 +283,21 @@ def _last_settled(
 
 
 def _reference_weight(oi_window: FloatArray, oi_now: FloatArray) -> FloatArray:
-    """Weight of each venue for coverage: its median open interest of 7 days, else today's.
+    """Weight of each venue for coverage: the median over 7 days of its share of the open interest.
 
-    Where no venue has any, all weigh alike; a venue without any among others that have weighs nothing.
+    Where a venue's past is not known its own median stands in, or today's figure: a venue without history
+    must not make the others' shares look larger. Where no venue has any, all weigh alike.
     """
     recent = oi_window[:, -_WEIGHT_SLOTS:]
     known = np.isfinite(recent).any(axis=1)
-    median = np.full(oi_now.shape, np.nan)
+    typical = np.nan_to_num(oi_now)
     if known.any():
-        median[known] = np.nanmedian(recent[known], axis=1)
-    weight = np.nan_to_num(np.where(known, median, oi_now))
+        typical[known] = np.nanmedian(recent[known], axis=1)
+    filled = np.where(np.isfinite(recent), recent, typical[:, None])
+    total = filled.sum(axis=0)
+    if not (total > 0).any():
+        return np.ones(oi_now.shape)
+    weight: FloatArray = np.median(filled[:, total > 0] / total[total > 0], axis=1)
     return weight if weight.sum() > 0 else np.ones(oi_now.shape)
 
 

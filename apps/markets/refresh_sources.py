@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
+from msgspec import UNSET
+
 from apps.core.clock import iso_utc
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import SOURCE_DEGRADED, SOURCE_DOWN, SourceStatus
 from apps.marketdata.selectors import InstrumentRow, instruments
-from apps.marketdata.universe import VENUES
+from apps.marketdata.venues import polled_venues
 from apps.markets.contracts_common import Source
 
 # Stablecoin-margined first: the book that most of the market trades.
@@ -77,17 +79,19 @@ def venue_health(
 
 
 def sources_block(health: Mapping[str, VenueHealth]) -> list[Source]:
-    """All five venues in their fixed order."""
-    return [_source(health[venue]) for venue in VENUES]
+    """Every venue that can have this metric, in the fixed order."""
+    polled = polled_venues()
+    return [_source(one, polled.get(venue)) for venue, one in health.items()]
 
 
-def _source(health: VenueHealth) -> Source:
+def _source(health: VenueHealth, polled_s: float | None) -> Source:
     return Source(
         venue=health.venue,
         status=health.status,
         age_seconds=None if health.age_s is None else round(health.age_s, 3),
         last_ok=None if health.last_ok_ms is None else iso_utc(health.last_ok_ms),
-        **({"null_reason": health.null_reason} if health.age_s is None else {}),
+        cadence_seconds=UNSET if polled_s is None else polled_s,
+        null_reason=UNSET if health.age_s is not None else health.null_reason,
     )
 
 
@@ -95,8 +99,8 @@ def missing_venues(health: Mapping[str, VenueHealth], used: Sequence[str]) -> li
     """Connected venues that list the asset and are not in the aggregate."""
     return [
         venue
-        for venue in VENUES
-        if venue not in used and health[venue].status not in ("not_connected", "not_listed")
+        for venue, one in health.items()
+        if venue not in used and one.status not in ("not_connected", "not_listed")
     ]
 
 

@@ -19,7 +19,8 @@ from apps.marketdata import selectors as marketdata
 from apps.marketdata.coverage import DATASETS, dataset_spans
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import LiveBoard, SourceStatus, make_board
-from apps.marketdata.universe import ASSETS, CADENCE_S, VENUES, tier_of
+from apps.marketdata.universe import ASSETS, CADENCE_S, tier_of
+from apps.marketdata.venues import all_venues
 from apps.markets.contracts import FIELDS
 from apps.meta.contracts import (
     Absence,
@@ -190,7 +191,7 @@ def _listings(
             },
         )
         found.setdefault(instrument.venue, []).append(listing)
-    return {venue: found[venue] for venue in VENUES if venue in found}
+    return {venue: found[venue] for venue in all_venues() if venue in found}
 
 
 def venues() -> Venues:
@@ -199,7 +200,7 @@ def venues() -> Venues:
 
 
 def _venue_list(board: LiveBoard, now_ms: int) -> list[Venue]:
-    return [_venue(name, board.sources.get(name), now_ms) for name in VENUES]
+    return [_venue(name, board.sources.get(name), now_ms) for name in all_venues()]
 
 
 def _venue(name: str, source: SourceStatus | None, now_ms: int) -> Venue:

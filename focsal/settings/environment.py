@@ -90,6 +90,24 @@ def env_list(name: str, default: list[str]) -> list[str]:
     return [part.strip() for part in raw.split(",") if part.strip()] if raw else list(default)
 
 
+def env_cadences(name: str, taken: tuple[str, ...] = ()) -> dict[str, float]:
+    """``bitget:60,gate:120`` → seconds by name; at least 5 s each, no name twice or in ``taken``."""
+    found: dict[str, float] = {}
+    for part in env_list(name, []):
+        key, separator, text = part.partition(":")
+        key = key.strip().lower()
+        try:
+            seconds = float(text) if separator else 60.0
+        except ValueError:
+            seconds = 0.0
+        if not key.isidentifier() or key in found or key in taken or not 5 <= seconds <= 3600:
+            raise ImproperlyConfigured(
+                f"{name} must be ids with 5 to 3600 seconds, such as bitget:60, got {part!r}"
+            )
+        found[key] = seconds
+    return found
+
+
 def env_choice(name: str, default: _Choice, allowed: tuple[_Choice, ...]) -> _Choice:
     value = os.environ.get(name, "") or default
     if value not in allowed:

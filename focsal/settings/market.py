@@ -10,6 +10,7 @@ from focsal.settings.environment import (
     Market,
     ReplayClock,
     ReplayEnd,
+    env_cadences,
     env_choice,
     env_float,
     env_int,
@@ -29,6 +30,11 @@ REPLAY_RECORDINGS = env_list("FOCSAL_REPLAY", ["binance-usdm-btcusdt-20230404"])
 REPLAY_SPEED = env_float("FOCSAL_REPLAY_SPEED", 1.0, minimum=0.01)
 REPLAY_CLOCK: ReplayClock = env_choice("FOCSAL_REPLAY_CLOCK", "recorded", ("recorded", "now"))
 REPLAY_END: ReplayEnd = env_choice("FOCSAL_REPLAY_END", "stop", ("stop", "loop"))
+
+# Venues beyond the five, each polled through ccxt alone: id → seconds between two polls.
+CCXT_VENUES: dict[str, float] = env_cadences(
+    "FOCSAL_CCXT_VENUES", taken=("binance", "bybit", "okx", "deribit", "hyperliquid")
+)
 
 SANDBOX_HOST = os.environ.get("FOCSAL_SANDBOX_HOST", "127.0.0.1")
 # The control face listens on this port, the venue faces on the ports that follow it.

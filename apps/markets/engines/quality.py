@@ -16,7 +16,7 @@ WITHHELD: Final = 0.30
 _SLACK: Final = 1e-9
 
 
-def freshness_weight(age_s: FloatArray, tolerance_s: float) -> FloatArray:
+def freshness_weight(age_s: FloatArray, tolerance_s: float | FloatArray) -> FloatArray:
     """1 up to ``tolerance_s``, falling to 0.5 at three times that, 0 beyond or where the age is NaN."""
     falling = 1.0 - 0.25 * (age_s - tolerance_s) / tolerance_s
     weight = np.where(age_s <= tolerance_s, 1.0, np.where(age_s <= 3 * tolerance_s, falling, 0.0))

@@ -160,6 +160,7 @@ class StreamState:
     ts: int
 
 
+OnFrame: TypeAlias = Callable[[str, bytes, int], None]
 OnEvent: TypeAlias = Callable[[Event], None]
 OnState: TypeAlias = Callable[[StreamState], None]
 FetchSnapshot: TypeAlias = Callable[[Instrument], Awaitable[BookSnapshot]]
@@ -272,6 +273,22 @@ class ListsOpenInterest(Protocol):
 
     async def open_interests(self) -> list[OpenInterest]:
         """Open interest of every perpetual that we cover, in as few calls as possible."""
+        ...
+
+
+@runtime_checkable
+class GivesBookBodies(Protocol):
+    """A :class:`RestClient` whose order books begin with a REST answer: recordings need its bytes."""
+
+    async def book_body(self, instrument: Instrument) -> bytes: ...
+
+
+@runtime_checkable
+class Tappable(Protocol):
+    """A :class:`StreamClient` whose raw frames can be listened to."""
+
+    def tap(self, listener: OnFrame) -> None:
+        """Call ``listener(connection, frame, ts_recv)`` for every frame of connections opened later."""
         ...
 
 

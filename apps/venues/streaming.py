@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from apps.marketdata.books import BookState, BookSynchroniser, ContinuityRule
@@ -29,6 +29,7 @@ from apps.venues.base import (
     FetchSnapshot,
     NowNs,
     OnEvent,
+    OnFrame,
     OnState,
     Parser,
     ParserStats,
@@ -254,6 +255,16 @@ class BaseStreamClient:
     @property
     def stats(self) -> ParserStats:
         return self._stats
+
+    def tap(self, listener: OnFrame) -> None:
+        """See :class:`apps.venues.base.Tappable`. Costs nothing where it is not called."""
+        frame, now_ns = self._wiring.on_frame, self._now_ns
+
+        def tapped(session: Session, raw: bytes) -> None:
+            listener(session.connection, raw, now_ns())
+            frame(session, raw)
+
+        self._wiring = replace(self._wiring, on_frame=tapped)
 
     async def run(self) -> None:
         self._tasks = [

@@ -53,13 +53,18 @@ FACES: Final[tuple[VenueFace, ...]] = (
         binance.data_start,
     ),
 )
+MAIN: Final = "main"
 VENUES: Final = tuple(dict.fromkeys(face.key.venue for face in FACES))
 PORTS: Final = 1 + max(offset for face in FACES for offset in face.ports.values())
 """Ports that an emulator takes, the control face's own among them."""
 
 
 def face_of(venue: str, connection: str) -> VenueFace | None:
-    return next((face for face in FACES if face.key == (venue, connection)), None)
+    """``main`` is the first face of any venue."""
+    own = [face for face in FACES if face.key.venue == venue]
+    if own and connection == MAIN:
+        return own[0]
+    return next((face for face in own if face.key.connection == connection), None)
 
 
 def urls(host: str, port: int) -> dict[str, dict[str, object]]:

@@ -222,16 +222,20 @@ class BinanceRestClient:
         return [ratio for ratio in ratios if ratio is not None]
 
     async def book_snapshot(self, instrument: Instrument) -> BookSnapshot:
+        body = await self.book_body(instrument)
+        try:
+            return depth_snapshot(body, instrument, self._now_ns())
+        except msgspec.MsgspecError as error:
+            raise VenueBadAnswer(VENUE, f"depth of {instrument.symbol}: {error}") from error
+
+    async def book_body(self, instrument: Instrument) -> bytes:
+        """See :class:`apps.venues.base.GivesBookBodies`."""
         is_spot = instrument.kind is InstrumentKind.SPOT
         pool = self._weight_pools[Market.SPOT if is_spot else Market.UM]
         await pool.acquire(_DEPTH_WEIGHT[instrument.kind])
         base = self._endpoints.spot_rest if is_spot else self._endpoints.rest
         path = "/api/v3/depth" if is_spot else "/fapi/v1/depth"
-        body = await self._get(f"{base}{path}?symbol={instrument.symbol}&limit={_DEPTH_LIMIT}")
-        try:
-            return depth_snapshot(body, instrument, self._now_ns())
-        except msgspec.MsgspecError as error:
-            raise VenueBadAnswer(VENUE, f"{path}: {error}") from error
+        return await self._get(f"{base}{path}?symbol={instrument.symbol}&limit={_DEPTH_LIMIT}")
 
     async def mark_prices(self) -> list[MarkPrice | FundingRate]:
         if not self._known:

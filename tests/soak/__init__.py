@@ -1,0 +1,1 @@
+"""Tests that take minutes: ``make soak``. Each module has ``run() -> dict`` and raises when it fails."""

@@ -74,9 +74,13 @@ def wanted_of(instrument: Instrument, offer: Offer) -> list[tuple[str, Wanted]]:
     coarse = Wanted(Series.BAR, COARSE_BAR_S[tier], 30)
     minutes = Wanted(Series.BAR, MINUTE_S, 1)
     bars = (
-        [("bars", coarse), ("minutes", minutes)]
-        if offer.taker_candles
-        else [("past_minutes", minutes), ("past_bars", coarse)]
+        []
+        if not offer.candles
+        else (
+            [("bars", coarse), ("minutes", minutes)]
+            if offer.taker_candles
+            else [("past_minutes", minutes), ("past_bars", coarse)]
+        )
     )
     if instrument.kind is not InstrumentKind.PERP:
         return bars

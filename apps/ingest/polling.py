@@ -43,7 +43,9 @@ class Pollers:
         now_ms: Callable[[], int],
         rng: random.Random,
         every_s: Mapping[AssetTier, float] = OPEN_INTEREST_EVERY_S,
+        poll_s: float | None = None,
     ) -> None:
+        """``poll_s``: everything is asked for at this cadence, because there is no stream."""
         self._venue = venue
         self._rest = rest
         self._caller = caller
@@ -51,7 +53,8 @@ class Pollers:
         self._instruments = instruments
         self._now_ms = now_ms
         self._rng = rng
-        self._every_s = every_s
+        self._every_s = every_s if poll_s is None else dict.fromkeys(AssetTier, poll_s)
+        self._poll_s = poll_s
         self._due: dict[str, float] = {}
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
 
@@ -72,7 +75,7 @@ class Pollers:
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     def _take_due(self, now: float) -> list[Instrument]:
-        """Perpetuals to ask for now; those whose stream told within their period are put off."""
+        """Perpetuals to ask for now; those told of within half their period are put off."""
         due: list[Instrument] = []
         for one in self._perpetuals():
             if self._due.get(one.key, 0.0) > now:
@@ -82,7 +85,7 @@ class Pollers:
             is_first = one.key not in self._due
             self._due[one.key] = now + period_s * (self._rng.random() if is_first else 1.0)
             told_ms = self._listing(one).state.oi_ts_ms or 0
-            if self._now_ms() - told_ms >= period_s * 1000:
+            if self._now_ms() - told_ms >= period_s * 500:
                 due.append(one)
         return due
 
@@ -114,13 +117,13 @@ class Pollers:
     async def marks(self) -> None:
         """At start, and whenever the stream does not bring them."""
         while True:
-            if self._are_marks_old():
+            if self._poll_s is not None or self._are_marks_old():
                 try:
                     for event in await self._caller.once(self._rest.mark_prices):
                         self._state.apply(event)
                 except VenueError as error:
                     logger.warning("mark_prices_missed", venue=self._venue, error=str(error))
-            await asyncio.sleep(_MARK_CHECK_S)
+            await asyncio.sleep(self._poll_s or _MARK_CHECK_S)
 
     def _are_marks_old(self) -> bool:
         now_ms = self._now_ms()

@@ -41,7 +41,9 @@ from apps.ingest.storage import HistoryThread, StreamWriter
 from apps.ingest.venue import VenueRunner, Workplace
 from apps.marketdata.events import MarketEvent
 from apps.marketdata.universe import AssetTier, tier_of
+from apps.marketdata.venues import polled_venues
 from apps.venues.base import VenueAdapter
+from apps.venues.ccxt_generic.factory import make_adapter
 from apps.venues.registry import ADAPTERS
 
 logger = get_logger(__name__)
@@ -154,7 +156,8 @@ class IngestService:
     async def _setups(self) -> Sequence[VenueSetup]:
         config = self._config
         if config.emulator is None:
-            return live_setups(config.adapters)
+            polled = [make_adapter(*one) for one in polled_venues().items()]
+            return live_setups([*config.adapters, *polled])
         while True:
             try:
                 return await emulator_setups(config.adapters, config.emulator)

@@ -78,7 +78,7 @@ async def emulator_setups(adapters: Iterable[VenueAdapter], emulator: Emulator) 
 
 
 def with_intervals(
-    instruments: Iterable[Instrument], hours: dict[str, float], default_h: float
+    instruments: Iterable[Instrument], hours: dict[str, float], default_h: float | None
 ) -> list[Instrument]:
     """Instruments with their funding interval: the venue's own list, else what the instrument says."""
     return [

@@ -14,10 +14,14 @@ _NAMED: Final = 3
 
 
 class SourceTracker:
-    """One venue's health. Times are market milliseconds."""
+    """One venue's health. Times are market milliseconds.
 
-    def __init__(self, venue: str, now_ms: int) -> None:
+    ``poll_s``: how often a venue without a stream is asked; such a one is silent in between.
+    """
+
+    def __init__(self, venue: str, now_ms: int, poll_s: float | None = None) -> None:
         self.venue = venue
+        self._down_after_ms = max(_DOWN_AFTER_MS, int(3000 * (poll_s or 0.0)))
         self.last_ok_ms: int | None = None
         self._since_ms = now_ms
         self._ailing: dict[str, StreamState] = {}
@@ -42,14 +46,14 @@ class SourceTracker:
         self._rest_error = f"REST {status}{error.detail}"[:200]
 
     def status(self, now_ms: int) -> SourceStatus:
-        """Down: nothing heard for 30 s. Degraded: a channel is silent or REST refuses."""
+        """Down: nothing heard for 30 s, or three polls. Degraded: a channel is silent or REST refuses."""
         silent_since = self.last_ok_ms if self.last_ok_ms is not None else self._since_ms
         problems = [self._rest_error] if self._rest_error else []
         if self._ailing:
             some = list(self._ailing.values())[:_NAMED]
             named = ", ".join(f"{one.channel} {one.status.value} ({one.reason})" for one in some)
             problems.append(f"{len(self._ailing)} channels ailing: {named}")
-        if now_ms - silent_since > _DOWN_AFTER_MS:
+        if now_ms - silent_since > self._down_after_ms:
             word = SOURCE_DOWN
             problems.insert(0, f"nothing heard for {(now_ms - silent_since) // 1000} s")
         else:

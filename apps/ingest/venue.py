@@ -75,7 +75,7 @@ class VenueRunner:
         self.venue = setup.adapter.venue
         self.instruments: list[Instrument] = []
         self.ids: dict[str, int] = {}
-        self.tracker = SourceTracker(self.venue, place.now_ms())
+        self.tracker = SourceTracker(self.venue, place.now_ms(), setup.adapter.poll_s)
         self.caller = RestCaller(self.tracker, place.now_ms, place.rng)
         self.rest: RestClient = setup.adapter.rest_client(
             endpoints=setup.endpoints,
@@ -168,6 +168,7 @@ class VenueRunner:
             instruments=lambda: self.instruments,
             now_ms=place.now_ms,
             rng=place.rng,
+            poll_s=self.setup.adapter.poll_s,
         )
 
     async def stop(self) -> None:

@@ -349,6 +349,7 @@ class RestClientFactory(Protocol):
 class Offer:
     """What a venue has, where venues differ; the defaults are those of a full one."""
 
+    candles: bool = True
     taker_candles: bool = True
     """Candles say what takers bought: past taker flow can be had."""
     open_interest_history: bool = True
@@ -370,10 +371,13 @@ class VenueAdapter:
     endpoints: VenueEndpoints
     """The venue's own addresses; sandbox and replay put the emulator's in their place."""
     book_rules: Mapping[InstrumentKind, ContinuityRule]
-    default_funding_interval_h: float
+    default_funding_interval_h: float | None
+    """What a symbol has whose interval the venue does not name; None: then it is not known."""
     make_parser: Callable[[str, Iterable[Instrument], ParserStats], Parser]
     """(connection, instruments, stats) → parser for that connection's frames."""
     stream_plan: Callable[[Iterable[Instrument]], list[StreamSpec]]
     stream_client: StreamClientFactory
     rest_client: RestClientFactory
     offer: Offer = Offer()
+    poll_s: float | None = None
+    """Seconds between two polls of a venue that has no stream here; None: it is streamed."""

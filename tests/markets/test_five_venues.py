@@ -169,3 +169,27 @@ def test_a_venue_without_past_taker_sides_hides_no_other(five: dict[str, int]) -
     assert found["windows"]["24h"]["volume_usd"] == 1_440_000.0
     assert found["windows"]["1h"]["venues"] == ["binance", "bybit"]
     assert found["windows"]["1h"]["volume_usd"] == 120_000.0
+
+
+def test_a_polled_venue_joins_with_its_own_cadence(
+    five: dict[str, int], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CCXT_VENUES = {"bitget": 120.0}
+    listed = replace(perp("bitget", "SOL"), funding_interval_h=8.0)
+    now = datetime.fromtimestamp(NOW_MS / 1000, tz=UTC)
+    instruments_sync(venue="bitget", listed=[listed], assets={"SOL"}, now=now)
+    tell()
+    monkeypatch.setitem(INTERVALS_H, "bitget", 8.0)
+    monkeypatch.setitem(OI_USD, "bitget", 1e9)
+    # Three minutes old: within twice its own cadence.
+    late = state("bitget", age_ms=180_000)
+    write_live(sync_redis(), [late], [SourceStatus(venue="bitget", status="ok", last_ok_ms=NOW_MS)])
+    found = funding()
+    assert found["venues"]["bitget"] == 0.01
+    assert found["aggregate"]["coverage"] == 1.0
+    source = found["meta"]["sources"][-1]
+    assert (source["venue"], source["status"], source["cadence_seconds"]) == ("bitget", "ok", 120)
+    assert "cadence_seconds" not in found["meta"]["sources"][0]
+    # It has no trades here, so nobody misses it in the flow.
+    (flow,) = build_volume_flow(["SOL"])
+    assert "bitget" not in {one["venue"] for one in flow["meta"]["sources"]}

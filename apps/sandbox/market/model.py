@@ -33,9 +33,14 @@ from apps.sandbox.market.protocol import (
 )
 from apps.sandbox.market.tape import make_tape
 
-_CACHED_DAYS: Final = 420
-_CACHED_TAPES: Final = 700
-_CACHED_FUNDING: Final = 400
+# Kept per listing: today and yesterday (a rolling day), two minutes of trades and the next one, two
+# minutes' rates; and room for questions about the past.
+_DAYS_EACH: Final = 2
+_TAPES_EACH: Final = 3
+_RATES_EACH: Final = 2
+_DAYS_SPARE: Final = 160
+_TAPES_SPARE: Final = 300
+_RATES_SPARE: Final = 150
 
 
 class SeededMarket:
@@ -49,6 +54,10 @@ class SeededMarket:
         self._days: OrderedDict[tuple[str, int], DayBars] = OrderedDict()
         self._tapes: OrderedDict[tuple[str, int], Tape] = OrderedDict()
         self._rates: OrderedDict[tuple[str, int], float] = OrderedDict()
+        count = len(self.listings)
+        self._most_days = _DAYS_EACH * count + _DAYS_SPARE
+        self._most_tapes = _TAPES_EACH * count + _TAPES_SPARE
+        self._most_rates = _RATES_EACH * count + _RATES_SPARE
         self._grids: dict[str, Grid] = {}
         self._keys: dict[str, int] = {
             listing.name: key_of(seed, "flow", listing.name) for listing in self.listings
@@ -60,7 +69,7 @@ class SeededMarket:
         if found is None:
             found = compute_day(self.seed, self._paths, self._premiums, listing, day)
             self._days[slot] = found
-            if len(self._days) > _CACHED_DAYS:
+            if len(self._days) > self._most_days:
                 self._days.popitem(last=False)
         else:
             self._days.move_to_end(slot)
@@ -121,7 +130,7 @@ class SeededMarket:
             int(bars.trades[at]),
         )
         self._tapes[slot] = found
-        if len(self._tapes) > _CACHED_TAPES:
+        if len(self._tapes) > self._most_tapes:
             self._tapes.popitem(last=False)
         return found
 
@@ -188,7 +197,7 @@ class SeededMarket:
             begin = t_ms // (interval_h * HOUR_MS) * (interval_h * HOUR_MS) // MINUTE_MS
             found = self._mean_rate(listing, begin, t_ms // MINUTE_MS, interval_h)
             self._rates[slot] = found
-            if len(self._rates) > _CACHED_FUNDING:
+            if len(self._rates) > self._most_rates:
                 self._rates.popitem(last=False)
         return found
 

@@ -1,0 +1,188 @@
+"""Turns market time into stream messages: everything that fell due since the last tick, in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from apps.sandbox.faces.hub import Hub
+from apps.sandbox.faces.hyperliquid.info import all_mids
+from apps.sandbox.faces.hyperliquid.names import FAST
+from apps.sandbox.faces.hyperliquid.source import BOOK_LEVELS, FAST_LEVELS, ModelSource
+from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.protocol import MINUTE_MS
+
+TICK_S: Final = 0.1
+BACKLOG: Final = 30
+# Each channel's rhythm; coins take their turns, so that no tick has all of them.
+_EVERY_MS: Final = {
+    "l2Book": 5_000,
+    "fast": 500,
+    "bbo": 500,
+    "activeAssetCtx": 3_000,
+    "candle": 1_000,
+    "allMids": 2_000,
+    "allDexsAssetCtxs": 3_000,
+}
+# After a pause (a suspended laptop) streams go on from now: the venue would have cut us anyway.
+_LONGEST_CATCH_UP_MS: Final = 10_000
+
+
+def frame(channel: str, data: object) -> bytes:
+    return b'{"channel":"%b","data":%b}' % (channel.encode(), orjson.dumps(data))
+
+
+@dataclass(slots=True)
+class Feed:
+    """Where one coin's streams have got to."""
+
+    listing: Listing
+    shift_ms: int
+    minute: int = -1
+    times: list[int] = field(default_factory=list)
+    next_trade: int = 0
+    slots: dict[str, int] = field(default_factory=dict)
+    last: dict[str, object] = field(default_factory=dict)
+
+
+class Publisher:
+    """Streams of the face's coins."""
+
+    def __init__(self, source: ModelSource, hub: Hub, now_ms: Callable[[], int]) -> None:
+        self._source = source
+        self._hub = hub
+        self._now_ms = now_ms
+        count = len(source.listings) or 1
+        self._feeds = {
+            one.symbol: Feed(one, index * 5_000 // count)
+            for index, one in enumerate(source.listings)
+        }
+        self._all = Feed(source.listings[0], 0) if source.listings else None
+        self._wanted: list[tuple[str, str, Feed]] = []
+        """(channel, its rhythm, its feed)."""
+        self._stale = True
+        self._last_ms = now_ms()
+        hub.on_change.append(self._mark_stale)
+
+    def _mark_stale(self) -> None:
+        self._stale = True
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            self.tick(self._now_ms())
+            await asyncio.sleep(TICK_S)
+
+    def tick(self, now_ms: int) -> None:
+        """Publish everything due up to ``now_ms``."""
+        if self._stale:
+            self._replan()
+        if now_ms - self._last_ms > _LONGEST_CATCH_UP_MS:
+            for feed in self._feeds.values():
+                feed.minute = -1
+        self._last_ms = now_ms
+        for channel, rhythm, feed in self._wanted:
+            if rhythm == "trades":
+                self._publish_trades(channel, feed, now_ms)
+            elif self._is_due(channel, rhythm, feed, now_ms):
+                data = self._data(channel, rhythm, feed)
+                if data is not None:
+                    self._hub.publish(channel, data)
+        self._hub.flush()
+
+    def first_frames(self, channel: str) -> list[bytes]:
+        """What a new subscriber is sent at once: the state, or a backlog of trades."""
+        if self._stale:
+            self._replan()
+        for name, rhythm, feed in self._wanted:
+            if name == channel:
+                if rhythm == "trades":
+                    # The stream goes on after the backlog.
+                    self._publish_trades(channel, feed, self._now_ms(), to_all=feed.minute >= 0)
+                    return [frame("trades", self._source.trades(feed.listing, BACKLOG))]
+                feed.last.pop(channel, None)
+                data = self._data(channel, rhythm, feed)
+                return [] if data is None else [data]
+        return []
+
+    # --- inside -------------------------------------------------------------------------------------
+
+    def _replan(self) -> None:
+        self._stale = False
+        self._wanted = []
+        for channel in sorted(self._hub.channels()):
+            kind, _, rest = channel.partition(":")
+            feed = self._feeds.get(rest.partition(":")[0]) if rest else self._all
+            if feed is not None:
+                rhythm = "fast" if channel.endswith(FAST) else kind
+                self._wanted.append((channel, rhythm, feed))
+        reading = {feed.listing.symbol for _, rhythm, feed in self._wanted if rhythm == "trades"}
+        for symbol, feed in self._feeds.items():
+            if symbol not in reading:
+                feed.minute = -1
+
+    def _is_due(self, channel: str, rhythm: str, feed: Feed, now_ms: int) -> bool:
+        slot = (now_ms + feed.shift_ms) // _EVERY_MS[rhythm]
+        if feed.slots.get(channel) == slot:
+            return False
+        feed.slots[channel] = slot
+        return True
+
+    def _data(self, channel: str, rhythm: str, feed: Feed) -> bytes | None:
+        source, listing = self._source, feed.listing
+        if rhythm in ("l2Book", "fast"):
+            levels = FAST_LEVELS if rhythm == "fast" else BOOK_LEVELS
+            return frame("l2Book", source.book_rows(listing, source.book_now(listing), levels))
+        if rhythm == "activeAssetCtx":
+            return frame(rhythm, {"coin": listing.symbol, "ctx": source.ctx(listing)})
+        if rhythm == "allMids":
+            return frame(rhythm, {"mids": all_mids(source)})
+        if rhythm == "allDexsAssetCtxs":
+            return frame(rhythm, {"ctxs": [["", [source.ctx(one) for one in source.listings]]]})
+        changed = self._quote(listing) if rhythm == "bbo" else self._candle(channel, listing)
+        if changed is None or feed.last.get(channel) == changed[0]:
+            return None
+        feed.last[channel] = changed[0]
+        return frame(rhythm, changed[1])
+
+    def _quote(self, listing: Listing) -> tuple[object, dict[str, Any]]:
+        rows = self._source.book_rows(listing, self._source.book_now(listing), 1)
+        best = [side[0] if side else None for side in rows["levels"]]
+        return best, {"coin": listing.symbol, "time": rows["time"], "bbo": best}
+
+    def _candle(self, channel: str, listing: Listing) -> tuple[object, dict[str, Any]] | None:
+        now_ms = self._now_ms()
+        interval = channel.rpartition(":")[2]
+        rows = self._source.candles(listing, interval, now_ms - 8 * 86_400_000, now_ms)[-1:]
+        return (rows[0], rows[0]) if rows else None
+
+    def _publish_trades(
+        self, channel: str, feed: Feed, now_ms: int, *, to_all: bool = True
+    ) -> None:
+        """Trades since the last tick in one message; a feed that begins starts from now."""
+        current = now_ms // MINUTE_MS
+        is_new = feed.minute < 0
+        if is_new:
+            self._load(feed, current)
+        rows: list[dict[str, Any]] = []
+        while True:
+            at, times = feed.next_trade, feed.times
+            while at < len(times) and times[at] <= now_ms:
+                if not is_new:
+                    rows.append(self._source.trade(feed.listing, feed.minute, at))
+                at += 1
+            feed.next_trade = at
+            if feed.minute >= current:
+                break
+            self._load(feed, feed.minute + 1)
+        if rows and to_all:
+            self._hub.publish(channel, frame("trades", rows))
+
+    def _load(self, feed: Feed, minute: int) -> None:
+        feed.minute = minute
+        feed.times = self._source.market.tape(feed.listing, minute).time_ms.tolist()
+        feed.next_trade = 0

@@ -18,6 +18,7 @@ import aiohttp
 from apps.marketdata.events import (
     BookSnapshot,
     Candle,
+    FundingKind,
     FundingRate,
     MarkPrice,
     OpenInterest,
@@ -267,9 +268,11 @@ class OkxRestClient:
             if instrument is None:
                 continue
             try:
-                events += convert.funding_rates(instrument, funding, ts_recv)
+                rates = convert.funding_rates(instrument, funding, ts_recv)
             except BadValue:
                 self.bad_rows += 1
+                continue
+            events += [rate for rate in rates if rate.kind is FundingKind.PREDICTED]
         return events
 
     async def close(self) -> None:

@@ -1,0 +1,236 @@
+"""The WebSocket protocol: subscribe requests and their answers, text pings, caps."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from apps.sandbox.faces.hub import Connection, Hub
+from apps.sandbox.faces.okx.channels import BUSINESS, PUBLIC, hub_channel, is_served
+from apps.sandbox.faults import Faults
+
+_SILENCE_S: Final = 30.0
+_OPS_PER_HOUR: Final = 480
+_CONNECTS_PER_S: Final = 3
+_CONNECTIONS_PER_CHANNEL: Final = 30
+_HOUR_S: Final = 3_600.0
+
+FirstFrames = Callable[[str], Iterable[bytes]]
+"""Hub channel → frames that bring a new reader to where the stream is."""
+
+
+class OkxConnection(Connection):
+    """Knows when it last carried something: the venue cuts silent ones."""
+
+    __slots__ = ("has_sent",)
+
+    def send(self, payload: bytes) -> None:
+        self.has_sent = True
+        super().send(payload)
+
+
+@dataclass(eq=False)
+class Session:
+    """One client's connection and what the venue keeps count of; times in wall seconds."""
+
+    connection: OkxConnection
+    socket: web.WebSocketResponse
+    active_s: float
+    name: str = field(default_factory=lambda: secrets.token_hex(4))
+    ops: deque[float] = field(default_factory=deque)
+
+
+class WebSocketFace:
+    """Serves both paths on top of a hub."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        faults: Faults,
+        symbols: Iterable[str],
+        indices: Iterable[str],
+        wall_s: Callable[[], float],
+        multiplier: float,
+        first_frames: FirstFrames,
+        on_subscribed: Callable[[set[str]], None],
+    ) -> None:
+        self.hub = hub
+        self._faults = faults
+        self._symbols, self._indices = set(symbols), set(indices)
+        self._wall_s = wall_s
+        self._multiplier = multiplier
+        self._first_frames = first_frames
+        self._on_subscribed = on_subscribed
+        self._sessions: set[Session] = set()
+        self._connects: deque[float] = deque()
+
+    def register(self, app: web.Application) -> None:
+        for path in (PUBLIC, BUSINESS):
+            app.router.add_get(f"/ws/v5/{path}", self._endpoint(path))
+
+    def _endpoint(self, path: str) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self._serve(request, path)
+
+        return handle
+
+    def _may_connect(self) -> bool:
+        now = self._wall_s()
+        while self._connects and self._connects[0] <= now - 1.0:
+            self._connects.popleft()
+        self._connects.append(now)
+        return len(self._connects) <= _CONNECTS_PER_S * self._multiplier
+
+    async def _serve(self, request: web.Request, path: str) -> web.StreamResponse:
+        if not self._may_connect():
+            return web.Response(status=429, text="Too Many Requests")
+        socket = web.WebSocketResponse(autoping=True, compress=False, max_msg_size=1 << 20)
+        await socket.prepare(request)
+        transport = request.transport
+        if transport is None:
+            return socket
+        connection = OkxConnection(path, False, transport)
+        connection.has_sent = False
+        session = Session(connection, socket, self._wall_s())
+        self.hub.add(connection)
+        self._sessions.add(session)
+        try:
+            async for message in socket:
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    session.active_s = self._wall_s()
+                    self._answer(session, message.data)
+                    connection.flush()
+        finally:
+            self._sessions.discard(session)
+            self.hub.remove(connection)
+        return socket
+
+    # --- requests ---------------------------------------------------------------------------------
+
+    def _answer(self, session: Session, raw: str | bytes) -> None:
+        text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+        if text == "ping":
+            session.connection.send(b"pong")
+            return
+        try:
+            request = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            request = None
+        args = request.get("args") if isinstance(request, dict) else None
+        op = request.get("op") if isinstance(request, dict) else None
+        good = isinstance(args, list) and all(isinstance(arg, dict) for arg in args)
+        if op not in ("subscribe", "unsubscribe") or not args or not good:
+            self._refuse(session, "60012", f"Invalid request: {text[:200]}", request)
+            return
+        if not self._may_ask(session):
+            self._refuse(session, "60014", "Requests too frequent", request)
+            return
+        for arg in args:
+            self._perform(session, op, arg, request)
+
+    def _may_ask(self, session: Session) -> bool:
+        now = self._wall_s()
+        while session.ops and session.ops[0] <= now - _HOUR_S:
+            session.ops.popleft()
+        session.ops.append(now)
+        return len(session.ops) <= _OPS_PER_HOUR * self._multiplier
+
+    def _perform(self, session: Session, op: str, arg: dict[str, Any], request: Any) -> None:
+        connection, channel = session.connection, hub_channel(arg)
+        if not is_served(connection.path, arg, self._symbols, self._indices):
+            named = f"channel:{arg.get('channel')},"
+            named += (
+                f"instId:{arg['instId']}" if "instId" in arg else f"instType:{arg.get('instType')}"
+            )
+            msg = (
+                f"Wrong URL or {named} doesn't exist. Please use the correct URL, channel and "
+                "parameters referring to API document."
+            )
+            self._refuse(session, "60018", msg, request)
+            return
+        if op == "unsubscribe":
+            self.hub.unsubscribe(connection, [channel])
+            self._send(session, {"event": op, "arg": arg}, request)
+            return
+        if self._is_crowded(connection, channel):
+            self._send(
+                session,
+                {
+                    "event": "channel-conn-count-error",
+                    "channel": arg["channel"],
+                    "connCount": str(_CONNECTIONS_PER_CHANNEL),
+                },
+                request,
+            )
+            return
+        self._send(session, {"event": op, "arg": arg}, request)
+        mute = self._faults.ack_without_data
+        # The state as it is now, and every later change, with nothing in between.
+        if not mute:
+            for frame in self._first_frames(channel):
+                connection.send(frame)
+        self.hub.subscribe(connection, [channel], silent=mute)
+        if not mute:
+            self._on_subscribed({channel})
+
+    def _is_crowded(self, connection: Connection, channel: str) -> bool:
+        prefix = channel.partition(":")[0] + ":"
+        others = sum(
+            any(name.startswith(prefix) for name in other.channels)
+            for other in self.hub.connections
+            if other is not connection
+        )
+        return others >= _CONNECTIONS_PER_CHANNEL * self._multiplier
+
+    def _refuse(self, session: Session, code: str, msg: str, request: Any) -> None:
+        self._send(session, {"event": "error", "code": code, "msg": msg}, request)
+
+    def _send(self, session: Session, answer: dict[str, Any], request: Any) -> None:
+        number = request.get("id") if isinstance(request, dict) else None
+        named = {} if number is None else {"id": str(number)}
+        session.connection.send(orjson.dumps({**named, **answer, "connId": session.name}))
+
+    # --- upkeep -----------------------------------------------------------------------------------
+
+    async def keep_alive(self) -> None:
+        """Cut connections on which nothing was said for 30 s. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(1.0)
+            self.cut_silent()
+
+    def cut_silent(self) -> int:
+        now = self._wall_s()
+        cut = 0
+        for session in list(self._sessions):
+            if session.connection.has_sent:
+                session.connection.has_sent = False
+                session.active_s = now
+            elif now - session.active_s > _SILENCE_S:
+                session.connection.transport.close()
+                cut += 1
+        return cut
+
+    def announce_end(self) -> None:
+        """Tell everyone that the connection will be closed for an upgrade (notice 64008)."""
+        for session in self._sessions:
+            msg = "The connection will soon be closed for a service upgrade. Please reconnect."
+            self._send(session, {"event": "notice", "code": "64008", "msg": msg}, None)
+            session.connection.flush()
+
+    def drop(self, path: str) -> int:
+        """Cut the connections on a path without a goodbye ("" for all of them)."""
+        chosen = [one for one in self.hub.connections if path in ("", one.path)]
+        for connection in chosen:
+            connection.transport.abort()
+        return len(chosen)
+
+    async def close(self) -> None:
+        for session in list(self._sessions):
+            await session.socket.close(code=1001, message=b"server shutdown")

@@ -1,0 +1,225 @@
+"""What the REST interface asks of whatever stands behind it: the market model or a recording."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol, TypeAlias
+
+import numpy as np
+import orjson
+
+from apps.sandbox.faces.base import ReplayMemory
+from apps.sandbox.faces.okx import frames, history
+from apps.sandbox.faces.okx.bars import Bar
+from apps.sandbox.faces.okx.errors import unknown_instrument
+from apps.sandbox.faces.okx.frames import Wire
+from apps.sandbox.faces.okx.history import Page
+from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.protocol import MINUTE_MS, Market
+
+Rows: TypeAlias = list[Any]
+LIVE: Final = frozenset({"mark-price", "index-tickers", "funding-rate", "open-interest"})
+"""Channels whose newest row REST answers too."""
+
+
+class Source(Protocol):
+    """Rows of each endpoint. ``symbol`` arguments are known (``wires``)."""
+
+    wires: dict[str, Wire]
+
+    def now_ms(self) -> int: ...
+
+    def instruments(self) -> Rows: ...
+
+    def book(self, symbol: str, depth: int) -> Rows: ...
+
+    def trades(self, symbol: str, limit: int) -> Rows: ...
+
+    def ticker(self, symbol: str) -> Rows: ...
+
+    def live(self, channel: str, symbol: str) -> Rows:
+        """The newest row of mark-price, index-tickers, funding-rate or open-interest."""
+        ...
+
+    def candles(self, series: str, symbol: str, bar: Bar, page: Page, rows: int | None) -> Rows:
+        """``series``: last, mark or index."""
+        ...
+
+    def funding_history(self, symbol: str, page: Page) -> Rows: ...
+
+    def statistic(self, name: str, symbol: str, bar: Bar, page: Page, unit: str) -> Rows:
+        """``name``: open_interest, accounts, top_accounts, top_positions or taker."""
+        ...
+
+
+def instrument_row(wire: Wire) -> dict[str, Any]:
+    """As ``/public/instruments`` lists it."""
+    listing = wire.listing
+    return {
+        "alias": "", "auctionEndTime": "", "baseCcy": "", "category": "1", "contTdSwTime": "",
+        "ctMult": "1",
+        "ctType": "inverse" if listing.is_inverse else "linear",
+        "ctVal": frames.trimmed(listing.contract_size, 8),
+        "ctValCcy": "USD" if listing.is_inverse else listing.asset,
+        "expTime": "", "futureSettlement": False, "instFamily": wire.index,
+        "instId": listing.symbol, "instType": "SWAP", "lever": "100",
+        "listTime": str(history.LISTED_MS), "lotSz": wire.size(1), "maxIcebergSz": "100000000",
+        "maxLmtAmt": "20000000", "maxLmtSz": "100000000", "maxMktAmt": "", "maxMktSz": "35000",
+        "maxStopSz": "35000", "maxTriggerSz": "100000000", "maxTwapSz": "100000000",
+        "minSz": wire.size(1), "openType": "", "optType": "", "quoteCcy": "", "ruleType": "normal",
+        "settleCcy": listing.asset if listing.is_inverse else listing.quote,
+        "state": "live", "stk": "", "tickSz": wire.price(1),
+        "tradeQuoteCcyList": [], "uly": wire.index,
+    }  # fmt: skip
+
+
+class ModelSource:
+    """The seeded market."""
+
+    def __init__(self, market: Market, listings: tuple[Listing, ...], now_ms: Any) -> None:
+        self.wires = {listing.symbol: Wire(listing) for listing in listings}
+        self._market = market
+        self.now_ms = now_ms
+        self._started_ms = int(now_ms())
+
+    def instruments(self) -> Rows:
+        return [instrument_row(wire) for wire in self.wires.values()]
+
+    def book(self, symbol: str, depth: int) -> Rows:
+        wire = self.wires[symbol]
+        step = self.now_ms() // wire.listing.book_step_ms
+        book = self._market.book(wire.listing, step)
+        row = frames.book_row(
+            wire, book.time_ms, frames.seq_of(step), -1, *frames.sides(book, depth)
+        )
+        return [orjson.loads(row)]
+
+    def trades(self, symbol: str, limit: int) -> Rows:
+        wire, now = self.wires[symbol], self.now_ms()
+        rows: list[str] = []
+        minute = now // MINUTE_MS
+        while len(rows) < limit and minute > now // MINUTE_MS - 120:
+            tape = self._market.tape(wire.listing, minute)
+            columns = (tape.time_ms, tape.price, tape.lots, tape.is_buy)
+            made = [
+                frames.trade_row(wire, tape.first_id + at, t, p, q, bool(b), merged=False)
+                for at, (t, p, q, b) in enumerate(
+                    zip(*(column.tolist() for column in columns), strict=True)
+                )
+                if t <= now
+            ]
+            rows += reversed(made)
+            minute -= 1
+        return [orjson.loads(row) for row in rows[:limit]]
+
+    def ticker(self, symbol: str) -> Rows:
+        return [ticker_row(self._market, self.wires[symbol], self.now_ms())]
+
+    def live(self, channel: str, symbol: str) -> Rows:
+        wire, now = self.wires[symbol], self.now_ms()
+        return [orjson.loads(live_row(self._market, wire, channel, now))]
+
+    def candles(self, series: str, symbol: str, bar: Bar, page: Page, rows: int | None) -> Rows:
+        wire, now = self.wires[symbol], self.now_ms()
+        if series == "last":
+            return history.candles(self._market, wire, bar, page, now, self._started_ms, rows)
+        return history.price_candles(self._market, wire, series, bar, page, now)
+
+    def funding_history(self, symbol: str, page: Page) -> Rows:
+        wire = self.wires[symbol]
+        return history.funding_history(self._market, wire.listing, page, self.now_ms())
+
+    def statistic(self, name: str, symbol: str, bar: Bar, page: Page, unit: str) -> Rows:
+        wire, now = self.wires[symbol], self.now_ms()
+        if name == "open_interest":
+            return history.open_interest(self._market, wire, bar, page, now)
+        if name == "taker":
+            return history.taker_volume(self._market, wire, bar, page, unit, now)
+        return history.long_short(self._market, wire.listing, name, bar, page, now)
+
+
+class ReplaySource:
+    """A recording: what was played last, and no history. Instruments are the recorded ones."""
+
+    def __init__(self, memory: ReplayMemory, listings: tuple[Listing, ...], now_ms: Any) -> None:
+        self.wires = {listing.symbol: Wire(listing) for listing in listings}
+        self._memory = memory
+        self.now_ms = now_ms
+
+    def instruments(self) -> Rows:
+        body = self._memory.body("instruments")
+        rows = orjson.loads(body)["data"] if body else []
+        recorded = {row["instId"]: row for row in rows}
+        return [recorded.get(symbol) or instrument_row(wire) for symbol, wire in self.wires.items()]
+
+    def _last(self, channel: str) -> Rows:
+        frame = self._memory.last(channel)
+        rows: Rows = orjson.loads(frame)["data"] if frame else []
+        return rows
+
+    def book(self, symbol: str, depth: int) -> Rows:
+        sides: dict[str, dict[str, list[str]]] = {"bids": {}, "asks": {}}
+        row: dict[str, Any] = {}
+        for frame in self._memory.since_snapshot(f"books:{symbol}"):
+            for row in orjson.loads(frame)["data"]:
+                for name, levels in sides.items():
+                    levels.update({level[0]: level for level in row[name]})
+        if not row:
+            raise unknown_instrument()
+        best = {
+            name: sorted(
+                (level for level in levels.values() if float(level[1])),
+                key=lambda level: float(level[0]),
+                reverse=name == "bids",
+            )[:depth]
+            for name, levels in sides.items()
+        }
+        return [{**row, **best}]
+
+    def trades(self, symbol: str, limit: int) -> Rows:
+        return self._last(f"trades:{symbol}")[:limit]
+
+    def ticker(self, symbol: str) -> Rows:
+        return self._last(f"tickers:{symbol}")
+
+    def live(self, channel: str, symbol: str) -> Rows:
+        subject = self.wires[symbol].index if channel == "index-tickers" else symbol
+        return self._last(f"{channel}:{subject}")
+
+    def candles(self, series: str, symbol: str, bar: Bar, page: Page, rows: int | None) -> Rows:
+        return []
+
+    def funding_history(self, symbol: str, page: Page) -> Rows:
+        return []
+
+    def statistic(self, name: str, symbol: str, bar: Bar, page: Page, unit: str) -> Rows:
+        return []
+
+
+def ticker_row(market: Market, wire: Wire, now_ms: int) -> dict[str, Any]:
+    listing = wire.listing
+    touch = market.touch(listing, now_ms)
+    return {
+        "instType": "SWAP",
+        "instId": listing.symbol,
+        "askPx": wire.price(touch.ask),
+        "askSz": wire.size(10),
+        "bidPx": wire.price(touch.bid),
+        "bidSz": wire.size(10),
+        **history.day_figures(market, wire, now_ms),
+        "ts": str(now_ms),
+    }
+
+
+def live_row(market: Market, wire: Wire, channel: str, now_ms: int) -> str:
+    listing = wire.listing
+    state = market.mark_state(listing, now_ms)
+    if channel == "mark-price":
+        return frames.mark_row(wire, state, now_ms)
+    if channel == "index-tickers":
+        return frames.index_row(wire, state, now_ms)
+    if channel == "funding-rate":
+        interval_ms = (listing.funding_interval_h or 8) * frames.HOUR_MS
+        settled = market.settlements(listing, now_ms - interval_ms, now_ms)[-1]
+        return frames.funding_row(wire, state, (settled.funding_ms, settled.rate), now_ms)
+    lots = float(market.open_interest(listing, np.array([now_ms], dtype=np.int64))[0])
+    return frames.open_interest_row(wire, lots, state.mark_price, now_ms)

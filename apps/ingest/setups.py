@@ -47,7 +47,8 @@ SANDBOX_RATE_MULTIPLIER = 10.0
 
 
 async def emulator_setups(adapters: Iterable[VenueAdapter], emulator: Emulator) -> list[VenueSetup]:
-    """The emulator's addresses in place of the venues'; in a replay also its streams and instruments."""
+    """The emulator's addresses in place of the venues', of those that it speaks; in a replay also its
+    streams and instruments."""
     manifest = await emulator.manifest()
     setups = [
         VenueSetup(

@@ -1,7 +1,9 @@
-"""What readiness asks of the market: snapshots of the HOT assets, and the backfill behind them."""
+"""What readiness asks of the market: snapshots of the HOT assets, the backfill behind them, live venues."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import redis
@@ -9,9 +11,14 @@ from django.conf import settings
 
 from apps.core.health import CORE_CHECKS, Check, CheckResult
 from apps.core.redis import market_key, sync_redis
+from apps.marketdata.clocksync import sync_market_clock
+from apps.marketdata.delivery import delivering
+from apps.marketdata.selectors import source_statuses
 from apps.marketdata.universe import HOT
 from apps.snapshots.registry import all_specs
 
+_SETTLE_S: Final = 5.0
+"""The schedule looks every two seconds, and a refresh takes about one."""
 _REDIS_AWAY: Final = CheckResult("unknown", "Redis does not answer.")
 
 
@@ -54,5 +61,40 @@ def check_backfill() -> CheckResult:
     return CheckResult("running", detail, extra={"backfill": progress})
 
 
-MARKET_CHECKS: Final = (Check("snapshots", check_snapshots), Check("backfill", check_backfill))
+class VenuesCheck:
+    """Venues deliver, and have done so for long enough that snapshots hold what they said.
+
+    A start is not over before that: what Redis kept from the last run is old. Remembered once true, for
+    a web process must not be taken out of service because ``ingest`` is away.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._since: float | None = None
+        self.is_settled = False
+
+    def __call__(self) -> CheckResult:
+        if self.is_settled:
+            return CheckResult()
+        try:
+            sync_market_clock()
+            sources = source_statuses().values()
+        except redis.RedisError:
+            return _REDIS_AWAY
+        if not delivering(sources):
+            self._since = None
+            return CheckResult("waiting", "No venue delivers yet.")
+        self._since = self._since or self._monotonic()
+        if self._monotonic() - self._since < _SETTLE_S:
+            return CheckResult("waiting", "Venues deliver; the first snapshots are on their way.")
+        self.is_settled = True
+        return CheckResult()
+
+
+venues_check: Final = VenuesCheck()
+MARKET_CHECKS: Final = (
+    Check("snapshots", check_snapshots),
+    Check("backfill", check_backfill),
+    Check("venues", venues_check),
+)
 ALL_CHECKS: Final = (*CORE_CHECKS, *MARKET_CHECKS)

@@ -12,6 +12,8 @@ from apps.core.clock import market_clock, wall_now_ns
 from apps.core.logs import get_logger
 from apps.core.redis import market_key, sync_redis
 from apps.marketdata.clocksync import sync_market_clock
+from apps.marketdata.delivery import delivering
+from apps.marketdata.selectors import source_statuses
 from apps.marketdata.universe import CADENCE_S, AssetTier, assets_of
 from apps.snapshots import store
 from apps.snapshots.metrics import BATCH_FAILURES, PUBLISHED, REFRESH_SECONDS
@@ -28,19 +30,18 @@ _DONE: Final = b"done"
 def due_refresh() -> int:
     """Refresh every metric and tier whose newest slot nobody has done; returns documents published."""
     sync_market_clock()
-    backfill = _backfill_state()
+    inputs = _inputs()
     published = 0
     for metric, refresher in refreshers():
         for tier in AssetTier:
-            published += _refresh_once(metric, tier, refresher, backfill)
+            published += _refresh_once(metric, tier, refresher, inputs)
     return published
 
 
-def _refresh_once(metric: str, tier: AssetTier, refresher: Refresher, backfill: str) -> int:
+def _refresh_once(metric: str, tier: AssetTier, refresher: Refresher, inputs: str) -> int:
     slot = due_slot(market_clock.line, wall_now_ns(), CADENCE_S[tier])
     assets = assets_of(tier)
-    # When the backfill ends everything is published at once: contexts have their history now.
-    claim = market_key("slot", metric, tier.value, backfill, slot.name)
+    claim = market_key("slot", metric, tier.value, inputs, slot.name)
     client = sync_redis()
     if not client.set(claim, b"running", nx=True, ex=_RUNNING_S):
         if client.get(claim) != _DONE:
@@ -91,9 +92,16 @@ def _unpublished(metric: str, assets: Sequence[str]) -> tuple[str, ...]:
     return tuple(asset for asset in assets if held.get(asset, horizon + 1) > horizon)
 
 
-def _backfill_state() -> str:
+def _inputs() -> str:
+    """What answers are made of besides time: when it changes, everything is published at once.
+
+    Contexts have their history when the backfill ends; a venue that comes or goes changes every
+    aggregate, and nobody should wait a slot to be told.
+    """
     try:
         state = sync_redis().hget(market_key("backfill"), "state")
+        sources = source_statuses()
     except RedisError:
         return "unknown"
-    return state.decode() if isinstance(state, bytes) else "unknown"
+    backfill = state.decode() if isinstance(state, bytes) else "unknown"
+    return f"{backfill}:{'+'.join(delivering(sources.values()))}"

@@ -13,9 +13,11 @@ from django.db import OperationalError, connections
 from django.test import Client
 
 from apps.core import health
+from apps.core.clock import market_clock
 from apps.core.health import CORE_CHECKS, Check, CheckResult, readiness_view
 from apps.core.redis import market_key, sync_redis
 from apps.edge import readiness
+from apps.marketdata.live import SOURCE_DOWN, SOURCE_OK, SourceStatus, encode_sources, sources_key
 from apps.marketdata.universe import HOT
 from apps.snapshots.registry import all_specs
 
@@ -23,8 +25,9 @@ both_databases = pytest.mark.django_db(databases=["default", "market"])
 
 
 @pytest.fixture
-def market() -> Iterator[Any]:
-    """Redis as a ready sandbox leaves it: HOT snapshots and a finished backfill."""
+def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Redis as a ready sandbox leaves it: HOT snapshots, a finished backfill, venues that deliver."""
+    monkeypatch.setattr(readiness.venues_check, "is_settled", True)
     client: Any = sync_redis()
     names = [market_key("snap", spec.metric, asset) for spec in all_specs() for asset in HOT]
     for name in names:
@@ -54,7 +57,7 @@ def test_ready_when_everything_is_there(client: Client, market: Any) -> None:
     assert document == {
         "status": "ready",
         "checks": dict.fromkeys(
-            ["postgresql", "redis", "migrations", "snapshots", "backfill"], "ok"
+            ["postgresql", "redis", "migrations", "snapshots", "backfill", "venues"], "ok"
         ),
         "backfill": {"done": 65, "total": 65, "phase": "history"},
     }
@@ -95,6 +98,33 @@ def test_a_replay_is_ready_with_its_first_snapshot(market: Any, settings: Any) -
         assert readiness.check_backfill().is_ok
     finally:
         sync_redis().delete(name)
+
+
+def test_a_start_is_over_when_venues_have_delivered_for_a_while(market: Any) -> None:
+    seconds = 100.0
+    check = readiness.VenuesCheck(lambda: seconds)
+
+    def heard(status: str, age_ms: int = 0) -> str:
+        source = SourceStatus(
+            venue="binance", status=status, last_ok_ms=market_clock.now_ms() - age_ms
+        )
+        market.hset(sources_key(), mapping=encode_sources([source]))
+        return check().status
+
+    try:
+        market.delete(sources_key())
+        assert check().status == "waiting"
+        assert heard(SOURCE_OK, age_ms=60_000) == "waiting"
+        assert heard(SOURCE_OK) == "waiting"
+        seconds += 6.0
+        assert heard(SOURCE_DOWN) == "waiting"
+        assert heard(SOURCE_OK) == "waiting"
+        seconds += 6.0
+        assert heard(SOURCE_OK) == "ok"
+        # Later trouble of ingest is no reason to take a web process out of service.
+        assert heard(SOURCE_DOWN) == "ok"
+    finally:
+        market.delete(sources_key())
 
 
 def test_a_lost_database_is_named_without_its_address(monkeypatch: pytest.MonkeyPatch) -> None:

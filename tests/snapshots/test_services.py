@@ -13,6 +13,14 @@ from redis.retry import Retry
 
 from apps.core.clock import ClockLine, market_clock
 from apps.core.redis import market_key, sync_redis
+from apps.marketdata.live import (
+    SOURCE_DEGRADED,
+    SOURCE_DOWN,
+    SOURCE_OK,
+    SourceStatus,
+    encode_sources,
+    sources_key,
+)
 from apps.marketdata.universe import COLD, HOT
 from apps.snapshots import registry, services, store
 from apps.snapshots.contracts import SnapshotDocument
@@ -134,7 +142,7 @@ def test_a_worker_killed_in_its_slot_gives_it_up(refresher: Refresher, at: _Cloc
     services.due_refresh()
     at(65)
     name = due_slot(market_clock.line, NOON_NS + 65 * 1_000_000_000, 60).name
-    claim = market_key("slot", METRIC, "hot", "unknown", name)
+    claim = market_key("slot", METRIC, "hot", "unknown:", name)
     sync_redis().set(claim, b"running", ex=30)
     assert services.due_refresh() == 0
     assert 0 < sync_redis().ttl(claim) <= 30
@@ -163,6 +171,22 @@ def test_the_end_of_the_backfill_publishes_everything_again(
     assert services.due_refresh() == 0
     sync_redis().hset(market_key("backfill"), "state", "ready")
     assert services.due_refresh() == 65
+
+
+def test_a_venue_that_comes_or_goes_publishes_everything_again(
+    refresher: Refresher, at: _Clock
+) -> None:
+    def heard(venue: str, status: str, age_ms: int = 500) -> int:
+        source = SourceStatus(venue=venue, status=status, last_ok_ms=market_clock.now_ms() - age_ms)
+        sync_redis().hset(sources_key(), mapping=encode_sources([source]))
+        return services.due_refresh()
+
+    assert heard("binance", SOURCE_OK, age_ms=3_600_000) == 65
+    assert heard("binance", SOURCE_OK) == 65
+    assert heard("okx", SOURCE_DEGRADED) == 65
+    assert heard("okx", SOURCE_OK) == 0
+    # Back to a set of venues that this slot was published with: the next slot will tell.
+    assert heard("okx", SOURCE_DOWN) == 0
 
 
 def test_a_replay_that_starts_again_publishes_again(refresher: Refresher, at: _Clock) -> None:

@@ -151,8 +151,10 @@ class Lane:
         """Whether the connection was lost before it had to be replaced."""
         old_age = asyncio.ensure_future(self._sleep(lifetime_s))
         notice = asyncio.ensure_future(session.replace_soon.wait())
-        await _first_of(running, old_age, notice)
-        await _cancel(old_age, notice)
+        try:
+            await _first_of(running, old_age, notice)
+        finally:
+            await _cancel(old_age, notice)
         return running.done()
 
     async def _replace(

@@ -40,6 +40,9 @@ def by_kind(events: list[Event]) -> Told:
                 for name in event.__struct_fields__
                 if name not in ("ts_recv", "instrument")
             }
+            if row.get("ts_event") == event.ts_recv:
+                # The venue sends no time with it.
+                row["ts_event"] = None
             instrument: Instrument | None = getattr(event, "instrument", None)
             out[type(event).__name__, instrument.key if instrument else ""].append(row)
     return out

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from apps.sandbox.faces.base import FaceFactory, StreamEntry
 from apps.sandbox.faces.binance import face as binance
+from apps.sandbox.faces.hyperliquid import face as hyperliquid
+from apps.sandbox.faces.okx import face as okx
 from apps.sandbox.market.listing import Listing
 
 
@@ -33,6 +35,37 @@ class VenueFace:
     """Where the message begins in a frame that wraps it (and ends one byte before the frame)."""
 
 
+class _Module(Protocol):
+    """What a venue's ``face.py`` exports."""
+
+    @property
+    def FACTORY(self) -> FaceFactory: ...
+
+    @property
+    def listings(self) -> Callable[[Iterable[str]], tuple[Listing, ...]]: ...
+
+    @property
+    def channel_of(self) -> Callable[[bytes], str | None]: ...
+
+    @property
+    def stream_of(self) -> Callable[[str], StreamEntry | None]: ...
+
+
+MAIN: Final = "main"
+
+
+def _only_face(venue: str, module: _Module, offset: int) -> VenueFace:
+    """The face of a venue that has one."""
+    return VenueFace(
+        FaceKey(venue, MAIN),
+        module.FACTORY,
+        {MAIN: offset},
+        module.listings,
+        module.channel_of,
+        module.stream_of,
+    )
+
+
 FACES: Final[tuple[VenueFace, ...]] = (
     VenueFace(
         FaceKey("binance", "um"),
@@ -52,8 +85,9 @@ FACES: Final[tuple[VenueFace, ...]] = (
         binance.spot_stream_of,
         binance.data_start,
     ),
+    _only_face("okx", okx, 4),
+    _only_face("hyperliquid", hyperliquid, 6),
 )
-MAIN: Final = "main"
 VENUES: Final = tuple(dict.fromkeys(face.key.venue for face in FACES))
 PORTS: Final = 1 + max(offset for face in FACES for offset in face.ports.values())
 """Ports that an emulator takes, the control face's own among them."""

@@ -90,6 +90,24 @@ class Assets(MetaContract, frozen=True, kw_only=True):
     meta: AssetsMeta
 
 
+class Conventions(MetaContract, frozen=True, kw_only=True):
+    """How a venue's own numbers are turned into ours."""
+
+    funding_interval: Annotated[str, doc("Where the funding interval comes from")]
+    funding_raw_hours: Annotated[
+        float | None, doc("Hours its raw rate is for; null: each symbol's own interval", "hours")
+    ]
+    liquidations: Annotated[
+        str, doc("How complete its liquidation feed is: full, sampled, partial or none")
+    ]
+    liquidation_price: Annotated[
+        str, doc("What the price of a liquidation is; empty without a feed")
+    ]
+    open_interest_unit: Annotated[str, doc("Unit of its raw open interest")]
+    open_interest_sides: Annotated[int, doc("Sides its raw open interest counts; ours is one side")]
+    open_interest_usd: Annotated[str, doc("How its open interest becomes USD")]
+
+
 class Venue(MetaContract, frozen=True, kw_only=True):
     """A venue and how it is doing."""
 
@@ -100,6 +118,10 @@ class Venue(MetaContract, frozen=True, kw_only=True):
     age_seconds: Annotated[int | None, doc("Time since the last good message", "seconds")]
     assets: Annotated[int, doc("Assets with a perpetual listed here")]
     instruments: Annotated[int, doc("Active instruments")]
+    conventions: Annotated[
+        Conventions | None,
+        doc("What its raw numbers mean; null for venues read through ccxt alone"),
+    ]
 
 
 class MarketMeta(MetaContract, frozen=True, kw_only=True):

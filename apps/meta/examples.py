@@ -13,6 +13,15 @@ _BINANCE: Final[dict[str, Any]] = {
     "age_seconds": 0,
     "assets": 65,
     "instruments": 130,
+    "conventions": {
+        "funding_interval": "fundingIntervalHours of fundingInfo, 8 h where absent",
+        "funding_raw_hours": None,
+        "liquidations": "sampled",
+        "liquidation_price": "average fill price",
+        "open_interest_unit": "coins",
+        "open_interest_sides": 1,
+        "open_interest_usd": "coins × mark price",
+    },
 }
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "meta_assets": {

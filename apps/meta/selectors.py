@@ -19,6 +19,7 @@ from apps.marketdata import selectors as marketdata
 from apps.marketdata.coverage import DATASETS, dataset_spans
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import LiveBoard, SourceStatus, make_board
+from apps.marketdata.normalisation import FUNDING, LIQUIDATIONS, OPEN_INTEREST
 from apps.marketdata.universe import ASSETS, CADENCE_S, tier_of
 from apps.marketdata.venues import all_venues
 from apps.markets.contracts import FIELDS
@@ -28,6 +29,7 @@ from apps.meta.contracts import (
     Assets,
     AssetsMeta,
     Component,
+    Conventions,
     Dataset,
     Field,
     Fields,
@@ -215,6 +217,22 @@ def _venue(name: str, source: SourceStatus | None, now_ms: int) -> Venue:
         age_seconds=_age(now_ms, last_ok),
         assets=len(perps),
         instruments=len(rows),
+        conventions=_conventions(name),
+    )
+
+
+def _conventions(venue: str) -> Conventions | None:
+    if venue not in FUNDING:
+        return None
+    funding, feed, interest = FUNDING[venue], LIQUIDATIONS[venue], OPEN_INTEREST[venue]
+    return Conventions(
+        funding_interval=funding.interval_source,
+        funding_raw_hours=funding.raw_hours,
+        liquidations="none" if feed.quality is None else feed.quality.value,
+        liquidation_price=feed.price,
+        open_interest_unit=interest.raw_unit,
+        open_interest_sides=interest.raw_sides,
+        open_interest_usd=interest.usd,
     )
 
 

@@ -63,6 +63,9 @@ def test_venues_are_the_five_with_their_state(published: Market) -> None:
     assert (by_venue["binance"]["assets"], by_venue["binance"]["instruments"]) == (2, 3)
     assert by_venue["okx"]["status"] == "not_connected"
     assert by_venue["okx"]["last_ok"] is None
+    assert by_venue["okx"]["conventions"]["liquidations"] == "partial"
+    assert by_venue["bybit"]["conventions"]["open_interest_sides"] == 2
+    assert by_venue["hyperliquid"]["conventions"]["funding_raw_hours"] == 1.0
 
 
 def test_plans_are_the_rows() -> None:

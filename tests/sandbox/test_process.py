@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,11 @@ def test_it_starts_quickly_and_stops_on_sigterm() -> None:
         _wait_for(f"http://127.0.0.1:{port}/health")
         info = _get(f"http://127.0.0.1:{port + 1}/fapi/v1/exchangeInfo")
         assert len(info["symbols"]) == 65
-        assert len(_get(f"http://127.0.0.1:{port}/manifest")["instruments"]) == 130
+        listed = Counter(
+            one["venue"] for one in _get(f"http://127.0.0.1:{port}/manifest")["instruments"]
+        )
+        assert set(listed) == set(VENUES)
+        assert listed["binance"] == 130
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=10)
     finally:

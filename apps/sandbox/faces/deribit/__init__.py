@@ -1,0 +1,1 @@
+"""Deribit's interfaces: JSON-RPC over HTTP and WebSocket."""

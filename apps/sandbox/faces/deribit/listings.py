@@ -1,0 +1,82 @@
+"""How Deribit lists perpetuals: inverse ones in USD for BTC and ETH, linear ones in USDC for SOL and XRP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from apps.sandbox.market.assets import ASSET_MODELS
+from apps.sandbox.market.listing import Listing
+
+VENUE: Final = "deribit"
+INDEX_NAMES: Final = {"BTC": "btc_usd", "ETH": "eth_usd", "SOL": "sol_usdc", "XRP": "xrp_usdc"}
+
+
+class _Grid(NamedTuple):
+    """``lot`` is in coins also for inverse listings: the model counts coins, the face USD."""
+
+    symbol: str
+    tick: float
+    decimals: int
+    lot: float
+    lot_decimals: int
+    contract_size: float
+    is_inverse: bool
+    step_ms: int
+    trades_per_minute: float
+
+
+_GRIDS: Final = {
+    "BTC": _Grid("BTC-PERPETUAL", 0.5, 1, 0.0001, 4, 10.0, True, 100, 60.0),
+    "ETH": _Grid("ETH-PERPETUAL", 0.05, 2, 0.001, 3, 1.0, True, 100, 50.0),
+    "SOL": _Grid("SOL_USDC-PERPETUAL", 0.01, 2, 0.1, 1, 0.1, False, 250, 15.0),
+    "XRP": _Grid("XRP_USDC-PERPETUAL", 0.0001, 4, 1.0, 0, 1.0, False, 250, 12.0),
+}
+# Of the largest venue's turnover.
+_SHARE: Final = {"BTC": 0.06, "ETH": 0.05, "SOL": 0.01, "XRP": 0.01}
+
+
+def listings(assets: Iterable[str]) -> tuple[Listing, ...]:
+    """Perpetuals of those assets that Deribit has."""
+    return tuple(_listing(asset, _GRIDS[asset]) for asset in assets if asset in _GRIDS)
+
+
+def _listing(asset: str, grid: _Grid) -> Listing:
+    volume = ASSET_MODELS[asset].perp_volume_usd * _SHARE[asset]
+    return Listing(
+        venue=VENUE,
+        kind="perp",
+        symbol=grid.symbol,
+        asset=asset,
+        quote="USD" if grid.is_inverse else "USDC",
+        price_mult=1.0,
+        tick=grid.tick,
+        price_decimals=grid.decimals,
+        lot=grid.lot,
+        lot_decimals=grid.lot_decimals,
+        daily_volume_usd=volume,
+        open_interest_usd=volume * 1.5,
+        trades_per_minute=grid.trades_per_minute,
+        book_step_ms=grid.step_ms,
+        spread_ticks=1,
+        # Funding is continuous; its history is kept by the hour.
+        funding_interval_h=1,
+        contract_size=grid.contract_size,
+        is_inverse=grid.is_inverse,
+    )
+
+
+def currency_of(listing: Listing) -> str:
+    return listing.asset if listing.is_inverse else "USDC"
+
+
+def price_of(listing: Listing, ticks: float) -> float:
+    return round(ticks * listing.tick, listing.price_decimals)
+
+
+def amount_of(listing: Listing, ticks: float, lots: float) -> float:
+    """USD in whole contracts (inverse) or coins."""
+    if not listing.is_inverse:
+        return round(lots * listing.lot, listing.lot_decimals)
+    contracts = round(ticks * listing.tick * lots * listing.lot / listing.contract_size)
+    return max(contracts, 1) * listing.contract_size

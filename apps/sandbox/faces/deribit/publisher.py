@@ -1,0 +1,299 @@
+"""Turns market time into stream messages: everything that fell due since the last tick, in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from apps.sandbox.faces.deribit.channels import HEAD, Channel, parse_channel
+from apps.sandbox.faces.deribit.listings import INDEX_NAMES, amount_of, currency_of, price_of
+from apps.sandbox.faces.deribit.model_source import ModelSource, change_id, sides_of
+from apps.sandbox.faces.deribit.rpc import RESOLUTIONS
+from apps.sandbox.faces.hub import Hub
+from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.protocol import MINUTE_MS, Book
+
+TICK_S: Final = 0.1
+_SECOND_MS: Final = 1_000
+_MARKS_EVERY_S: Final = 2
+# Tickers speak when something changes: more often for the busy ones.
+_TICKER_MS: Final = {"BTC": 500, "ETH": 500}
+_TICKER_OTHERS_MS: Final = 1_000
+# After a pause (a suspended laptop) streams go on from now.
+_LONGEST_CATCH_UP_MS: Final = 10_000
+_DONE: Final = b"}}"
+
+
+def frame(channel: str, data: bytes) -> bytes:
+    return b'%b%b","data":%b%b' % (HEAD, channel.encode(), data, _DONE)
+
+
+@dataclass(slots=True)
+class _Tape:
+    """Where one listing's trades have got to."""
+
+    minute: int = -1
+    next_trade: int = 0
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The channels that someone reads."""
+
+    trades: dict[str, list[str]] = field(default_factory=dict)
+    books: list[Channel] = field(default_factory=list)
+    tickers: list[Channel] = field(default_factory=list)
+    seconds: list[Channel] = field(default_factory=list)
+
+
+class Publisher:
+    """Streams of one face."""
+
+    def __init__(self, source: ModelSource, hub: Hub, now_ms: Callable[[], int]) -> None:
+        self._source = source
+        self._hub = hub
+        self._now_ms = now_ms
+        self._plan = _Plan()
+        self._is_stale = True
+        self._tapes = {name: _Tape() for name in source.listings}
+        self._books: dict[str, Book] = {}
+        """The last book told on each book channel: the next message continues it."""
+        self._newest: dict[str, Book] = {}
+        self._ticker_slots: dict[str, int] = {}
+        self._quotes: dict[str, tuple[int, int, int, int]] = {}
+        self._second = now_ms() // _SECOND_MS
+        self._last_ms = now_ms()
+        hub.on_change.append(self._mark_stale)
+
+    def _mark_stale(self) -> None:
+        self._is_stale = True
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            self.tick(self._now_ms())
+            await asyncio.sleep(TICK_S)
+
+    def first_frames(self, channel: Channel) -> list[bytes]:
+        """What a new reader of a channel is told at once: a book from its beginning."""
+        listing = self._source.listings.get(channel.name)
+        if channel.family != "book" or listing is None:
+            return []
+        book = self._books.get(channel.channel)
+        if book is None:
+            step = self._now_ms() // listing.book_step_ms
+            book = self._books[channel.channel] = self._book(listing, step)
+        levels = [
+            (side, price_of(listing, ticks), amount_of(listing, ticks, lots))
+            for side, found in (("bids", book.bids), ("asks", book.asks))
+            for ticks, lots in sorted(found.items(), reverse=side == "bids")
+        ]
+        data = {
+            "type": "snapshot",
+            "timestamp": book.time_ms,
+            "instrument_name": listing.symbol,
+            "change_id": change_id(book.step),
+            **{
+                side: [["new", price, amount] for own, price, amount in levels if own == side]
+                for side in ("bids", "asks")
+            },
+        }
+        return [frame(channel.channel, orjson.dumps(data))]
+
+    def tick(self, now_ms: int) -> None:
+        """Publish everything due up to ``now_ms``."""
+        if self._is_stale:
+            self._replan()
+        if now_ms - self._last_ms > _LONGEST_CATCH_UP_MS:
+            self._tapes = {name: _Tape() for name in self._tapes}
+        self._last_ms = now_ms
+        for name, channels in self._plan.trades.items():
+            self._publish_trades(self._source.listings[name], channels, now_ms)
+        for channel in self._plan.books:
+            self._publish_book(channel, now_ms)
+        for channel in self._plan.tickers:
+            self._publish_ticker(channel, now_ms)
+        second = now_ms // _SECOND_MS
+        if second != self._second:
+            self._second = second
+            for channel in self._plan.seconds:
+                self._publish_second(channel, second)
+        self._hub.flush()
+
+    # --- what is wanted -------------------------------------------------------------------------------
+
+    def _replan(self) -> None:
+        self._is_stale = False
+        plan = _Plan()
+        for name in sorted(self._hub.channels()):
+            channel = parse_channel(name)
+            if channel is not None:
+                self._add(plan, channel)
+        self._plan = plan
+        wanted = {channel.channel for channel in plan.books}
+        self._books = {name: book for name, book in self._books.items() if name in wanted}
+        for name, tape in self._tapes.items():
+            if name not in plan.trades:
+                tape.minute = -1
+
+    def _add(self, plan: _Plan, channel: Channel) -> None:
+        listings = self._source.listings
+        if channel.family == "all trades" and channel.kind != "option":
+            for name, listing in listings.items():
+                if channel.name in ("any", currency_of(listing)):
+                    plan.trades.setdefault(name, []).append(channel.channel)
+        elif channel.family == "trades" and channel.name in listings:
+            plan.trades.setdefault(channel.name, []).append(channel.channel)
+        elif channel.family in ("book", "grouped book", "quote"):
+            plan.books.append(channel)
+        elif channel.family == "ticker" and channel.name in listings:
+            plan.tickers.append(channel)
+        elif channel.family in ("ticker", "perpetual", "marks", "index", "dvol", "chart"):
+            plan.seconds.append(channel)
+
+    # --- trades ---------------------------------------------------------------------------------------
+
+    def _publish_trades(self, listing: Listing, channels: list[str], now_ms: int) -> None:
+        rows: list[dict[str, Any]] = []
+        state, current = self._tapes[listing.symbol], now_ms // MINUTE_MS
+        market = self._source.market
+        if state.minute < 0:
+            state.minute = current
+            times = market.tape(listing, current).time_ms
+            state.next_trade = int(np.searchsorted(times, now_ms, side="right"))
+        while True:
+            tape = market.tape(listing, state.minute)
+            end = int(np.searchsorted(tape.time_ms, now_ms, side="right"))
+            rows += self._source.trade_rows(listing, state.minute, tape, state.next_trade, end)
+            state.next_trade = end
+            if state.minute >= current:
+                break
+            state.minute, state.next_trade = state.minute + 1, 0
+        if rows:
+            data = orjson.dumps(rows)
+            for channel in channels:
+                self._hub.publish(channel, frame(channel, data))
+
+    # --- books and quotes -----------------------------------------------------------------------------
+
+    def _book(self, listing: Listing, step: int) -> Book:
+        """Several channels show the same book: it is made once a step."""
+        known = self._newest.get(listing.symbol)
+        if known is None or known.step != step:
+            known = self._newest[listing.symbol] = self._source.market.book(listing, step)
+        return known
+
+    def _publish_book(self, channel: Channel, now_ms: int) -> None:
+        listing = self._source.listings.get(channel.name)
+        if listing is None:
+            return
+        every = max(1, channel.pace_ms // listing.book_step_ms)
+        step = now_ms // listing.book_step_ms // every * every
+        old = self._books.get(channel.channel)
+        if old is not None and step <= old.step:
+            return
+        book = self._books[channel.channel] = self._book(listing, step)
+        if channel.family == "grouped book":
+            data = {
+                "timestamp": book.time_ms,
+                "instrument_name": listing.symbol,
+                "change_id": change_id(step),
+                **sides_of(listing, book, channel.depth),
+            }
+            self._hub.publish(channel.channel, frame(channel.channel, orjson.dumps(data)))
+        elif channel.family == "quote":
+            self._publish_quote(channel, listing, book)
+        elif old is not None:
+            data_bytes = (
+                f'{{"type":"change","timestamp":{book.time_ms},"prev_change_id":{change_id(old.step)},'
+                f'"instrument_name":"{listing.symbol}","change_id":{change_id(step)},'
+                f'"bids":[{_changes(listing, old.bids, book.bids)}],'
+                f'"asks":[{_changes(listing, old.asks, book.asks)}]}}'
+            ).encode()
+            self._hub.publish(channel.channel, frame(channel.channel, data_bytes))
+
+    def _publish_quote(self, channel: Channel, listing: Listing, book: Book) -> None:
+        bid, ask = max(book.bids), min(book.asks)
+        quote = (bid, book.bids[bid], ask, book.asks[ask])
+        if self._quotes.get(channel.channel) == quote:
+            return
+        self._quotes[channel.channel] = quote
+        data = {
+            "timestamp": book.time_ms,
+            "instrument_name": listing.symbol,
+            "best_bid_price": price_of(listing, bid),
+            "best_bid_amount": amount_of(listing, bid, book.bids[bid]),
+            "best_ask_price": price_of(listing, ask),
+            "best_ask_amount": amount_of(listing, ask, book.asks[ask]),
+        }
+        self._hub.publish(channel.channel, frame(channel.channel, orjson.dumps(data)))
+
+    # --- tickers and what speaks every second ---------------------------------------------------------
+
+    def _publish_ticker(self, channel: Channel, now_ms: int) -> None:
+        listing = self._source.listings[channel.name]
+        slot = now_ms // _TICKER_MS.get(listing.asset, _TICKER_OTHERS_MS)
+        if self._ticker_slots.get(channel.channel) == slot:
+            return
+        self._ticker_slots[channel.channel] = slot
+        book = self._book(listing, now_ms // listing.book_step_ms)
+        data = self._source.perpetual_ticker(listing, book)
+        self._hub.publish(channel.channel, frame(channel.channel, orjson.dumps(data)))
+
+    def _publish_second(self, channel: Channel, second: int) -> None:
+        data = self._second_data(channel, second)
+        if data is not None:
+            self._hub.publish(channel.channel, frame(channel.channel, orjson.dumps(data)))
+
+    def _second_data(self, channel: Channel, second: int) -> Any:
+        source, now, name = self._source, self._now_ms(), channel.name
+        listing = source.listings.get(name)
+        if channel.family == "marks":
+            return source.option_marks(name) if second % _MARKS_EVERY_S == 0 else None
+        if channel.family == "index" and name in INDEX_NAMES.values():
+            if name not in source.by_index:
+                return None
+            return {"timestamp": now, "price": source.index_price(name), "index_name": name}
+        if channel.family == "dvol":
+            level = source.volatility(name)
+            if level is None:
+                return None
+            return {"timestamp": now, "volatility": level, "index_name": name}
+        if channel.family == "ticker":
+            option = next((one for one in source.options() if one.symbol == name), None)
+            return source.option_ticker(option) if option is not None else None
+        if listing is None:
+            return None
+        if channel.family == "perpetual":
+            state = source.market.mark_state(listing, now)
+            index = round(state.index_price, listing.price_decimals + 1)
+            rate = round(state.funding_rate * 8.0, 8)
+            return {"timestamp": now, "interest": rate, "index_price": index}
+        return self._candle(listing, channel.width, now)
+
+    def _candle(self, listing: Listing, resolution: str, now: int) -> dict[str, Any] | None:
+        width = RESOLUTIONS.get(resolution)
+        if width is None:
+            return None
+        start = now // MINUTE_MS // width * width * MINUTE_MS
+        columns = self._source.chart(listing.symbol, width, start, now)
+        if not columns["ticks"]:
+            return None
+        names = ("open", "high", "low", "close", "volume", "cost")
+        return {"tick": columns["ticks"][-1], **{name: columns[name][-1] for name in names}}
+
+
+def _changes(listing: Listing, old: dict[int, int], new: dict[int, int]) -> str:
+    """Levels that differ, as ``["new"|"change"|"delete", price, amount]``."""
+    price = listing.price
+    rows = [
+        f'["{"change" if ticks in old else "new"}",{price(ticks)},{amount_of(listing, ticks, lots)}]'
+        for ticks, lots in new.items() - old.items()
+    ]
+    rows += [f'["delete",{price(ticks)},0.0]' for ticks in old.keys() - new.keys()]
+    return ",".join(rows)

@@ -1,0 +1,67 @@
+"""Unmodified ccxt against the face: only its URL points elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import ccxt.async_support as ccxt
+import pytest
+
+from tests.sandbox.faces.deribit.conftest import Served
+
+BTC, SOL = "BTC/USD:BTC", "SOL/USDC:USDC"
+
+
+@pytest.fixture
+async def exchange(served: Served) -> AsyncIterator[Any]:
+    made = ccxt.deribit()
+    made.urls["api"]["rest"] = served.rest
+    yield made
+    await made.close()
+
+
+async def test_markets_and_prices(exchange: Any) -> None:
+    markets = await exchange.load_markets()
+    perpetuals = {symbol for symbol, market in markets.items() if market["swap"]}
+    assert perpetuals == {BTC, "ETH/USD:ETH", SOL, "XRP/USDC:USDC"}
+    assert (markets[BTC]["inverse"], markets[SOL]["linear"]) == (True, True)
+    assert markets[BTC]["contractSize"] == 10
+    assert sum(market["option"] for market in markets.values()) == 4 * 54
+    ticker = await exchange.fetch_ticker(BTC)
+    assert 20_000 < ticker["last"] < 300_000
+    tickers = await exchange.fetch_tickers([BTC])
+    assert set(tickers) == {BTC}
+    book = await exchange.fetch_order_book(SOL, 20)
+    assert book["bids"][0][0] < book["asks"][0][0]
+    assert book["nonce"] > 0
+    candles = await exchange.fetch_ohlcv(BTC, "1h", limit=24)
+    assert 23 <= len(candles) <= 24
+    assert candles[1][0] - candles[0][0] == 3_600_000
+    trades = await exchange.fetch_trades(BTC, limit=10)
+    assert len(trades) == 10
+
+
+async def test_funding_open_interest_and_greeks(exchange: Any) -> None:
+    await exchange.load_markets()
+    rate = await exchange.fetch_funding_rate(BTC)
+    assert abs(rate["fundingRate"]) < 0.01
+    since = exchange.milliseconds() - 5 * 86_400_000
+    history = await exchange.fetch_funding_rate_history(BTC, since, 200)
+    assert len(history) == 120
+    inverse = await exchange.fetch_open_interest(BTC)
+    assert inverse["openInterestValue"] > 1e8
+    linear = await exchange.fetch_open_interest(SOL)
+    # ccxt calls every perpetual's figure a value; of linear ones it is coins.
+    assert linear["openInterestValue"] > 1e4
+    option = next(symbol for symbol, market in exchange.markets.items() if market["option"])
+    greeks = await exchange.fetch_greeks(option)
+    assert abs(greeks["delta"]) <= 1
+    chain = await exchange.fetch_option_chain("ETH")
+    assert len(chain) == 54
+
+
+async def test_refusals_become_ccxt_s_errors(exchange: Any) -> None:
+    await exchange.load_markets()
+    with pytest.raises(ccxt.ExchangeError):
+        await exchange.publicGetTicker({"instrument_name": "NOPE-PERPETUAL"})

@@ -38,10 +38,7 @@ from apps.venues.streaming import BaseStreamClient
 
 CONNECTION: Final = "public"
 CONNECTIONS: Final = (CONNECTION,)
-BOOK_RULES: Final[dict[InstrumentKind, ContinuityRule]] = {
-    InstrumentKind.PERP: DERIBIT,
-    InstrumentKind.OPTION: DERIBIT,
-}
+BOOK_RULES: Final[dict[InstrumentKind, ContinuityRule]] = dict.fromkeys(InstrumentKind, DERIBIT)
 HEARTBEAT_S: Final = 30
 # Requests that are no subscriptions have numbers of their own, which no subscription waits for.
 _HEARTBEAT_ID: Final = 9_000_001

@@ -35,7 +35,7 @@ from apps.venues.session import Dialect, Timing
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTIONS: Final = ("public", "business")
-BOOK_RULES: Final[dict[InstrumentKind, ContinuityRule]] = {InstrumentKind.PERP: OKX}
+BOOK_RULES: Final[dict[InstrumentKind, ContinuityRule]] = dict.fromkeys(InstrumentKind, OKX)
 LIQUIDATIONS: Final = "liquidation-orders:SWAP"
 _NEVER_SILENT_S: Final = float("inf")
 # Quiet books send a heartbeat after about 60 s, so twice that is silence.

@@ -57,14 +57,14 @@ def test_sides_are_the_takers() -> None:
 def test_thousands_are_resolved() -> None:
     (trade,) = events_of("trades_multiple")
     assert isinstance(trade, Trade)
-    assert (trade.price, trade.qty_base) == (pytest.approx(8.5e-6), 1_200_000.0)
+    assert (trade.price, trade.qty_base) == pytest.approx((8.5e-6, 1_200_000.0))
     assert trade.price * trade.qty_base == pytest.approx(0.0085 * 1_200)
     (book,) = events_of("l2_book_multiple")
     assert isinstance(book, BookSnapshot)
-    assert book.bids == [(pytest.approx(8.5e-6), 1_000_000.0)]
+    assert book.bids[0] == pytest.approx((8.5e-6, 1_000_000.0))
     mark, rate, interest = events_of("active_asset_ctx_multiple")
     assert isinstance(mark, MarkPrice)
-    assert (mark.mark_price, mark.index_price) == (pytest.approx(8.5e-6), pytest.approx(8.6e-6))
+    assert (mark.mark_price, mark.index_price) == pytest.approx((8.5e-6, 8.6e-6))
     assert isinstance(rate, FundingRate)
     assert rate.rate == -0.00002
     assert isinstance(interest, OpenInterest)

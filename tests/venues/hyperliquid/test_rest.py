@@ -207,7 +207,7 @@ async def test_candles_in_base_units() -> None:
         now_ms,
     ]
     assert [one.is_closed for one in found] == [True, True, False]
-    assert (found[0].open, found[0].volume_base) == (pytest.approx(8.5e-6), 1_000_000.0)
+    assert (found[0].open, found[0].volume_base) == pytest.approx((8.5e-6, 1_000_000.0))
     assert found[0].volume_usd == pytest.approx(1_000 * 0.00855)
     assert (found[0].buy_base, found[0].trades) == (None, 3)
 
@@ -235,7 +235,7 @@ async def test_a_book_costs_two() -> None:
     async with rest({"l2Book": body}) as setup:
         book = await setup.client.book_snapshot(PEPE)
         assert (book.seq, book.ts_event, book.ts_recv) == (T0, T0 * 1_000_000, NOW_NS)
-        assert book.bids == [(pytest.approx(8.5e-6), 10_000.0)]
+        assert book.bids[0] == pytest.approx((8.5e-6, 10_000.0))
         assert setup.weights.spent == [2.0]
 
 

@@ -313,8 +313,15 @@ def test_a_venue_that_goes_back_in_time_is_believed_in_the_end() -> None:
     outcomes = [books.on_snapshot(at(1_000 + step)) for step in range(101)]
     assert outcomes == [Outcome.DROPPED] * 100 + [Outcome.APPLIED]
     assert books.book.asks == {2.0: 1_100.0}
-    books.mark_stale("silent")
-    assert books.on_snapshot(at(900)) is Outcome.DROPPED
-    assert books.state is BookState.STALE
-    assert books.on_snapshot(at(2_000)) is Outcome.APPLIED
-    assert books.state is BookState.LIVE
+
+
+def test_a_silent_book_goes_on_with_the_next_newer_one() -> None:
+    books = BookSynchroniser(BTC, HYPERLIQUID)
+    states: list[BookState] = []
+    for step in (1_000, None, 900, 2_000):
+        if step is None:
+            books.mark_stale("silent")
+        else:
+            books.on_snapshot(BookSnapshot(BTC, step, 1, step, [(1.0, 1.0)], [(2.0, 1.0)]))
+        states.append(books.state)
+    assert states == [BookState.LIVE, BookState.STALE, BookState.STALE, BookState.LIVE]

@@ -18,6 +18,7 @@ from apps.marketdata.orderbook import OrderBook
 __all__ = [
     "BINANCE_SPOT",
     "BINANCE_UM",
+    "BYBIT",
     "DERIBIT",
     "HYPERLIQUID",
     "OKX",
@@ -101,6 +102,8 @@ class ContinuityRule:
 
 BINANCE_UM: Final = ContinuityRule("binance_um", Link.PREVIOUS, keeps_equal=True)
 BINANCE_SPOT: Final = ContinuityRule("binance_spot", Link.RANGE, keeps_equal=False)
+# Each message's number is one past the one before it.
+BYBIT: Final = ContinuityRule("bybit", Link.PREVIOUS, keeps_equal=False, snapshot_replaces=True)
 OKX: Final = ContinuityRule(
     "okx", Link.PREVIOUS, keeps_equal=False, snapshot_replaces=True, may_restart=True
 )

@@ -53,6 +53,7 @@ _HOUR_MS: Final = 3_600_000
 _SETTLED_DELAY_MS: Final = 30_000
 """Venues publish a settled rate within seconds of the hour."""
 _STOP_GRACE_S: Final = 10.0
+_REPAIRS_TOGETHER_S: Final = 30.0
 _LISTING_PATIENCE_S: Final = 30.0
 """A venue that does not list its instruments by then is filled later: the others are not held up."""
 _READY_PATIENCE_S: Final = 75.0
@@ -96,6 +97,7 @@ class IngestService:
         self.progress = Progress(self._redis, config.shard)
         self.venues: list[VenueRunner] = []
         self._ready = asyncio.Event()
+        self._is_history_repaired = asyncio.Event()
 
     def stop(self) -> None:
         """Ask for an orderly end; may be called from a signal handler."""
@@ -130,6 +132,7 @@ class IngestService:
             rng=random.Random(self._config.seed),  # noqa: S311 jitter needs no secrecy
             on_event=self._feed_features,
             on_instruments=lambda: self._share_instruments(writer),
+            on_history=self._is_history_repaired.set,
             budgets=RedisBudgets(self._redis, self._config.shard.count),
         )
         self.venues = [VenueRunner(setup, place) for setup in await self._setups()]
@@ -150,6 +153,7 @@ class IngestService:
                 for venue in self.venues:
                     group.create_task(self._serve(venue, flusher))
                 group.create_task(self._fill_history())
+                group.create_task(self._tell_repairs())
         finally:
             await self._finish(flusher, writer)
 
@@ -251,6 +255,14 @@ class IngestService:
                 last_hour = hour
                 await self._run_phases(venue, ("funding",))
             await asyncio.sleep(_SETTLED_CHECK_S)
+
+    async def _tell_repairs(self) -> None:
+        """A lost connection repairs many instruments: readers start anew once, when it is over."""
+        while True:
+            await self._is_history_repaired.wait()
+            await asyncio.sleep(_REPAIRS_TOGETHER_S)
+            self._is_history_repaired.clear()
+            await self._history_changed()
 
     async def _history_changed(self) -> None:
         self.progress.generation += 1

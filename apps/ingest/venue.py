@@ -39,6 +39,8 @@ from apps.venues.limiter import BudgetFactory
 
 logger = get_logger(__name__)
 
+_READERS_LOOK_BACK_MS: Final = 10 * 60_000
+"""Readers keep closed minutes and look this far back at least for what was amended since."""
 _REPAIR_AFTER_MS: Final = 5_000
 """A minute's own bar is closed and stored before the venue's bar is asked for."""
 _OUTCOMES: Final = ("ok", "control", "ignored", "unknown", "malformed")
@@ -61,6 +63,8 @@ class Workplace:
     rng: random.Random
     on_event: Callable[[MarketEvent], None]
     on_instruments: Callable[[], None]
+    on_history: Callable[[], None]
+    """Stored history changed further back than readers look by themselves."""
     budgets: BudgetFactory
 
     def now_ms(self) -> int:
@@ -296,4 +300,6 @@ class VenueRunner:
             logger.error("gap_not_repaired", symbol=one.symbol, error=str(error))
             return
         await self._place.history.store_rows(rows)
+        if self._place.now_ms() - since_ms > _READERS_LOOK_BACK_MS:
+            self._place.on_history()
         self._place.writer.reopen(tier_of(one.asset), since_ms)

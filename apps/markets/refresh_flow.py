@@ -34,6 +34,7 @@ from apps.markets.engines.volume_flow import (
     session_start_ms,
     window_sum,
 )
+from apps.markets.minute_cache import MinuteCache
 from apps.markets.refresh_context import FLOW_GRIDS, HOUR_MS, flow_window, history_generation
 from apps.markets.refresh_funding import LIVE_TOLERANCE_S, STORED_TOLERANCE_S
 from apps.markets.refresh_sources import (
@@ -99,12 +100,12 @@ def load_flow(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) -
     rows = [*futures.values(), *spot.values()]
     board = selectors.live_board() if as_of_ms is None else None
     end_ms = now_ms if as_of_ms is None else as_of_ms
-    stored = _minute_flow(rows, board, end_ms, as_of_ms)
+    generation = history_generation() if as_of_ms is None else ""
+    stored = _minute_flow(rows, board, end_ms, as_of_ms, generation)
     if as_of_ms is not None:
         stored |= _coarse_flow(
             [row for row in rows if not stored[row.id].bars.open_ms.size], as_of_ms
         )
-    generation = history_generation() if as_of_ms is None else ""
     histories: dict[str, FloatArray] = {}
     for tier in {tier_of(asset) for asset in assets}:
         everyone = _of_tier(futures if as_of_ms is not None else _all_listings(), tier)
@@ -304,12 +305,22 @@ def _with_history(
 
 
 def _minute_flow(
-    rows: Sequence[InstrumentRow], board: LiveBoard | None, end_ms: int, as_of_ms: int | None
+    rows: Sequence[InstrumentRow],
+    board: LiveBoard | None,
+    end_ms: int,
+    as_of_ms: int | None,
+    generation: str,
 ) -> dict[int, StoredFlow]:
     """The last 24 hours of every listing, the bar in the making at the end."""
     closed_ms = end_ms - end_ms % MINUTE_MS
     found = {}
-    for row, bars in _read_bars(rows, MINUTE_MS, closed_ms, as_of_ms).items():
+    minutes = (
+        _read_bars(rows, MINUTE_MS, closed_ms - DAY_MS, closed_ms, as_of_ms)
+        if as_of_ms is not None
+        # When live, what was stored of the open minute counts too.
+        else minute_cache.read(rows, closed_ms, closed_ms + MINUTE_MS, generation, _read_minutes)
+    )
+    for row, bars in minutes.items():
         state = None if board is None else board.get(row.instrument.key)
         open_bar = None if state is None else state.open_bar
         whole = bars if open_bar is None else with_open_bar(bars, open_bar)
@@ -324,20 +335,29 @@ def _coarse_flow(rows: Sequence[InstrumentRow], as_of_ms: int) -> dict[int, Stor
         step_ms = FLOW_GRIDS[tier].slot_ms
         mine = [row for row in rows if tier_of(row.instrument.asset) is tier]
         closed_ms = as_of_ms - as_of_ms % step_ms
-        for row, bars in _read_bars(mine, step_ms, closed_ms, as_of_ms).items():
+        for row, bars in _read_bars(mine, step_ms, closed_ms - DAY_MS, closed_ms, as_of_ms).items():
             found[row.id] = StoredFlow(bars, step_ms, closed_ms)
     return found
 
 
-def _read_bars(
-    rows: Sequence[InstrumentRow], step_ms: int, closed_ms: int, as_of_ms: int | None
+minute_cache: Final = MinuteCache()
+
+
+def _read_minutes(
+    rows: Sequence[InstrumentRow], start_ms: int, end_ms: int
 ) -> dict[InstrumentRow, MinuteBars]:
-    """Stored bars of the 24 hours before ``closed_ms``, and of what was stored since when live."""
+    return _read_bars(rows, MINUTE_MS, start_ms, end_ms, None)
+
+
+def _read_bars(
+    rows: Sequence[InstrumentRow], step_ms: int, start_ms: int, end_ms: int, as_of_ms: int | None
+) -> dict[InstrumentRow, MinuteBars]:
+    """Stored bars that opened in ``[start_ms, end_ms)``."""
     series = selectors.bar_series(
         [row.id for row in rows],
         step_ms // 1000,
-        as_datetime(closed_ms - DAY_MS),
-        as_datetime(closed_ms if as_of_ms is not None else closed_ms + step_ms),
+        as_datetime(start_ms),
+        as_datetime(end_ms),
         None if as_of_ms is None else as_datetime(as_of_ms),
     )
     order = np.lexsort((series.ts_ms, series.instrument_id))

@@ -12,6 +12,7 @@ from django.test import Client
 
 from apps.marketdata.partitions import forget_known_partitions
 from apps.marketdata.selectors import clear_instrument_cache
+from apps.markets.refresh_flow import minute_cache
 from apps.meta.selectors import held_spans
 from apps.tiers.catalogue import plans_ensure
 from apps.tiers.models import Plan
@@ -31,6 +32,7 @@ def _no_caches() -> Iterator[None]:
     forget_known_partitions()
     clear_instrument_cache()
     held_spans.clear()
+    minute_cache.clear()
     yield
     forget_known_partitions()
     clear_instrument_cache()

@@ -14,6 +14,7 @@ from apps.marketdata.events import Side, Trade
 from apps.marketdata.live import LiveState, OpenBar, SourceStatus, write_live
 from apps.marketdata.rows import BarRow
 from apps.marketdata.writers import rows_write
+from apps.markets.refresh_flow import minute_cache
 from apps.markets.snapshots import build_volume_flow
 from tests.markets.world import DAY, HOUR, NOW_MS, Market, bar, perp
 
@@ -148,6 +149,8 @@ def test_perpetuals_and_spot_stand_apart(published: Market) -> None:
     minutes(published, "binance:perp:BTCUSDT", 60)
     minutes(published, "binance:spot:BTCUSDT", 60, scale=0.5)
     minutes(published, "bybit:perp:BTCUSDT", 60, scale=0.25)
+    # Written behind the back of the process that published.
+    minute_cache.clear()
     found = build_volume_flow(["BTC"])[0]
     assert found["venues"] == {"binance": 12_000.0, "bybit": 3_000.0}
     assert found["aggregate"]["value"] == 15_000.0

@@ -113,6 +113,8 @@ def readiness_view(checks: Sequence[Check]) -> Callable[[HttpRequest], HttpRespo
         failed = [name for name, result in results.items() if not result.is_ok]
         response = _not_ready(request, failed, members) if failed else _ready(members)
         response["Cache-Control"] = _NO_STORE
+        # Not being ready yet is no error of the server; Django would log each poll as one.
+        setattr(response, "_has_been_logged", True)  # noqa: B010 (not in Django's types)
         return response
 
     return ready

@@ -27,7 +27,7 @@ IntArray = npt.NDArray[np.int64]
 IdArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float64]
 
-_INSTRUMENTS_TTL_S: Final = 30.0
+_INSTRUMENTS_TTL_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ def source_statuses() -> dict[str, SourceStatus]:
 
 
 class _InstrumentCache:
-    """All listings of this market, re-read every 30 s: they change about daily."""
+    """All listings of this market, re-read every 5 s: a venue that has just been listed is
+    shown at once."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -142,7 +143,7 @@ def instruments(
     *,
     include_inactive: bool = False,
 ) -> list[InstrumentRow]:
-    """Listings in the order of their ids, cached for 30 s."""
+    """Listings in the order of their ids, cached for 5 s."""
     return [
         row
         for row in _cache.rows()

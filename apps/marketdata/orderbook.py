@@ -11,6 +11,8 @@ from apps.marketdata.instruments import Instrument
 _FAR: Final = float("inf")
 NEAR_LEVELS: Final = 16
 """Prices per side that are kept ready as candidates for the best one, when the heap is made."""
+_FEW_LEVELS: Final = 128
+"""Up to so many, sorting them all is quicker than picking the best ones."""
 MAX_NEAR: Final = 32 * NEAR_LEVELS
 """Removed prices stay in the heap until it has grown to this size."""
 
@@ -35,7 +37,10 @@ class _Side:
         self._edge = self.bound = sign * _FAR
 
     def replace(self, levels: Levels) -> None:
-        self.levels = {price: qty for price, qty in levels if qty}
+        found = dict(levels)
+        if 0.0 in found.values():
+            found = {price: qty for price, qty in found.items() if qty}
+        self.levels = found
         self._rebuild()
 
     def update(self, changes: Levels) -> None:
@@ -62,8 +67,11 @@ class _Side:
 
     def _rebuild(self) -> None:
         """Start the heap anew with the best prices; the edge is the worst of them."""
-        pick = nlargest if self._sign < 0 else nsmallest
-        nearest = pick(NEAR_LEVELS, self.levels)
+        if len(self.levels) <= _FEW_LEVELS:
+            nearest = sorted(self.levels, reverse=self._sign < 0)[:NEAR_LEVELS]
+        else:
+            pick = nlargest if self._sign < 0 else nsmallest
+            nearest = pick(NEAR_LEVELS, self.levels)
         # An ordered list is a heap.
         self._near = [price * self._sign for price in nearest]
         is_whole_side = len(nearest) < NEAR_LEVELS

@@ -218,19 +218,8 @@ class HyperliquidParser:
         bid, ask = body.bbo[0], body.bbo[1]
         if bid is None or ask is None:
             return []
-        mult = instrument.price_mult
-        ts_event = body.time * NS_PER_MS
-        return [
-            BestQuote(
-                instrument,
-                ts_event,
-                ts_recv,
-                bid.px / mult,
-                bid.sz * mult,
-                ask.px / mult,
-                ask.sz * mult,
-            )
-        ]
+        best = _levels([bid, ask], instrument.price_mult)
+        return [BestQuote(instrument, body.time * NS_PER_MS, ts_recv, *best[0], *best[1])]
 
     def _ctx(self, message: wire.ActiveAssetCtx, ts_recv: int) -> list[Event]:
         instrument = self._instruments.get(message.data.coin)
@@ -321,7 +310,8 @@ def candle_of(
 
 
 def book_snapshot(body: bytes, instrument: Instrument, ts_recv: int) -> BookSnapshot:
-    """A REST l2Book body as a snapshot; raises ``msgspec.MsgspecError`` when it is not one."""
+    """A REST l2Book body as a snapshot; raises ``msgspec.MsgspecError`` or :class:`BadValue` when it is
+    not one."""
     return _snapshot(wire.book_decoder.decode(body), instrument, ts_recv)
 
 
@@ -350,9 +340,11 @@ def _snapshot(body: wire.BookBody, instrument: Instrument, ts_recv: int) -> Book
 
 
 def _levels(side: list[wire.Level], mult: float) -> Levels:
-    if mult == 1.0:
-        return [(level.px, level.sz) for level in side]
-    return [(level.px / mult, level.sz * mult) for level in side]
+    levels = [(level.px, level.sz) for level in side]
+    for price, qty in levels:
+        if price > wire.LARGEST or qty > wire.LARGEST:
+            raise BadValue(f"level {price} × {qty}")
+    return levels if mult == 1.0 else [(price / mult, qty * mult) for price, qty in levels]
 
 
 def _meaning_of(text: str) -> tuple[str, str]:

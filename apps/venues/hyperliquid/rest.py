@@ -190,7 +190,7 @@ class HyperliquidRestClient:
         body = await self._post({"type": "l2Book", "coin": instrument.symbol})
         try:
             return book_snapshot(body, instrument, self._now_ns())
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, BadValue) as error:
             raise VenueBadAnswer(VENUE, f"l2Book: {error}") from error
 
     async def mark_prices(self) -> list[MarkPrice | FundingRate]:

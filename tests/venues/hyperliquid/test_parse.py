@@ -85,6 +85,16 @@ def test_a_book_is_whole_and_its_time_is_its_number() -> None:
     ]
 
 
+@pytest.mark.parametrize("number", ["inf", "1e300", "nan", "-1", "1e999", "Infinity"])
+@pytest.mark.parametrize("name", ["l2_book", "bbo"])
+def test_levels_that_cannot_be_true_are_malformed(name: str, number: str) -> None:
+    for old in (b'"1.5"', b'"89999.0"'):
+        reader = parser()
+        raw = frame(VENUE, f"{name}.json").replace(old, f'"{number}"'.encode())
+        assert reader.parse(raw, TS_RECV) == []
+        assert reader.stats.malformed.total() == 1
+
+
 def test_a_state_is_mark_rate_and_interest_at_the_time_of_receipt() -> None:
     settlement = 1_763_722_800_000_000_000
     assert events_of("active_asset_ctx") == [

@@ -56,7 +56,7 @@ def test_other_years_start_together_and_contemporaries_keep_their_distance(
     recordings = spanning(
         some,
         (2 * year, 2 * year + 5),
-        (2 * year + 20, 2 * year + 30),
+        (2 * year + 9, 2 * year + 30),
         (year + 3, year + 9),
         (year, year + 2),
     )

@@ -19,7 +19,7 @@ _NS_PER_MS: Final = 1_000_000
 _BATCH: Final = 250
 _SHORTEST_WAIT_S: Final = 0.002
 # Recordings further apart than this are not of the same time.
-_LONGEST_HOLE_NS: Final = 3_600 * _NS_PER_S
+_LONGEST_HOLE_NS: Final = 300 * _NS_PER_S
 # Between the end of a pass and the start of the next one of a loop.
 _LOOP_PAUSE_NS: Final = _NS_PER_S
 
@@ -74,7 +74,13 @@ class Player:
         self._start_wall_ns = wall_ns()
         self.passes = 0
         self.played = 0
-        self._missing = {(one.face.key, name) for one in self.recordings for name in one.streams}
+        # What our adapters never ask for is not waited for.
+        self._missing = {
+            (one.face.key, name)
+            for one in self.recordings
+            for name in one.streams
+            if one.face.stream_of(name) is not None
+        }
 
     def attach(self, key: FaceKey, hub: Hub) -> None:
         """Frames of this face's recordings go to ``hub``."""

@@ -89,9 +89,9 @@ def channel_of(frame: bytes) -> str | None:
 
 
 def stream_of(channel: str) -> StreamEntry | None:
-    """The adapter's stream of a hub channel: it asks for no ``.raw`` ones."""
+    """The adapter's stream of a hub channel; of ``.raw`` ones it knows only those of recordings."""
     found = parse_channel(channel)
-    if found is None or found.is_raw or found.family not in _STREAM_KINDS:
+    if found is None or found.family not in _STREAM_KINDS:
         return None
     symbol = found.name if found.family in ("trades", "book", "ticker") else ""
     return StreamEntry("public", channel, _STREAM_KINDS[found.family], symbol)

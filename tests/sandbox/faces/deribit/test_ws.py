@@ -138,4 +138,6 @@ def test_recorded_frames_find_their_channel() -> None:
     assert stream_of("trades.option.USDC.100ms") == StreamEntry(
         "public", "trades.option.USDC.100ms", "trade", ""
     )
-    assert stream_of("book.BTC-PERPETUAL.raw") is None
+    raw = "book.BTC-PERPETUAL.raw"
+    assert stream_of(raw) == StreamEntry("public", raw, "book", "BTC-PERPETUAL")
+    assert stream_of("chart.trades.BTC-PERPETUAL.1") is None

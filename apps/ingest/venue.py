@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +27,7 @@ from apps.marketdata.listing_changes import Absence
 from apps.marketdata.live import SourceStatus
 from apps.marketdata.universe import tier_of
 from apps.venues.base import (
+    Connecting,
     ParseIssue,
     RestClient,
     StreamClient,
@@ -35,7 +37,7 @@ from apps.venues.base import (
     TellsDrops,
     VenueError,
 )
-from apps.venues.limiter import BudgetFactory
+from apps.venues.limiter import BudgetFactory, RequestPool
 
 logger = get_logger(__name__)
 
@@ -197,7 +199,30 @@ class VenueRunner:
             fetch_snapshot=self.rest.book_snapshot,
             report=self._on_issue,
         )
+        self._bound_connections(self._client)
         await self._client.run()
+
+    def _bound_connections(self, client: StreamClient) -> None:
+        """New connections in the venue's pace, over all processes of this address."""
+        if not isinstance(client, Connecting):
+            return
+        offer, place = self.setup.adapter.offer, self._place
+        count, window_s = offer.connects
+        client.pace_connects(
+            RequestPool(
+                count * self.setup.rate_multiplier,
+                window_s,
+                monotonic=time.monotonic,
+                sleep=asyncio.sleep,
+                name=f"{self.venue}:connects",
+                budgets=place.budgets,
+            )
+        )
+        held = client.connection_count * place.shard.count
+        if offer.max_connections is not None and held > offer.max_connections:
+            logger.error(
+                "too_many_connections", venue=self.venue, held=held, allowed=offer.max_connections
+            )
 
     def _watch(self, plan: list[StreamSpec]) -> dict[tuple[str, str], str]:
         """(connection, channel) of every trade stream → key of its instrument."""

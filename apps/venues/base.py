@@ -27,7 +27,7 @@ from apps.marketdata.events import (
 from apps.marketdata.instruments import Instrument, InstrumentKind
 
 if TYPE_CHECKING:
-    from apps.venues.limiter import BudgetFactory
+    from apps.venues.limiter import BudgetFactory, RequestPool
 
 SAMPLE_BYTES: Final = 300
 """How much of an offending message goes into the log."""
@@ -265,6 +265,20 @@ class RestClient(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Connecting(Protocol):
+    """A :class:`StreamClient` that opens connections, which venues count per address."""
+
+    def pace_connects(self, pool: RequestPool) -> None:
+        """Ask this pool before each new connection; called before :meth:`StreamClient.run`."""
+        ...
+
+    @property
+    def connection_count(self) -> int:
+        """Connections held at once, replacements not counted."""
+        ...
 
 
 @runtime_checkable

@@ -19,6 +19,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from apps.venues.base import NowNs, Sleep, StreamSpec, StreamStatus
 
 NS_PER_S: Final = 1_000_000_000
+_FADING: Final = 0.999
+"""Per round of the watch: a second by default, so that half of it is gone in twelve minutes."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -36,7 +38,14 @@ class Timing:
     """After this long without any data a connection is taken to be on the wrong path."""
     watch_period: float = 1.0
     resubscribe_after: float = 30.0
-    """A silent channel among lively ones is subscribed anew, at most this often."""
+    """A silent channel among lively ones is subscribed anew after this long, then after twice as long, and
+    so on up to 32 times."""
+    resubscribe_at_once: int = 10
+    """Silent channels subscribed anew in one round of the watch: many at once are no storm."""
+    patience: float = 3.0
+    """A channel may be silent this many times as long as it usually is."""
+    longest_patience: float = 10.0
+    """But no longer than so many times what its plan says."""
     lifetime: float = 23 * 3600 + 50 * 60
     """Venues cut connections after 24 h; ours are replaced before."""
     lifetime_spread: float = 20 * 60
@@ -104,6 +113,27 @@ class Channel:
     last_frame_ns: int | None = None
     subscribed_ns: int | None = None
     resubscribed_at: float = 0.0
+    resubscriptions: int = 0
+    """In a row, without a frame in between."""
+    usual_ns: float = 0.0
+    """The longest silence of late that ended by itself; it fades within the hour."""
+
+    def heard(self, now_ns: int) -> None:
+        """A frame has come."""
+        if self.last_frame_ns is not None and self.status is StreamStatus.LIVE:
+            gap = now_ns - self.last_frame_ns
+            if gap > self.usual_ns:
+                self.usual_ns = gap
+        self.last_frame_ns = now_ns
+        self.resubscriptions = 0
+
+    def allowed_s(self, timing: Timing) -> float:
+        """How long it may be silent: what its plan says, or longer where it is known to be quiet."""
+        planned = self.spec.max_silence_s
+        if self.last_frame_ns is None:
+            return max(planned, timing.first_frame)
+        usual = timing.patience * self.usual_ns / NS_PER_S
+        return max(planned, min(usual, timing.longest_patience * planned))
 
     def silence_s(self, now_ns: int) -> float:
         since = self.last_frame_ns if self.last_frame_ns is not None else self.subscribed_ns
@@ -284,7 +314,7 @@ class Session:
             if channel is not None:
                 if channel.last_frame_ns is None:
                     self._first_frame(channel)
-                channel.last_frame_ns = now_ns()
+                channel.heard(now_ns())
                 if channel.status is not StreamStatus.LIVE:
                     self._set(channel, StreamStatus.LIVE, "")
             elif name is None and (answer := reply(frame)) is not None:
@@ -350,12 +380,18 @@ class Session:
             self._check_first_frame(speaking, now_ns)
         if speaking and len(silent) == len(speaking):
             raise SessionEnded(f"all {len(silent)} channels silent")
+        waiting = self.wiring.timing.resubscribe_at_once
+        for channel in speaking:
+            channel.usual_ns *= _FADING
         for channel in silent:
             what = "no data after the ack" if channel.last_frame_ns is None else "silent"
             reason = f"{what} for {channel.silence_s(now_ns):.0f} s"
             self._set(channel, StreamStatus.STALE, reason)
-            if now - channel.resubscribed_at >= self.wiring.timing.resubscribe_after:
+            again_s = self.wiring.timing.resubscribe_after * 2 ** min(channel.resubscriptions, 5)
+            if waiting and now - channel.resubscribed_at >= again_s:
+                waiting -= 1
                 channel.resubscribed_at = now
+                channel.resubscriptions += 1
                 self._outbox.put_nowait((False, (channel.spec.channel,)))
                 self._outbox.put_nowait((True, (channel.spec.channel,)))
 
@@ -368,10 +404,7 @@ class Session:
             raise SessionEnded("acknowledged but no data")
 
     def _is_silent(self, channel: Channel, now_ns: int) -> bool:
-        allowed = channel.spec.max_silence_s
-        if channel.last_frame_ns is None:
-            allowed = max(allowed, self.wiring.timing.first_frame)
-        return channel.silence_s(now_ns) > allowed
+        return channel.silence_s(now_ns) > channel.allowed_s(self.wiring.timing)
 
     # --- channel states -----------------------------------------------------------------------------
 

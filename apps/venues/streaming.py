@@ -39,6 +39,7 @@ from apps.venues.base import (
     StreamStatus,
 )
 from apps.venues.bookfeed import BookFeed
+from apps.venues.limiter import RequestPool
 from apps.venues.session import Dialect, Session, SessionEnded, Timing, Wiring
 
 MAX_SEEN: Final = 50_000
@@ -83,6 +84,10 @@ class LaneOwner(Protocol):
 
     def lost(self, specs: tuple[StreamSpec, ...], reason: str) -> None: ...
 
+    async def may_connect(self) -> None:
+        """Wait until the address may open another connection."""
+        ...
+
     @property
     def seen(self) -> Seen: ...
 
@@ -121,6 +126,7 @@ class Lane:
 
     async def _stream(self) -> str:
         """Run sessions one after the other, overlapped, until one is lost; the reason."""
+        await self._owner.may_connect()
         session = self._owner.open_session(self.connection, self.specs)
         running: asyncio.Future[str] = asyncio.ensure_future(_until_end(session))
         lifetime_s = self._lifetime_s()
@@ -161,6 +167,7 @@ class Lane:
         self, old: Session, running: asyncio.Future[str]
     ) -> tuple[Session, asyncio.Future[str]]:
         """Open a second connection and close the first once the second delivers."""
+        await self._owner.may_connect()
         self._owner.seen.begin()
         new = self._owner.open_session(self.connection, self.specs)
         new.is_standby = True
@@ -243,6 +250,7 @@ class BaseStreamClient:
                 plan, dialect.max_channels, dialect.max_book_channels
             )
         ]
+        self._connects: RequestPool | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
 
@@ -293,7 +301,19 @@ class BaseStreamClient:
             for spec in lane.specs:
                 self._status(spec, StreamStatus.STOPPED, "stopped")
 
+    def pace_connects(self, pool: RequestPool) -> None:
+        """See :class:`apps.venues.base.Connecting`."""
+        self._connects = pool
+
+    @property
+    def connection_count(self) -> int:
+        return len(self.lanes)
+
     # --- what lanes and sessions report ---------------------------------------------------------------
+
+    async def may_connect(self) -> None:
+        if self._connects is not None:
+            await self._connects.acquire()
 
     def open_session(self, connection: str, specs: tuple[StreamSpec, ...]) -> Session:
         return Session(connection, specs, self._wiring)

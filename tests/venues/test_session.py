@@ -1,0 +1,102 @@
+"""Silence by a channel's own cadence, and subscribing anew without storms."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from apps.venues.base import StreamSpec, StreamStatus
+from apps.venues.limiter import RequestPool
+from apps.venues.session import NS_PER_S, Channel, Dialect, Session, Timing, Wiring
+from apps.venues.streaming import BaseStreamClient
+
+TIMING = Timing()
+
+
+def spec(number: int, max_silence_s: float = 120.0) -> StreamSpec:
+    return StreamSpec("public", f"trade{number}", "BTC", "trade", max_silence_s, f"S{number}")
+
+
+def test_a_quiet_instrument_is_given_its_own_time() -> None:
+    channel = Channel(spec(1), StreamStatus.LIVE)
+    now = 0
+    assert channel.allowed_s(TIMING) == 120.0
+    for gap_s in (1, 100, 2):
+        now += gap_s * NS_PER_S
+        channel.heard(now)
+    # It was silent for 100 s and came back: three times that is nothing unusual.
+    assert channel.allowed_s(TIMING) == 300.0
+    now += 1000 * NS_PER_S
+    channel.heard(now)
+    assert channel.allowed_s(TIMING) == 1200.0
+
+
+def test_an_outage_teaches_no_patience() -> None:
+    channel = Channel(spec(1), StreamStatus.LIVE)
+    channel.heard(0)
+    channel.status = StreamStatus.STALE
+    channel.heard(3600 * NS_PER_S)
+    assert channel.allowed_s(TIMING) == 120.0
+
+
+class Dummy(Dialect):
+    max_channels = 200
+
+    def url(self, connection: str) -> str:
+        return "ws://127.0.0.1:1/"
+
+    def batch_size(self, connection: str) -> int:
+        return 50
+
+    def message_gap_s(self, connection: str) -> float:
+        return 0.0
+
+    def subscribe(self, request_id: int, channels: Iterable[str]) -> bytes:
+        return b""
+
+    def unsubscribe(self, request_id: int, channels: Iterable[str]) -> bytes:
+        return b""
+
+    def channel_of(self, frame: bytes) -> str | None:
+        return None
+
+
+async def test_many_silent_channels_are_subscribed_anew_a_few_at_a_time() -> None:
+    wiring = Wiring(Dummy(), TIMING, lambda: 0, asyncio.sleep, lambda *_: None, lambda *_: None)
+    session = Session("public", tuple(spec(number) for number in range(65)), wiring)
+    for channel in session.channels.values():
+        channel.status = StreamStatus.LIVE
+        channel.heard(NS_PER_S)
+    lively = session.channels["trade0"]
+    asked: list[tuple[int, int]] = []
+    for second in range(3600):
+        lively.heard((200 + second) * NS_PER_S)
+        session._check_silence(1000.0 + second, (200 + second) * NS_PER_S)
+        sent = 0
+        while not session._outbox.empty():
+            is_subscribe, _ = session._outbox.get_nowait()
+            sent += is_subscribe
+        if sent:
+            asked.append((second, sent))
+    assert max(sent for _, sent in asked) == TIMING.resubscribe_at_once
+    # After 0, 30, 90, 210, 450, 930 and 1890 s: seven times each in an hour, not a hundred and twenty.
+    assert sum(sent for _, sent in asked) == 64 * 7
+    silent = session.channels["trade1"]
+    silent.heard(4000 * NS_PER_S)
+    assert silent.resubscriptions == 0
+
+
+async def test_connections_are_opened_in_the_venue_s_pace() -> None:
+    now = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    pool = RequestPool(3, 1.0, monotonic=lambda: now[0], sleep=sleep)
+    client = BaseStreamClient.__new__(BaseStreamClient)
+    client.pace_connects(pool)
+    at = []
+    for _ in range(7):
+        await client.may_connect()
+        at.append(now[0])
+    assert at == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0]

@@ -37,6 +37,11 @@ RESOLUTION_S: Final = {
 }
 """Candle widths by the venue's name of them."""
 _DECODE_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_BOOK_ERRORS: Final = (*_DECODE_ERRORS, BadValue)
+_BOOK_HEAD: Final = wire.HEAD + b"book."
+_DATA: Final = b'","data":'
+_DATA_LENGTH: Final = len(_DATA)
+_decode_book: Final = wire.bare_book_decoder.decode
 _MAX_ROUTES: Final = 5_000
 _HEAD_LENGTH: Final = len(wire.HEAD)
 _LONGEST_CHANNEL: Final = 120
@@ -57,6 +62,11 @@ class DeribitParser:
     def __init__(self, instruments: Iterable[Instrument], stats: ParserStats | None = None) -> None:
         self.stats = stats or ParserStats(VENUE)
         self._instruments = {instrument.symbol: instrument for instrument in instruments}
+        self._in_usd = {
+            name
+            for name, item in self._instruments.items()
+            if item.is_inverse and not convert.is_option(item)
+        }
         self._assets = {instrument.asset for instrument in self._instruments.values()}
         self._routes: dict[bytes, Route] = {}
         self._families: dict[str, tuple[Callable[[bytes], Any], Callable[..., list[Event]]]] = {
@@ -73,6 +83,13 @@ class DeribitParser:
 
     def parse(self, raw: bytes, ts_recv: int) -> list[Event]:
         """Events of one frame; ``ts_recv`` in ns."""
+        if raw.startswith(_BOOK_HEAD):
+            # Books are most of the traffic: straight into the struct, without its envelope.
+            start = raw.find(_DATA, _HEAD_LENGTH, _HEAD_LENGTH + _LONGEST_CHANNEL)
+            try:
+                return self._count_book(_decode_book(raw[start + _DATA_LENGTH : -2]), ts_recv)
+            except _BOOK_ERRORS:
+                return self._explain(raw, ts_recv)
         if not raw.startswith(wire.HEAD):
             return self._explain(raw, ts_recv)
         end = raw.find(b'"', _HEAD_LENGTH, _HEAD_LENGTH + _LONGEST_CHANNEL)
@@ -80,6 +97,11 @@ class DeribitParser:
         if route is None:
             return self._explain(raw, ts_recv)
         return self._follow(route, raw, ts_recv)
+
+    def _count_book(self, m: wire.Book, ts_recv: int) -> list[Event]:
+        events = self._book(m, ts_recv)
+        (self.stats.ok if events else self.stats.ignored)["book"] += 1
+        return events
 
     def _follow(self, route: Route, raw: bytes, ts_recv: int) -> list[Event]:
         if route.kind in ("trades", "markprice"):
@@ -216,12 +238,12 @@ class DeribitParser:
 
     # --- one method per message: struct in, events out; an empty list means outside our coverage -----
 
-    def _book(self, m: wire.Book, ts_recv: int, route: Route) -> list[Event]:
+    def _book(self, m: wire.Book, ts_recv: int, route: Route | None = None) -> list[Event]:
         instrument = self._instruments.get(m.instrument_name)
         if instrument is None:
             return []
         ts_event = m.timestamp * NS_PER_MS
-        if instrument.is_inverse and not convert.is_option(instrument):
+        if m.instrument_name in self._in_usd:
             bids: Levels = [
                 (price, amount / price if action != "delete" else 0.0)
                 for action, price, amount in m.bids

@@ -221,6 +221,7 @@ class Heartbeat(Struct, gc=False):
 
 
 book_decoder: Final = msgspec.json.Decoder(Frame[Book])
+bare_book_decoder: Final = msgspec.json.Decoder(Book)
 grouped_book_decoder: Final = msgspec.json.Decoder(Frame[GroupedBook])
 trades_decoder: Final = msgspec.json.Decoder(Frame[list[Trade]])
 ticker_decoder: Final = msgspec.json.Decoder(Frame[Ticker])

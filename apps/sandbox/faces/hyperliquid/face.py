@@ -32,7 +32,7 @@ class HyperliquidFace:
         self._publisher: Publisher | None = None
         self.source = self._source(context)
         self._info = InfoFace(self.source, self.limits, context.faults, context.now_ms)
-        self._sockets = WebSocketFace(
+        self.sockets = WebSocketFace(
             self.hub,
             {one.symbol: one for one in self.source.listings},
             self.limits,
@@ -69,18 +69,18 @@ class HyperliquidFace:
     def ports(self) -> Mapping[str, web.Application]:
         app = web.Application()
         self._info.register(app)
-        self._sockets.register(app)
+        self.sockets.register(app)
         return {"main": app}
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
         own = [self._publisher.run()] if self._publisher else []
-        return [*own, self._sockets.keep_alive()]
+        return [*own, self.sockets.keep_alive()]
 
     def drop(self, path: str) -> int:
-        return self._sockets.drop(path)
+        return self.sockets.drop(path)
 
     async def close(self) -> None:
-        await self._sockets.close()
+        await self.sockets.close()
 
 
 FACTORY: Final[FaceFactory] = HyperliquidFace

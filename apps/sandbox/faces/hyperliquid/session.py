@@ -141,13 +141,16 @@ class WebSocketFace:
         """Close connections that nothing was sent to for a minute. Runs until cancelled."""
         while True:
             await asyncio.sleep(1.0)
-            now = self._now_s()
-            for session in list(self._sessions):
-                if session.connection.spoke:
-                    session.connection.spoke = False
-                    session.heard_s = now
-                elif now - session.heard_s > SILENCE_S:
-                    await session.socket.close(code=1000, message=b"Inactive")
+            await self.close_silent()
+
+    async def close_silent(self) -> None:
+        now = self._now_s()
+        for session in list(self._sessions):
+            if session.connection.spoke:
+                session.connection.spoke = False
+                session.heard_s = now
+            elif now - session.heard_s > SILENCE_S:
+                await session.socket.close(code=1000, message=b"Inactive")
 
     def drop(self, path: str) -> int:
         """Cut the connections without a goodbye."""

@@ -171,18 +171,35 @@ async def record(
     on_event: Callable[[Event], None] = lambda _event: None,
     stop: asyncio.Event | None = None,
 ) -> list[VenueRecorder]:
-    """Record all venues together for ``options.seconds``, or until ``stop``; writes the manifest last."""
+    """Record all venues together for ``options.seconds``, or until ``stop``; writes the manifest last.
+
+    A venue that does not list its instruments is left out, with the reason in its ``trouble``. Raises
+    :class:`VenueError` when that leaves none.
+    """
     await asyncio.to_thread(options.out.mkdir, parents=True, exist_ok=True)
     recorders = [VenueRecorder(setup, options.out, now_ns, on_event) for setup in setups]
     entries: list[dict[str, Any]] = []
     try:
-        await asyncio.gather(*(one.prepare(options.assets) for one in recorders))
-        await _run_for(recorders, options.seconds, stop or asyncio.Event())
+        outcomes = await asyncio.gather(*(_prepared(one, options.assets) for one in recorders))
+        ready = [one for one, is_ready in zip(recorders, outcomes, strict=True) if is_ready]
+        if not ready:
+            reasons = "; ".join(f"{one.venue}: {' '.join(one.trouble)}" for one in recorders)
+            raise VenueError("record", f"no venue could be asked: {reasons}")
+        await _run_for(ready, options.seconds, stop or asyncio.Event())
     finally:
         for one in recorders:
             entries += await one.close()
     await asyncio.to_thread(write_manifest, options.out, entries)
     return recorders
+
+
+async def _prepared(recorder: VenueRecorder, assets: frozenset[str]) -> bool:
+    try:
+        await recorder.prepare(assets)
+    except VenueError as error:
+        recorder.trouble.append(error.detail)
+        return False
+    return True
 
 
 async def _run_for(recorders: Iterable[VenueRecorder], seconds: float, stop: asyncio.Event) -> None:

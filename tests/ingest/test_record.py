@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from apps.ingest.setups import emulator_setups
 from apps.marketdata.events import Control, Event
 from apps.marketdata.instruments import Instrument
 from apps.sandbox.backend import ReplayBackend
-from apps.venues.base import StreamState
+from apps.venues.base import StreamState, VenueEndpoints, VenueError
 from apps.venues.registry import ADAPTERS
 from tests.sandbox.conftest import FEW, Client, Starter, start
 
 __all__ = ["start"]
 SECONDS = 3.5
+FEW_ASSETS = frozenset(FEW)
 Told = dict[tuple[str, str], list[Any]]
 
 
@@ -93,7 +95,7 @@ async def test_a_recording_of_the_sandbox_plays_the_same_events(
     out = tmp_path / "taken"
     (recorder,) = await record(
         await emulator_setups([ADAPTERS[venue]], emulator),
-        RecordOptions(out, frozenset(FEW), SECONDS),
+        RecordOptions(out, FEW_ASSETS, SECONDS),
         time.time_ns,
         on_event=heard.append,
     )
@@ -133,6 +135,27 @@ async def test_binance_books_begin_in_the_recording(start: Starter, tmp_path: Pa
     text = gzip.decompress((out / "binance_main.ndjson.gz").read_bytes()).splitlines()
     updates = [msgspec.json.decode(line)["data"] for line in text if b'"depthUpdate"' in line]
     assert updates[0]["U"] <= recorded["lastUpdateId"] < updates[-1]["u"]
+
+
+async def test_a_venue_that_does_not_answer_is_left_out(start: Starter, tmp_path: Path) -> None:
+    sandbox = await start()
+    emulator = Emulator("127.0.0.1", sandbox.config.port)
+    names = [venue for venue in ADAPTERS if venue != "binance"][:1]
+    setups = await emulator_setups([ADAPTERS["binance"], ADAPTERS[names[0]]], emulator)
+    nowhere = VenueEndpoints(
+        rest="http://127.0.0.1:9", ws="ws://127.0.0.1:9",
+        spot_rest="http://127.0.0.1:9", spot_ws="ws://127.0.0.1:9",
+    )  # fmt: skip
+    away = replace(setups[0], endpoints=nowhere)
+    options = RecordOptions(tmp_path / "one", frozenset({"BTC"}), 1.5)
+    lost, other = await record([away, setups[1]], options, time.time_ns)
+    assert len(lost.trouble) == 1
+    assert (lost.frames, other.trouble) == (0, [])
+    manifest = json.loads((tmp_path / "one" / "manifest.json").read_text())
+    assert {one["venue"] for one in manifest["recordings"]} == {names[0]}
+    with pytest.raises(VenueError, match="no venue could be asked"):
+        await record([away], RecordOptions(tmp_path / "none", FEW_ASSETS, 1.0), time.time_ns)
+    assert not (tmp_path / "none" / "manifest.json").exists()
 
 
 def test_it_refuses_what_it_cannot_record(tmp_path: Path, settings: Any) -> None:

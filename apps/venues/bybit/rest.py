@@ -1,0 +1,419 @@
+"""Bybit's public REST, through ccxt's implicit calls (its addresses and its parsing).
+
+Implicit rather than unified calls because ccxt's unified open interest counts both sides. ccxt's throttle is
+off: the venue counts requests per address, and so does the one budget here. Order books go direct: their
+levels are decoded straight into floats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from apps.marketdata.events import (
+    BookSnapshot,
+    Candle,
+    FundingRate,
+    MarkPrice,
+    OpenInterest,
+    PositioningRatio,
+)
+from apps.marketdata.instruments import Instrument
+from apps.venues.base import (
+    NowNs,
+    Sleep,
+    VenueBadAnswer,
+    VenueEndpoints,
+    VenueRefused,
+    VenueThrottled,
+    VenueUnavailable,
+)
+from apps.venues.bybit import convert, rest_rows, tickers, wire
+from apps.venues.bybit.convert import NS_PER_MS, VENUE, BadValue
+from apps.venues.bybit.errors import REFUSED_S, WINDOW_S, result_of
+from apps.venues.bybit.symbols import Drop, interval_h, listed_instruments, perpetuals_of
+from apps.venues.limiter import BudgetFactory, RequestPool
+
+REQUESTS: Final = 500
+"""Per five seconds; the venue shuts an address out for ten minutes that goes beyond 600."""
+_CALLS: Final[dict[str, str]] = {
+    "instruments": "publicGetV5MarketInstrumentsInfo",
+    "tickers": "publicGetV5MarketTickers",
+    "funding-history": "publicGetV5MarketFundingHistory",
+    "open-interest": "publicGetV5MarketOpenInterest",
+    "account-ratio": "publicGetV5MarketAccountRatio",
+    "kline": "publicGetV5MarketKline",
+}
+_INTERVAL: Final = {seconds: name for name, seconds in wire.INTERVAL_S.items()}
+_PERIOD: Final = {
+    300: "5min",
+    900: "15min",
+    1_800: "30min",
+    3_600: "1h",
+    14_400: "4h",
+    86_400: "1d",
+}
+_LIST_PAGE: Final = 1_000
+_MOST_LIST_PAGES: Final = 20
+_FUNDING_PAGE: Final = 200
+_OPEN_INTEREST_PAGE: Final = 200
+_RATIO_PAGE: Final = 500
+_KLINE_PAGE: Final = 1_000
+_BOOK_LEVELS: Final = 200
+_TIMEOUT_S: Final = 15.0
+_CATEGORY: Final = "linear"
+
+_answer: ContextVar[tuple[int, dict[str, str], str] | None] = ContextVar(
+    "bybit_answer", default=None
+)
+
+
+class BybitRestClient:
+    """See :class:`apps.venues.base.RestClient`.
+
+    ``rate_multiplier`` widens the budget: 1 at the venue, more at the emulator on loopback.
+    ``monotonic`` (seconds) and ``sleep`` drive the budget.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoints: VenueEndpoints,
+        now_ns: NowNs,
+        rate_multiplier: float = 1.0,
+        budgets: BudgetFactory | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.drops: list[Drop] = []
+        """What the last :meth:`instruments` left out."""
+        self.bad_rows = 0
+        self._endpoints = endpoints
+        self._now_ns = now_ns
+        self._known: dict[str, Instrument] = {}
+        self._client: Any = None
+        self._session: aiohttp.ClientSession | None = None
+        self._pool = RequestPool(
+            REQUESTS * rate_multiplier,
+            WINDOW_S,
+            monotonic=monotonic,
+            sleep=sleep,
+            name=f"{VENUE}:rest",
+            budgets=budgets,
+        )
+
+    # --- the contract ---------------------------------------------------------------------------------
+
+    async def instruments(self) -> list[Instrument]:
+        found, self.drops = perpetuals_of(await self._list())
+        self._known = {item.symbol: item for item in found}
+        return found
+
+    def dropped(self) -> Sequence[Drop]:
+        return self.drops
+
+    async def funding_intervals(self) -> dict[str, float]:
+        hours = {
+            listed.symbol: interval_h(listed.fundingInterval)
+            for listed in listed_instruments(await self._list())
+        }
+        return {symbol: found for symbol, found in hours.items() if found is not None}
+
+    async def funding_history(
+        self, instrument: Instrument, start_ms: int, end_ms: int
+    ) -> list[FundingRate]:
+        found = await self._older_pages(
+            "funding-history",
+            rest_rows.FundingHistoryRow,
+            lambda row: row.fundingRateTimestamp,
+            # The start alone is an error.
+            ("startTime", "endTime"),
+            (start_ms, end_ms),
+            None,
+            symbol=instrument.symbol,
+            limit=_FUNDING_PAGE,
+        )
+        return rest_rows.settled_rates(instrument, found, self._now_ns())
+
+    async def open_interest(self, instrument: Instrument) -> OpenInterest:
+        for row, ts_event in await self._tickers(symbol=instrument.symbol):
+            found = self._interest_of(instrument, row, ts_event)
+            if found is not None:
+                return found
+        raise VenueBadAnswer(VENUE, f"tickers: no open interest of {instrument.symbol}")
+
+    async def open_interests(self) -> list[OpenInterest]:
+        """Of every perpetual that we cover, in one call."""
+        known = await self._perpetuals()
+        events = []
+        for row, ts_event in await self._tickers():
+            instrument = known.get(row.symbol)
+            found = self._interest_of(instrument, row, ts_event) if instrument else None
+            if found is not None:
+                events.append(found)
+        return events
+
+    async def open_interest_history(
+        self, instrument: Instrument, period_s: int, start_ms: int, end_ms: int
+    ) -> list[OpenInterest]:
+        found = await self._older_pages(
+            "open-interest",
+            rest_rows.OpenInterestRow,
+            lambda row: row.timestamp,
+            ("startTime", "endTime"),
+            (start_ms, end_ms),
+            _OPEN_INTEREST_PAGE * period_s * 1000,
+            symbol=instrument.symbol,
+            intervalTime=_named(_PERIOD, period_s),
+            limit=_OPEN_INTEREST_PAGE,
+        )
+        ts_recv = self._now_ns()
+        made = [rest_rows.open_interest_then(instrument, row, ts_recv) for row in found]
+        good = [one for one in made if one is not None]
+        self.bad_rows += len(made) - len(good)
+        return good
+
+    async def candles(
+        self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
+    ) -> list[Candle]:
+        ts_recv = self._now_ns()
+        found = await self._older_pages(
+            "kline",
+            rest_rows.KlineRow,
+            lambda row: row.start,
+            ("start", "end"),
+            (start_ms, min(end_ms, ts_recv // NS_PER_MS + 1)),
+            _KLINE_PAGE * interval_s * 1000,
+            symbol=instrument.symbol,
+            interval=_named(_INTERVAL, interval_s),
+            limit=_KLINE_PAGE,
+        )
+        return [rest_rows.candle(instrument, row, interval_s, ts_recv) for row in found]
+
+    async def positioning(
+        self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int
+    ) -> list[PositioningRatio]:
+        if series != "accounts":
+            raise ValueError(f"expected accounts, the venue's only series, received {series!r}")
+        found = await self._older_pages(
+            "account-ratio",
+            rest_rows.RatioRow,
+            lambda row: row.timestamp,
+            ("startTime", "endTime"),
+            (start_ms, end_ms),
+            _RATIO_PAGE * period_s * 1000,
+            symbol=instrument.symbol,
+            period=_named(_PERIOD, period_s),
+            limit=_RATIO_PAGE,
+        )
+        ts_recv = self._now_ns()
+        return [rest_rows.long_share(instrument, row, period_s, ts_recv) for row in found]
+
+    async def book_snapshot(self, instrument: Instrument) -> BookSnapshot:
+        result = await self._get(
+            "orderbook",
+            f"{self._endpoints.rest}/v5/market/orderbook?category={_CATEGORY}"
+            f"&symbol={instrument.symbol}&limit={_BOOK_LEVELS}",
+        )
+        try:
+            body = msgspec.convert(result, rest_rows.BookBody, strict=False)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise VenueBadAnswer(VENUE, f"orderbook: {error}") from error
+        return rest_rows.book_snapshot(instrument, body, self._now_ns())
+
+    async def mark_prices(self) -> list[MarkPrice | FundingRate]:
+        known = await self._perpetuals()
+        events: list[MarkPrice | FundingRate] = []
+        ts_recv = self._now_ns()
+        for row, ts_event in await self._tickers():
+            instrument = known.get(row.symbol)
+            if instrument is None:
+                continue
+            try:
+                state = tickers.merge(None, row)
+            except BadValue:
+                self.bad_rows += 1
+                continue
+            if state.mark:
+                events.append(tickers.mark_price(instrument, state, ts_event, ts_recv))
+            if state.rate and state.next_ms:
+                events.append(
+                    convert.predicted(
+                        instrument, ts_event, ts_recv, state.rate, state.interval_h, state.next_ms
+                    )
+                )
+        return events
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    async def _perpetuals(self) -> dict[str, Instrument]:
+        if not self._known:
+            await self.instruments()
+        return self._known
+
+    async def _list(self) -> list[Any]:
+        """All pages: the venue lists more than fit into one."""
+        found: list[Any] = []
+        cursor = ""
+        for _ in range(_MOST_LIST_PAGES):
+            more = {"cursor": cursor} if cursor else {}
+            result = await self._call("instruments", limit=_LIST_PAGE, **more)
+            found += _list_of("instruments", result)
+            cursor = str(result.get("nextPageCursor") or "")
+            if not cursor:
+                break
+        return found
+
+    async def _tickers(self, **params: object) -> list[tuple[wire.TickerRow, int]]:
+        """Rows with our receive time: the answer has one time for all, of the server that sent it."""
+        result = await self._call("tickers", **params)
+        ts_event = self._now_ns()
+        data = _list_of("tickers", result)
+        return [(row, ts_event) for row in self._rows(data, wire.TickerRow)]
+
+    def _interest_of(
+        self, instrument: Instrument, row: wire.TickerRow, ts_event: int
+    ) -> OpenInterest | None:
+        try:
+            state = tickers.merge(None, row)
+        except BadValue:
+            self.bad_rows += 1
+            return None
+        if state.oi is None:
+            return None
+        return tickers.open_interest(instrument, state, ts_event, self._now_ns())
+
+    async def _older_pages(
+        self,
+        name: str,
+        row_type: type[rest_rows.Row],
+        time_of: Callable[[Any], int],
+        bounds: tuple[str, str],
+        span: tuple[int, int],
+        page_ms: int | None,
+        **params: object,
+    ) -> list[rest_rows.Row]:
+        """Rows with start ≤ time < end, oldest first, asked for from the newest back.
+
+        ``page_ms``: how much time a full page covers; a page then asks for no more than that, and an empty
+        one (the venue was down) is stepped over. None: an empty page is the end.
+        """
+        start_ms, cursor = span
+        found: dict[int, rest_rows.Row] = {}
+        while cursor > start_ms:
+            begin = start_ms if page_ms is None else max(start_ms, cursor - page_ms)
+            window = {bounds[0]: begin, bounds[1]: cursor - 1}
+            data = _list_of(name, await self._call(name, **params, **window))
+            page = self._rows(data, row_type)
+            at = [time_of(row) for row in page]
+            found |= {
+                when: row for when, row in zip(at, page, strict=True) if begin <= when < cursor
+            }
+            oldest = min((when for when in at if when >= begin), default=begin)
+            if page_ms is None and (not at or oldest >= cursor):
+                break
+            cursor = begin if page_ms is not None else oldest
+        return [found[when] for when in sorted(found)]
+
+    def _rows(self, data: list[Any], row_type: type[rest_rows.Row]) -> list[rest_rows.Row]:
+        good, bad = rest_rows.rows(data, row_type)
+        self.bad_rows += bad
+        if bad and not good:
+            raise VenueBadAnswer(VENUE, f"{row_type.__name__}: none of {bad} rows is readable")
+        return good
+
+    async def _call(self, name: str, **params: object) -> dict[str, Any]:
+        import ccxt.async_support as ccxt
+
+        await self._pool.acquire()
+        client = self._ccxt()
+        _answer.set(None)
+        try:
+            body = await getattr(client, _CALLS[name])({"category": _CATEGORY, **params})
+        except ccxt.BaseError as error:
+            answer = _answer.get()
+            if answer is None:
+                raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
+            self._result_or_block(name, *answer)
+            raise VenueBadAnswer(VENUE, f"{name}: {type(error).__name__}") from error
+        result = body.get("result") if isinstance(body, dict) else None
+        if not isinstance(result, dict):
+            raise VenueBadAnswer(VENUE, f"{name}: expected a result")
+        return result
+
+    def _ccxt(self) -> Any:
+        if self._client is None:
+            # Importing ccxt takes a second; parsing and streaming do without it.
+            import ccxt.async_support as ccxt
+
+            client = ccxt.bybit({"enableRateLimit": False, "timeout": int(_TIMEOUT_S * 1000)})
+            client.urls["api"]["public"] = self._endpoints.rest
+            _remember_answer(client)
+            self._client = client
+        return self._client
+
+    async def _get(self, name: str, url: str) -> dict[str, Any]:
+        await self._pool.acquire()
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+            self._session = aiohttp.ClientSession(timeout=timeout)
+        try:
+            async with self._session.get(url) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
+        return self._result_or_block(name, response.status, dict(response.headers), body)
+
+    def _result_or_block(
+        self, name: str, status: int, headers: dict[str, str], body: bytes | str
+    ) -> dict[str, Any]:
+        try:
+            return result_of(name, status, headers, body)
+        except VenueThrottled as error:
+            self._pool.block_for(error.retry_after or WINDOW_S)
+            raise
+        except VenueRefused as error:
+            self._pool.block_for(error.retry_after or REFUSED_S)
+            raise
+
+
+def _list_of(name: str, result: dict[str, Any]) -> list[Any]:
+    rows = result.get("list")
+    if not isinstance(rows, list):
+        raise VenueBadAnswer(VENUE, f"{name}: expected a list")
+    return rows
+
+
+def _named(names: dict[int, str], seconds: int) -> str:
+    try:
+        return names[seconds]
+    except KeyError:
+        expected = ", ".join(str(known) for known in names)
+        raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None
+
+
+def _remember_answer(client: Any) -> None:
+    """ccxt's errors carry no status: keep the answer, per task, as it passes by."""
+    original: Callable[..., Awaitable[Any]] = client.on_rest_response
+
+    def on_rest_response(
+        code: int, reason: str, url: str, method: str, headers: Any, body: str, *rest: Any
+    ) -> Any:
+        _answer.set((code, dict(headers or {}), body))
+        return original(code, reason, url, method, headers, body, *rest)
+
+    client.on_rest_response = on_rest_response

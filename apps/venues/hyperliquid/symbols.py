@@ -81,7 +81,7 @@ def instruments_from_meta(
     meta: object, states: Sequence[Any] = (), *, assets: Collection[str] = ASSETS
 ) -> tuple[list[Instrument], list[Drop]]:
     """Instruments of ``assets``, one per asset, and what is missing. ``states[i]`` belongs to
-    ``universe[i]``; ticks depend on the price, so without a state there is only the coarsest bound."""
+    ``universe[i]``; ticks depend on the price, so without a state it is the finest that sizes leave room for."""
     found: dict[str, Instrument] = {}
     refused: dict[str, Drop] = {}
     for index, coin in enumerate(_coins(meta)):

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -67,11 +67,16 @@ class Listener:
 
 @asynccontextmanager
 async def streaming(
-    ws: str, listener: Listener, *specs: StreamSpec, instruments: tuple[Instrument, ...]
+    ws: str,
+    listener: Listener,
+    *specs: StreamSpec,
+    instruments: tuple[Instrument, ...],
+    timing: Timing = QUICK,
 ) -> AsyncIterator[DeribitStreamClient]:
     async def sleep(seconds: float) -> None:
         # Back-offs and pacing are shortened; periods stay.
-        await asyncio.sleep(min(seconds, 0.02) if seconds < 4 else seconds)
+        is_short = seconds < 4 and seconds != timing.lifetime
+        await asyncio.sleep(min(seconds, 0.02) if is_short else seconds)
 
     client = DeribitStreamClient(
         endpoints=VenueEndpoints(ws, ws),
@@ -82,7 +87,7 @@ async def streaming(
         now_ns=time.time_ns,
         rng=random.Random(5),
         sleep=sleep,
-        timing=QUICK,
+        timing=timing,
     )
     task = asyncio.ensure_future(client.run())
     try:
@@ -238,3 +243,29 @@ async def test_gaps_refusals_and_test_requests() -> None:
     refused = [one for one in listener.states if "accepted" in one.reason]
     assert {one.channel for one in refused} == {TRADES.channel}
     assert {one.status for one in refused} == {StreamStatus.STALE}
+
+
+async def test_planned_replacements_lose_nothing_and_break_no_book(served: Served) -> None:
+    endpoints = VenueEndpoints(served.rest, served.ws)
+    rest = DeribitRestClient(endpoints=endpoints, now_ns=time.time_ns, rate_multiplier=20.0)
+    instruments = await rest.instruments()
+    await rest.close()
+    listener = Listener()
+    # Lives of half a second: quiet channels count as ready once they are acknowledged.
+    plan = [
+        replace(spec, max_silence_s=float("inf")) if spec.kind == "trade" else spec
+        for spec in stream_plan(instruments)
+    ]
+    timing = replace(QUICK, lifetime=0.5, lifetime_spread=0.0, overlap=5.0)
+    async with streaming(
+        served.ws, listener, *plan, instruments=tuple(instruments), timing=timing
+    ) as client:
+        await listener.until(lambda: min(lane.replacements for lane in client.lanes) >= 3, 20.0)
+        books = list(client.books.values())
+        assert len(books) == 4
+        assert [(book.state, book.gap_count) for book in books] == [(BookState.LIVE, 0)] * 4
+        assert [lane.reconnects for lane in client.lanes] == [0] * len(client.lanes)
+        ids = [
+            (one.instrument.key, one.trade_id) for one in listener.events if isinstance(one, Trade)
+        ]
+        assert len(ids) == len(set(ids))

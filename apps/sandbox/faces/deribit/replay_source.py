@@ -14,6 +14,7 @@ from apps.sandbox.faces.deribit.listings import INDEX_NAMES, currency_of
 from apps.sandbox.faces.deribit.source import Json
 from apps.sandbox.market.listing import Listing
 
+_BODIES: Final = ("instruments", "instruments_BTC", "instruments_ETH", "instruments_USDC")
 _PACES: Final = ("100ms", "raw", "agg2")
 
 
@@ -26,10 +27,7 @@ class ReplaySource:
         self._listings = {listing.symbol: listing for listing in listings}
         self._memory = memory
         self._now_ms = now_ms
-        body = memory.body("instruments")
-        document: Any = orjson.loads(body) if body else {}
-        recorded = document.get("result", ()) if isinstance(document, dict) else ()
-        self._recorded: list[Json] = [row for row in recorded if isinstance(row, dict)]
+        self._recorded = [row for name in _BODIES for row in _rows(memory.body(name))]
 
     def now_ms(self) -> int:
         return self._now_ms()
@@ -99,6 +97,13 @@ class ReplaySource:
 
     def volatility_index(self, currency: str, step_ms: int, start_ms: int, end_ms: int) -> Json:
         return {"data": [], "continuation": None}
+
+
+def _rows(body: bytes | None) -> list[Json]:
+    """Listed instruments of a recorded ``get_instruments`` answer."""
+    document: Any = orjson.loads(body) if body else {}
+    recorded = document.get("result", ()) if isinstance(document, dict) else ()
+    return [row for row in recorded if isinstance(row, dict)]
 
 
 def _is_asked_for(row: Json, currency: str, kind: str | None) -> bool:

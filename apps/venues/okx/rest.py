@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 
@@ -34,38 +34,11 @@ from apps.venues.base import (
     VenueUnavailable,
 )
 from apps.venues.limiter import BudgetFactory, RequestPool
-from apps.venues.okx import convert, rest_rows, wire
+from apps.venues.okx import convert, limits, rest_rows, wire
 from apps.venues.okx.convert import NS_PER_MS, VENUE, BadValue, UnknownValue
 from apps.venues.okx.errors import WINDOW_S, rows_of
 from apps.venues.okx.parse import index_name
 from apps.venues.okx.symbols import Drop, swaps_of
-
-_BAR: Final = {seconds: name for name, seconds in wire.INTERVAL_S.items()}
-_CALLS: Final[dict[str, tuple[str, int]]] = {
-    "instruments": ("publicGetPublicInstruments", 20),
-    "mark-price": ("publicGetPublicMarkPrice", 10),
-    "index-tickers": ("publicGetMarketIndexTickers", 20),
-    "funding-rate": ("publicGetPublicFundingRate", 10),
-    "funding-rate-history": ("publicGetPublicFundingRateHistory", 10),
-    "open-interest": ("publicGetPublicOpenInterest", 20),
-    "open-interest-history": ("publicGetRubikStatContractsOpenInterestHistory", 10),
-    "candles": ("publicGetMarketCandles", 40),
-    "history-candles": ("publicGetMarketHistoryCandles", 20),
-    "accounts": ("publicGetRubikStatContractsLongShortAccountRatioContract", 5),
-    "top_accounts": ("publicGetRubikStatContractsLongShortAccountRatioContractTopTrader", 5),
-    "top_positions": ("publicGetRubikStatContractsLongShortPositionRatioContractTopTrader", 5),
-    "taker": ("publicGetRubikStatTakerVolumeContract", 5),
-}
-"""ccxt's call, and the venue's limit per two seconds, of each endpoint."""
-_BOOKS_LIMIT: Final = 40
-_BOOK_LEVELS: Final = 400
-_CANDLE_PAGE: Final = 300
-_HISTORY_CANDLE_PAGE: Final = 100
-_RECENT_CANDLES: Final = 1_440
-_FUNDING_PAGE: Final = 400
-_RUBIK_PAGE: Final = 100
-_TIMEOUT_S: Final = 15.0
-_TAKER_COINS: Final = "0"
 
 _answer: ContextVar[tuple[int, dict[str, str], str] | None] = ContextVar("okx_answer", default=None)
 
@@ -105,8 +78,8 @@ class OkxRestClient:
                 budgets=budgets,
             )
             for name, limit in (
-                ("books", _BOOKS_LIMIT),
-                *((name, limit) for name, (_, limit) in _CALLS.items()),
+                ("books", limits.BOOKS_LIMIT),
+                *((name, limit) for name, (_, limit) in limits.CALLS.items()),
             )
         }
 
@@ -145,7 +118,7 @@ class OkxRestClient:
             start_ms,
             end_ms,
             instId=instrument.symbol,
-            limit=_FUNDING_PAGE,
+            limit=limits.FUNDING_PAGE,
         )
         return rest_rows.settled_rates(instrument, found, self._now_ns())
 
@@ -186,8 +159,8 @@ class OkxRestClient:
             start_ms,
             end_ms,
             instId=instrument.symbol,
-            period=_bar(period_s),
-            limit=_RUBIK_PAGE,
+            period=limits.bar_of(period_s),
+            limit=limits.RUBIK_PAGE,
         )
         ts_recv = self._now_ns()
         return [rest_rows.open_interest_then(instrument, row, ts_recv) for row in found]
@@ -195,10 +168,10 @@ class OkxRestClient:
     async def candles(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
     ) -> list[Candle]:
-        bar = _bar(interval_s)
+        bar = limits.bar_of(interval_s)
         ts_recv = self._now_ns()
         # The quick endpoint knows the newest 1440 bars only; one bar of slack for the clocks.
-        oldest_recent = ts_recv // NS_PER_MS - (_RECENT_CANDLES - 1) * interval_s * 1000
+        oldest_recent = ts_recv // NS_PER_MS - (limits.RECENT_CANDLES - 1) * interval_s * 1000
         is_recent = start_ms >= oldest_recent
         found = await self._older_pages(
             "candles" if is_recent else "history-candles",
@@ -209,7 +182,7 @@ class OkxRestClient:
             end_ms,
             instId=instrument.symbol,
             bar=bar,
-            limit=_CANDLE_PAGE if is_recent else _HISTORY_CANDLE_PAGE,
+            limit=limits.CANDLE_PAGE if is_recent else limits.HISTORY_CANDLE_PAGE,
         )
         candles = []
         for row in found:
@@ -225,7 +198,7 @@ class OkxRestClient:
         row_type: type[Any] = rest_rows.TakerRow if series == "taker" else rest_rows.RatioRow
         if series not in ("accounts", "top_accounts", "top_positions", "taker"):
             raise ValueError(f"expected a positioning series, received {series!r}")
-        unit = {"unit": _TAKER_COINS} if series == "taker" else {}
+        unit = {"unit": limits.TAKER_COINS} if series == "taker" else {}
         found = await self._older_pages(
             series,
             row_type,
@@ -234,8 +207,8 @@ class OkxRestClient:
             start_ms,
             end_ms,
             instId=instrument.symbol,
-            period=_bar(period_s),
-            limit=_RUBIK_PAGE,
+            period=limits.bar_of(period_s),
+            limit=limits.RUBIK_PAGE,
             **unit,
         )
         ts_recv = self._now_ns()
@@ -244,7 +217,7 @@ class OkxRestClient:
 
     async def book_snapshot(self, instrument: Instrument) -> BookSnapshot:
         await self._pools["books"].acquire()
-        url = f"{self._endpoints.rest}/api/v5/market/books?instId={instrument.symbol}&sz={_BOOK_LEVELS}"
+        url = f"{self._endpoints.rest}/api/v5/market/books?instId={instrument.symbol}&sz={limits.BOOK_LEVELS}"
         rows = self._rows(await self._get("books", url), wire.BookRow)
         if not rows:
             raise VenueBadAnswer(VENUE, f"books: no book of {instrument.symbol}")
@@ -333,7 +306,7 @@ class OkxRestClient:
     async def _call(self, name: str, **params: object) -> list[Any]:
         import ccxt.async_support as ccxt
 
-        call, _ = _CALLS[name]
+        call, _ = limits.CALLS[name]
         await self._pools[name].acquire()
         client = self._ccxt()
         _answer.set(None)
@@ -355,7 +328,7 @@ class OkxRestClient:
             # Importing ccxt takes a second; parsing and streaming do without it.
             import ccxt.async_support as ccxt
 
-            client = ccxt.okx({"enableRateLimit": False, "timeout": int(_TIMEOUT_S * 1000)})
+            client = ccxt.okx({"enableRateLimit": False, "timeout": int(limits.TIMEOUT_S * 1000)})
             client.urls["api"]["rest"] = self._endpoints.rest
             _remember_answer(client)
             self._client = client
@@ -363,7 +336,7 @@ class OkxRestClient:
 
     async def _get(self, name: str, url: str) -> list[Any]:
         if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+            timeout = aiohttp.ClientTimeout(total=limits.TIMEOUT_S)
             self._session = aiohttp.ClientSession(timeout=timeout)
         try:
             async with self._session.get(url) as response:
@@ -381,14 +354,6 @@ class OkxRestClient:
             # Endpoints are counted apart: only this one rests.
             self._pools[name].block_for(error.retry_after or WINDOW_S)
             raise
-
-
-def _bar(seconds: int) -> str:
-    try:
-        return _BAR[seconds]
-    except KeyError:
-        expected = ", ".join(str(known) for known in _BAR)
-        raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None
 
 
 def _remember_answer(client: Any) -> None:

@@ -72,7 +72,7 @@ def test_what_cannot_be_followed_says_why(changes: dict[str, str], reason: str) 
 
 
 def test_other_listings_and_unreadable_rows_are_passed_over() -> None:
-    rows = [
+    rows: list[Any] = [
         {"instId": 5},
         None,
         [],

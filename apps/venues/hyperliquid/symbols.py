@@ -80,8 +80,11 @@ def universe_of(meta: object) -> list[str]:
 def instruments_from_meta(
     meta: object, states: Sequence[Any] = (), *, assets: Collection[str] = ASSETS
 ) -> tuple[list[Instrument], list[Drop]]:
-    """Instruments of ``assets``, one per asset, and what is missing. ``states[i]`` belongs to
-    ``universe[i]``; ticks depend on the price, so without a state it is the finest that sizes leave room for."""
+    """Instruments of ``assets``, one per asset, and what is missing.
+
+    ``states[i]`` belongs to ``universe[i]``. A tick depends on the price: without a state it is the finest
+    that the decimals of sizes leave room for.
+    """
     found: dict[str, Instrument] = {}
     refused: dict[str, Drop] = {}
     for index, coin in enumerate(_coins(meta)):

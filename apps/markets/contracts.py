@@ -20,6 +20,7 @@ from apps.markets.contracts_common import (
     NullReason,
     Payload,
 )
+from apps.markets.contracts_open_interest import OPEN_INTEREST_FIELDS
 from apps.markets.fields import FieldDoc, doc, field_table, keyed_by
 
 WINDOWS: Final = {"5m": 5, "15m": 15, "1h": 60, "4h": 240, "24h": 1440}
@@ -294,5 +295,6 @@ FIELDS: Final[list[FieldDoc]] = [
             "venues_detail.{venue}.state": f"Absolute reading of delta / volume: {_FLOW_STATES}",
         },
     ),
+    *OPEN_INTEREST_FIELDS,
 ]
-"""Every leaf of both answers: the data behind /v1/meta/fields and the reference pages."""
+"""Every leaf of all answers: the data behind /v1/meta/fields and the reference pages."""

@@ -143,7 +143,7 @@ class Context(Contract, frozen=True, kw_only=True):
         str,
         doc(
             "What the 30-day window holds",
-            values="settled_rate | rolling_1h_delta",
+            values="settled_rate | rolling_1h_delta | open_interest_level",
             source=COMPUTED,
         ),
     ]
@@ -213,7 +213,11 @@ class Meta(Contract, frozen=True, kw_only=True):
     market: Annotated[str, doc("Market served", values="live | sandbox | replay")]
     layer: Annotated[str, doc("Product layer", values="L1")]
     metric: Annotated[
-        str, doc("Name of the metric", values="markets.funding | markets.volume_flow")
+        str,
+        doc(
+            "Name of the metric",
+            values="markets.funding | markets.volume_flow | markets.open_interest",
+        ),
     ]
     snapshot_ts: Annotated[
         str, doc("Market time at which the inputs were read", "ISO 8601 UTC", source=COMPUTED)

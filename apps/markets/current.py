@@ -111,7 +111,7 @@ def _etag(query: CurrentQuery, documents: Sequence[SnapshotDocument], moment: in
 
 
 def _is_untouched(selection: Selection) -> bool:
-    return selection.with_aggregate and selection.venues is None
+    return selection.with_aggregate and selection.venues is None and selection.kind is None
 
 
 def _body(document: SnapshotDocument, selection: Selection, moment: int) -> bytes:

@@ -18,12 +18,35 @@ def filtered(payload: dict[str, Any], selection: Selection) -> dict[str, Any]:
     Of one venue, the aggregate is that venue's own figure. Of several, blocks that sum or weigh all
     venues stay as they are and ``meta.aggregate_scope`` says so: no reference history of a subset is kept.
     """
-    result = dict(payload)
+    result = _of_kind(payload, selection)
     if selection.venues is not None:
         _narrow(result, selection.venues)
     if not selection.with_aggregate:
         result.pop("aggregate", None)
     return result
+
+
+def _of_kind(payload: dict[str, Any], selection: Selection) -> dict[str, Any]:
+    """The market asked for in the place of both; perpetuals where only venues were named."""
+    if "kind" not in payload:
+        return dict(payload)
+    if selection.kind is None and selection.venues is None:
+        spot = dict(payload["spot"])
+        if not selection.with_aggregate:
+            spot.pop("aggregate", None)
+        return {**payload, "spot": spot}
+    result = {name: block for name, block in payload.items() if name != "spot"}
+    if selection.kind != "spot":
+        return result
+    spot = payload["spot"]
+    total = spot["aggregate"]
+    quality = {
+        "sources": spot["sources"],
+        "coverage": total["coverage"],
+        "partial": bool(total["venues_missing"]),
+    }
+    blocks = {name: spot[name] for name in ("aggregate", "venues", "venues_detail")}
+    return {**result, **blocks, "kind": "spot", "meta": {**payload["meta"], **quality}}
 
 
 def _narrow(result: dict[str, Any], venues: tuple[str, ...]) -> None:

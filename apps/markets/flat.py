@@ -24,6 +24,11 @@ FLOW_COLUMNS: Final = (
     "cvd_usd", "null_reason",
 )  # fmt: skip
 
+OPEN_INTEREST_COLUMNS: Final = (
+    *_COMMON, "oi_base", "oi_contracts", "mark_price", "share", "change_1h_usd",
+    "change_1h_percent", "change_24h_usd", "change_24h_percent", "updated_at", "null_reason",
+)  # fmt: skip
+
 
 def _scopes(payload: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
     """The aggregate and each venue, with the columns that all scopes share."""
@@ -65,3 +70,14 @@ def flow_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         numbers = {name: window.get(name) for name in FLOW_COLUMNS if name in window}
         cvd = (block.get("cvd") or {}).get("value_usd")
         yield {**block, **numbers, **base, "null_reason": block.get("null_reason"), "cvd_usd": cvd}
+
+
+def open_interest_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Changes in columns of their own; those in coins are in the JSON form."""
+    for base, block in _scopes(payload):
+        changes = {
+            f"change_{window}_{unit}": one.get(f"change_{unit}")
+            for window, one in (block.get("changes") or {}).items()
+            for unit in ("usd", "percent")
+        }
+        yield {**block, **changes, **base}

@@ -68,14 +68,24 @@ def listings(
     )
 
 
-def plan_slots(query: HistoryQuery, find: SlotFinder) -> tuple[tuple[int, ...], str | None]:
-    """The slots of the page that ``query`` asks for, and the cursor behind them when more follow."""
+def plan_slots(
+    query: HistoryQuery, find: SlotFinder, origin_ms: int = 0
+) -> tuple[tuple[int, ...], str | None]:
+    """The slots of the page that ``query`` asks for, and the cursor behind them when more follow.
+
+    ``origin_ms`` is any opening of the interval's grid.
+    """
     interval = query.interval_ms
-    position = -(-query.start_ms // interval) * interval
+
+    def opening(moment_ms: int) -> int:
+        """The first opening at or after a moment."""
+        return origin_ms - (origin_ms - moment_ms) // interval * interval
+
+    position = opening(query.start_ms)
     if query.after_ms is not None:
-        position = max(position, (query.after_ms // interval + 1) * interval)
+        position = max(position, opening(query.after_ms + 1))
     # Slots open before the end; the last one's rows may lie behind it.
-    end = -(-query.end_ms // interval) * interval
+    end = opening(query.end_ms)
     wanted = query.limit + 1
     found: list[int] = []
     look = max(_FIRST_LOOK_SLOTS, wanted)

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.markets.contracts import FUNDING_UNIT, Apr, Rate8h
+from apps.markets.contracts import FUNDING_UNIT, USD, Apr, Rate8h
 from apps.markets.contracts_common import COMPUTED, VENUE_FEEDS, Contract, NullReason
+from apps.markets.contracts_open_interest import OiBase
 from apps.markets.fields import doc, keyed_by
 
 Ts = Annotated[str, doc("Start of the row's interval", "ISO 8601 UTC")]
@@ -107,6 +108,49 @@ class FlowHistoryRow(Contract, frozen=True, kw_only=True):
     spot: Annotated[dict[str, FlowBar], keyed_by("venue")]
 
 
+class OpenInterestHistoryVenue(Contract, frozen=True, kw_only=True):
+    """One venue's last sample of the interval, or the one before it while that is still valid."""
+
+    value: Annotated[float | None, doc("Open interest, one side", "USD", "0 or more", VENUE_FEEDS)]
+    unit: Annotated[str, doc("Unit of value", values=USD)]
+    oi_base: OiBase
+    oi_contracts: Annotated[
+        float | None,
+        doc("Open interest, one side", "contracts of the venue", "0 or more", VENUE_FEEDS),
+    ]
+    sampled_at: Annotated[str, doc("Venue time of the sample", "ISO 8601 UTC", source=VENUE_FEEDS)]
+    null_reason: NullReason = UNSET
+
+
+class OpenInterestHistoryAggregate(Contract, frozen=True, kw_only=True):
+    """Venues whose samples are young enough at the interval's end to be added."""
+
+    value: Annotated[
+        float | None, doc("Open interest over the venues, one side", "USD", source=COMPUTED)
+    ]
+    unit: Annotated[str, doc("Unit of value", values=USD)]
+    oi_base: OiBase
+    venues_used: Annotated[list[str], doc("Venues inside the aggregate", source=COMPUTED)]
+    venues_missing: Annotated[
+        list[str], doc("Venues that list the asset and have no young sample", source=COMPUTED)
+    ]
+    null_reason: NullReason = UNSET
+
+
+class OpenInterestHistoryRow(Contract, frozen=True, kw_only=True):
+    """Open interest at the end of one interval; an interval without any sample has no row."""
+
+    ts: Ts
+    closed: Annotated[bool, doc("True when the interval is over", source=COMPUTED)]
+    aggregate: OpenInterestHistoryAggregate | UnsetType = UNSET
+    venues: Annotated[
+        dict[str, float],
+        doc("Open interest by venue, one side", "USD", source=VENUE_FEEDS),
+        keyed_by("venue"),
+    ]
+    venues_detail: Annotated[dict[str, OpenInterestHistoryVenue], keyed_by("venue")]
+
+
 class HistoryMethod(Contract, frozen=True, kw_only=True):
     name: Annotated[str, doc("Method that made the numbers", source=COMPUTED)]
     version: Annotated[str, doc("Version of the method", source=COMPUTED)]
@@ -138,6 +182,11 @@ FLOW_CSV_COLUMNS: Final = (
     "buy_base", "sell_base", "volume_base", "taker_buy_ratio", "trades", "null_reason",
 )  # fmt: skip
 
+OPEN_INTEREST_CSV_COLUMNS: Final = (
+    "asset", "ts", "closed", "venue", "value", "unit", "oi_base", "oi_contracts", "sampled_at",
+    "null_reason",
+)  # fmt: skip
+
 
 def builtins(row: msgspec.Struct) -> dict[str, Any]:
     """Plain dictionaries, as the encoder takes them."""
@@ -146,7 +195,14 @@ def builtins(row: msgspec.Struct) -> dict[str, Any]:
 
 
 def funding_csv_records(asset: str, row: dict[str, Any]) -> list[dict[str, Any]]:
-    base = {"asset": asset, "ts": row["ts"]}
+    return _venue_records({"asset": asset, "ts": row["ts"]}, row)
+
+
+def open_interest_csv_records(asset: str, row: dict[str, Any]) -> list[dict[str, Any]]:
+    return _venue_records({"asset": asset, "ts": row["ts"], "closed": row["closed"]}, row)
+
+
+def _venue_records(base: dict[str, Any], row: dict[str, Any]) -> list[dict[str, Any]]:
     scopes = {"aggregate": row["aggregate"]} if "aggregate" in row else {}
     scopes |= row["venues_detail"]
     return [{**base, "venue": name, **block} for name, block in scopes.items()]

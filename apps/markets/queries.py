@@ -11,6 +11,7 @@ from apps.core.clock import iso_utc
 from apps.core.cursors import broken_cursor, decode_cursor, encode_cursor, foreign_cursor
 from apps.core.errors import InvalidParameter, UnknownAsset
 from apps.core.params import EARLIEST_MS, LATEST_MS, QueryParams, invalid, shown
+from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.universe import ASSETS, is_known_asset
 from apps.marketdata.venues import all_venues
 from apps.markets.formats import Format, wanted_format
@@ -42,6 +43,10 @@ class Intervals:
     default: str
 
 
+KIND: Final = "kind"
+"""Parameter of endpoints whose markets (perp, spot) stand apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What both kinds of question share. ``venues`` None means all."""
@@ -50,6 +55,7 @@ class Selection:
     with_aggregate: bool
     as_of_ms: int | None
     format: Format
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,10 @@ class HistoryQuery:
     after_ms: int | None
     selection: Selection
 
+    @property
+    def kind(self) -> str | None:
+        return self.selection.kind
+
     def cursor_after(self, ts_ms: int) -> str:
         return encode_cursor(
             HistoryCursor(
@@ -87,6 +97,7 @@ class HistoryQuery:
                 self.start_ms,
                 self.end_ms,
                 ts_ms,
+                self.kind,
             )
         )
 
@@ -102,19 +113,30 @@ class HistoryCursor(msgspec.Struct, frozen=True, array_like=True):
     start_ms: int
     end_ms: int
     after_ms: int
+    kind: str | None = None
 
 
 def read_query(
-    raw: str, accept: str, *, metric: str, intervals: Intervals, now_ms: int
+    raw: str,
+    accept: str,
+    *,
+    metric: str,
+    intervals: Intervals,
+    now_ms: int,
+    kinds: tuple[str, ...] = (),
 ) -> CurrentQuery | HistoryQuery:
-    """Validate a query string; ``now_ms`` is market time. Raises ``FocsalError`` on anything wrong."""
-    params = QueryParams.parse(raw, PARAMETERS)
+    """Validate a query string; ``now_ms`` is market time. Raises ``FocsalError`` on anything wrong.
+
+    ``kinds`` are the markets that the endpoint tells apart; without any, ``kind`` is no parameter of it.
+    """
+    params = QueryParams.parse(raw, (*PARAMETERS, KIND) if kinds else PARAMETERS)
     assets, unknown, is_multi = _assets(params)
     selection = Selection(
         venues=_venues(params),
         with_aggregate=params.boolean("aggregate", True),
         as_of_ms=_as_of(params, now_ms),
         format=wanted_format(params, accept),
+        kind=params.choice(KIND, list(kinds), kinds[0]) if KIND in params.values else None,
     )
     if not {"from", "to", "cursor"} & params.values.keys():
         for name in _HISTORY_ONLY:
@@ -123,6 +145,8 @@ def read_query(
         return CurrentQuery(assets, unknown, is_multi, selection)
     if is_multi:
         raise invalid("assets", "one asset for history: asset=BTC", params.values["assets"])
+    if kinds and selection.kind is None and "cursor" not in params.values:
+        selection = replace(selection, kind=kinds[0])
     return _history(params, metric, assets[0], intervals, selection, now_ms)
 
 
@@ -247,6 +271,8 @@ def _continued(
     times = (cursor.start_ms, cursor.end_ms, cursor.after_ms, cursor.as_of_ms or EARLIEST_MS)
     if not all(EARLIEST_MS <= moment < LATEST_MS for moment in times):
         raise broken_cursor()
+    if cursor.kind not in (None, *InstrumentKind):
+        raise broken_cursor()
     _check_repeated(params, cursor, selection)
     query = HistoryQuery(
         metric=metric,
@@ -257,7 +283,9 @@ def _continued(
         end_ms=cursor.end_ms,
         limit=limit,
         after_ms=cursor.after_ms,
-        selection=replace(selection, venues=cursor.venues or None, as_of_ms=cursor.as_of_ms),
+        selection=replace(
+            selection, venues=cursor.venues or None, as_of_ms=cursor.as_of_ms, kind=cursor.kind
+        ),
     )
     if query.start_ms >= query.end_ms or query.end_ms - query.start_ms > MAX_SPAN_MS:
         raise broken_cursor()
@@ -270,6 +298,8 @@ def _check_repeated(params: QueryParams, cursor: HistoryCursor, selection: Selec
         raise foreign_cursor("interval", cursor.interval, shown(given["interval"]))
     if "venue" in given and selection.venues != cursor.venues:
         raise foreign_cursor("venue", ",".join(cursor.venues) or "all", shown(given["venue"]))
+    if selection.kind is not None and selection.kind != cursor.kind:
+        raise foreign_cursor(KIND, cursor.kind or "none", selection.kind)
     for name, expected in (("from", cursor.start_ms), ("to", cursor.end_ms)):
         moment = params.timestamp_ms(name)
         if moment is not None and moment != expected:

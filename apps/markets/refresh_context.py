@@ -23,25 +23,30 @@ from apps.marketdata.events import FundingKind
 from apps.marketdata.selectors import FundingSeries, InstrumentRow
 from apps.marketdata.universe import AssetTier
 from apps.markets.contracts_common import Reference, Thresholds
-from apps.markets.engines.context import ContextRow
+from apps.markets.engines.context import DEFAULT, ContextRow
 from apps.markets.engines.funding import rate_per_8h
 from apps.markets.refresh_sources import as_datetime
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
 FUNDING_GRID: Final = Grid(slot_s=3600, slots=720)
-FLOW_GRIDS: Final = {
+TIER_GRIDS: Final = {
     AssetTier.HOT: Grid(slot_s=300, slots=8640),
     AssetTier.COLD: Grid(slot_s=1800, slots=1440),
 }
+FLOW_GRIDS: Final = TIER_GRIDS
 # Rows that arrive after their slot (a settlement polled late, a repaired minute) are picked up within
 # this time.
 _OVERLAP_MS: Final = 12 * HOUR_MS
 _FLOW_OVERLAP_MS: Final = 2 * HOUR_MS
 _LONGEST_INTERVAL_H: Final = 8.0
 _OI_HOLD_MS: Final = 2 * HOUR_MS
+OI_HOLD_MS: Final = {AssetTier.HOT: 15 * 60_000, AssetTier.COLD: 90 * 60_000}
+"""How long a sample of open interest stays valid: three of five minutes, one and a half of an hour."""
 
 
 def history_generation() -> str:
@@ -211,6 +216,58 @@ def _flow_loader(rows: Sequence[InstrumentRow], grid: Grid, as_of_ms: int | None
         return values
 
     return load
+
+
+def open_interest_window(
+    rows: Sequence[InstrumentRow],
+    tier: AssetTier,
+    t_ms: int,
+    *,
+    as_of_ms: int | None,
+    generation: str,
+) -> FloatArray:
+    """Open interest (USD) at each slot's end, one row per perpetual; the day before the window included."""
+    grid = TIER_GRIDS[tier]
+    wide = Grid(grid.slot_s, grid.slots + DAY_MS // grid.slot_ms)
+    ids = [row.id for row in rows]
+    as_of = None if as_of_ms is None else as_datetime(as_of_ms)
+    hold_ms = OI_HOLD_MS[tier]
+
+    def load(first: int, end: int) -> FloatArray:
+        start_ms, end_ms = wide.bounds_ms(first, end)
+        series = selectors.open_interest_series(
+            ids, as_datetime(start_ms - hold_ms), as_datetime(end_ms), as_of
+        )
+        return last_value_slots(
+            positions(series.instrument_id, ids),
+            series.known_at_ms,
+            series.oi_usd,
+            np.full(series.ts_ms.size, hold_ms),
+            len(ids),
+            wide,
+            first,
+            end,
+        )
+
+    if as_of_ms is not None:
+        end = wide.end_slot(t_ms)
+        return load(end - wide.slots, end)
+    return window_values(
+        f"open_interest_{tier.value}",
+        wide,
+        [row.instrument.key for row in rows],
+        t_ms,
+        load,
+        generation=generation,
+        overlap_ms=_FLOW_OVERLAP_MS,
+    )
+
+
+def has_history(window: FloatArray, grid: Grid) -> BoolArray:
+    """Which series of a window reach back far enough to be ranked in."""
+    enough = max(DEFAULT.min_samples, int(DEFAULT.min_span_days * DAY_MS / grid.slot_ms))
+    found: BoolArray = np.isfinite(window).sum(axis=1) >= enough
+    return found
 
 
 def positions(instrument_id: npt.NDArray[np.int32], ids: Sequence[int]) -> IntArray:

@@ -153,18 +153,20 @@ class _Batch:
         empty = np.full(grid.slots, np.nan)
         keys = [flow.row.instrument.key for flow in futures.values()]
         window = np.array([self.histories.get(key, empty) for key in keys]).reshape(-1, grid.slots)
-        used = tuple(
-            venue
-            for venue, flow in futures.items()
-            if flow.sums[HEADLINE].delta_usd is not None
-            and health[venue].status not in ("down", "stale")
-        )
-        ranked = _with_history(futures, used, window, grid)
-        inside = np.array([venue in ranked for venue in futures], dtype=bool)
+        # Shorter windows are known of venues whose hour is not yet.
         told = {
-            name: tuple(v for v in used if futures[v].sums[name].delta_usd is not None) or used
+            name: tuple(
+                venue
+                for venue, flow in futures.items()
+                if flow.sums[name].delta_usd is not None
+                and health[venue].status not in ("down", "stale")
+            )
             for name in (*WINDOWS, SESSION)
         }
+        used = told[HEADLINE]
+        told = {name: venues or used for name, venues in told.items()}
+        ranked = _with_history(futures, used, window, grid)
+        inside = np.array([venue in ranked for venue in futures], dtype=bool)
         spot_used = [flow for venue, flow in spot.items() if health[venue].status != "down"]
         return AssetFlow(
             asset=asset,

@@ -8,7 +8,7 @@ The two kinds meet only there: ``window_kind`` says so, and no mean ever holds b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,14 +22,22 @@ from apps.marketdata.live import LiveState, SourceStatus
 from apps.marketdata.selectors import FundingSeries, InstrumentRow
 from apps.marketdata.venues import all_venues, polled_venues
 from apps.markets.engines import funding as engine
-from apps.markets.engines.quality import coverage, freshness_weight
+from apps.markets.engines.quality import coverage, freshness_weight, typical_share
 from apps.markets.refresh_context import (
     HOUR_MS,
     funding_windows,
     history_generation,
     settled_intervals,
 )
-from apps.markets.refresh_sources import VenueHealth, as_datetime, main_listings, venue_health
+from apps.markets.refresh_sources import (
+    VenueHealth,
+    as_datetime,
+    main_listings,
+    or_nan,
+    or_none,
+    past_sources,
+    venue_health,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -100,7 +108,7 @@ def load_funding(
         tolerance_s, generation = LIVE_TOLERANCE_S, history_generation()
     else:
         rates = _stored_rates(rows, as_of_ms)
-        sources = _sources_of(rates.values())
+        sources = past_sources((rate.row, rate.ts_ms) for rate in rates.values())
         tolerance_s, generation = STORED_TOLERANCE_S, ""
     # Every listing of the market shares one file, whatever assets are asked for.
     everyone = rows if as_of_ms is not None else list(_all_listings())
@@ -145,12 +153,12 @@ class _Batch:
         }
         places = [self.place[row.id] for _, row in listed]
         window, oi_window, counts = (values[places] for values in self.windows)
-        oi_usd = np.array([_or_nan(rate.oi_usd) for rate in rates], dtype=float)
+        oi_usd = np.array([or_nan(rate.oi_usd) for rate in rates], dtype=float)
         fresh = freshness_weight(age_s, self._tolerances([venue for venue, _ in listed]))
         down = np.array([health[venue].status == "down" for venue, _ in listed], dtype=bool)
         rate_8h = engine.rate_per_8h(
-            np.array([_or_nan(rate.rate) for rate in rates], dtype=float),
-            np.array([_or_nan(rate.interval_h) for rate in rates], dtype=float),
+            np.array([or_nan(rate.rate) for rate in rates], dtype=float),
+            np.array([or_nan(rate.interval_h) for rate in rates], dtype=float),
         )
         rate_8h = np.where((fresh > 0) & ~down, rate_8h, np.nan)
         fresh = np.where(np.isnan(rate_8h), 0.0, fresh)
@@ -223,7 +231,7 @@ def _stored_rates(rows: Sequence[InstrumentRow], as_of_ms: int) -> dict[int, Ven
     oi = selectors.open_interest_series(ids, as_datetime(as_of_ms - 2 * HOUR_MS), until, as_of)
     oi_usd = {int(one): float(v) for one, v in zip(oi.instrument_id, oi.oi_usd, strict=True)}
     return {
-        row.id: VenueRate(row, oi_usd=_or_none(oi_usd.get(row.id)))
+        row.id: VenueRate(row, oi_usd=or_none(oi_usd.get(row.id)))
         if row.id not in latest
         else _stored_rate(row, predicted, latest[row.id], oi_usd.get(row.id))
         for row in rows
@@ -241,20 +249,8 @@ def _stored_rate(
         interval_h=row.instrument.funding_interval_h if np.isnan(interval_h) else interval_h,
         ts_ms=int(series.ts_ms[index]),
         next_funding_ms=int(series.funding_ts_ms[index]),
-        oi_usd=_or_none(oi_usd),
+        oi_usd=or_none(oi_usd),
     )
-
-
-def _sources_of(rates: Iterable[VenueRate]) -> dict[str, SourceStatus]:
-    """In the past a venue was connected when it has listings here; its health then is its rows' age."""
-    found: dict[str, SourceStatus] = {}
-    for rate in rates:
-        venue = rate.row.instrument.venue
-        known = found.get(venue)
-        times = [ts for ts in (rate.ts_ms, known.last_ok_ms if known else None) if ts is not None]
-        newest = max(times, default=None)
-        found[venue] = SourceStatus(venue=venue, status="ok", last_ok_ms=newest)
-    return found
 
 
 def _last_settled(
@@ -274,7 +270,7 @@ def _last_settled(
         int(one): SettledRate(
             rate_8h=float(rate_8h[index]),
             rate_raw=series.rate_raw[index],
-            interval_h=_or_none(float(interval_h[index])),
+            interval_h=or_none(float(interval_h[index])),
             ts_ms=int(series.ts_ms[index]),
         )
         for index, one in enumerate(series.instrument_id)
@@ -283,27 +279,5 @@ def _last_settled(
 
 
 def _reference_weight(oi_window: FloatArray, oi_now: FloatArray) -> FloatArray:
-    """Weight of each venue for coverage: the median over 7 days of its share of the open interest.
-
-    Where a venue's past is not known its own median stands in, or today's figure: a venue without history
-    must not make the others' shares look larger. Where no venue has any, all weigh alike.
-    """
-    recent = oi_window[:, -_WEIGHT_SLOTS:]
-    known = np.isfinite(recent).any(axis=1)
-    typical = np.nan_to_num(oi_now)
-    if known.any():
-        typical[known] = np.nanmedian(recent[known], axis=1)
-    filled = np.where(np.isfinite(recent), recent, typical[:, None])
-    total = filled.sum(axis=0)
-    if not (total > 0).any():
-        return np.ones(oi_now.shape)
-    weight: FloatArray = np.median(filled[:, total > 0] / total[total > 0], axis=1)
-    return weight if weight.sum() > 0 else np.ones(oi_now.shape)
-
-
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-def _or_none(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else value
+    """Weight of each venue for coverage: the median over 7 days of its share of the open interest."""
+    return typical_share(oi_window[:, -_WEIGHT_SLOTS:], oi_now)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
+import numpy as np
 from msgspec import UNSET
 
 from apps.core.clock import iso_utc
@@ -78,6 +79,21 @@ def venue_health(
     return VenueHealth(venue, word, age_s, source.last_ok_ms)
 
 
+def past_sources(seen: Iterable[tuple[InstrumentRow, int | None]]) -> dict[str, SourceStatus]:
+    """In the past a venue was connected when it has listings here; its health then is its rows' age.
+
+    ``seen``: each listing and the time of its newest number, if any.
+    """
+    found: dict[str, SourceStatus] = {}
+    for row, ts_ms in seen:
+        venue = row.instrument.venue
+        known = found.get(venue)
+        times = [ts for ts in (ts_ms, known.last_ok_ms if known else None) if ts is not None]
+        newest = max(times, default=None)
+        found[venue] = SourceStatus(venue=venue, status="ok", last_ok_ms=newest)
+    return found
+
+
 def sources_block(health: Mapping[str, VenueHealth]) -> list[Source]:
     """Every venue that can have this metric, in the fixed order."""
     polled = polled_venues()
@@ -119,3 +135,11 @@ def as_datetime(ts_ms: int) -> datetime:
 
 def optional_iso(ts_ms: int | None) -> str | None:
     return None if ts_ms is None else iso_utc(ts_ms)
+
+
+def or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def or_none(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else value

@@ -22,16 +22,20 @@ from apps.core.schema import (
 from apps.marketdata.universe import ASSETS, VENUES
 from apps.markets import flat
 from apps.markets.contracts import FlowPayload, FundingPayload
+from apps.markets.contracts_open_interest import OpenInterestPayload
 from apps.markets.formats import Format
 from apps.markets.history_contracts import (
     FLOW_CSV_COLUMNS,
     FUNDING_CSV_COLUMNS,
+    OPEN_INTEREST_CSV_COLUMNS,
     FlowHistoryRow,
     FundingHistoryRow,
     HistoryMeta,
+    OpenInterestHistoryRow,
 )
 from apps.markets.history_flow import INTERVALS as FLOW_INTERVALS
 from apps.markets.history_funding import INTERVALS as FUNDING_INTERVALS
+from apps.markets.history_open_interest import INTERVALS as OPEN_INTEREST_INTERVALS
 from apps.markets.queries import DEFAULT_LIMIT, MAX_LIMIT, Intervals
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -94,15 +98,20 @@ def _history(row: type[msgspec.Struct]) -> dict[str, Any]:
     }
 
 
+_SHAPES: Final[dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]]] = {
+    "Funding": (FundingPayload, FundingHistoryRow),
+    "Flow": (FlowPayload, FlowHistoryRow),
+    "OpenInterest": (OpenInterestPayload, OpenInterestHistoryRow),
+}
+"""What an endpoint answers for one asset, and one row of its history."""
+
 publish_schemas(
-    [FundingPayload, FlowPayload, FundingHistoryRow, FlowHistoryRow, HistoryMeta],
+    [*(shape for shapes in _SHAPES.values() for shape in shapes), HistoryMeta],
     {
         "AssetError": _ASSET_ERROR,
         "ManyMeta": _MANY_META,
-        "FundingMany": _many(FundingPayload),
-        "FlowMany": _many(FlowPayload),
-        "FundingHistory": _history(FundingHistoryRow),
-        "FlowHistory": _history(FlowHistoryRow),
+        **{f"{prefix}Many": _many(payload) for prefix, (payload, _) in _SHAPES.items()},
+        **{f"{prefix}History": _history(row) for prefix, (_, row) in _SHAPES.items()},
     },
 )
 
@@ -150,7 +159,7 @@ def _parameters(intervals: Intervals) -> list[OpenApiParameter]:
 
 
 def _answers(prefix: str, columns: dict[str, tuple[str, ...]]) -> dict[Any, Any]:
-    single = {"Funding": "FundingPayload", "Flow": "FlowPayload"}[prefix]
+    single = _SHAPES[prefix][0].__name__
     shapes = [
         f"#/components/schemas/{name}" for name in (single, f"{prefix}Many", f"{prefix}History")
     ]
@@ -228,4 +237,14 @@ flow_schema = _endpoint(
     "perpetuals and spot, with 30 days of context. With from or to: bars.",
     FLOW_INTERVALS,
     {"current": flat.FLOW_COLUMNS, "history": FLOW_CSV_COLUMNS},
+)
+open_interest_schema = _endpoint(
+    "OpenInterest",
+    "open-interest",
+    "markets_open_interest",
+    "Open interest",
+    "Open interest of perpetuals, one side, in USD, coins and contracts, over the venues and per venue, "
+    "with its changes and 30 days of context. With from or to: the last sample of each interval.",
+    OPEN_INTEREST_INTERVALS,
+    {"current": flat.OPEN_INTEREST_COLUMNS, "history": OPEN_INTEREST_CSV_COLUMNS},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, Protocol, TypeVar
 
@@ -12,9 +12,11 @@ from django.conf import settings
 from apps.core.clock import iso_utc, market_clock
 from apps.core.logs import get_logger
 from apps.marketdata.clocksync import sync_market_clock
-from apps.marketdata.universe import CADENCE_S, tier_of
+from apps.marketdata.universe import CADENCE_S, AssetTier, tier_of
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
 from apps.markets.contracts_common import Meta, Method, Payload
+from apps.markets.contracts_ohlcv import OHLCV_METRIC
+from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
 from apps.markets.engines.context import ContextResult
 from apps.markets.refresh_flow import METHOD_VERSION as FLOW_VERSION
 from apps.markets.refresh_flow import AssetFlow, load_flow
@@ -22,6 +24,12 @@ from apps.markets.refresh_flow_payload import flow_context, flow_payload
 from apps.markets.refresh_funding import METHOD_VERSION as FUNDING_VERSION
 from apps.markets.refresh_funding import AssetFunding, load_funding
 from apps.markets.refresh_funding_payload import funding_context, funding_payload, used_venues
+from apps.markets.refresh_ohlcv import METHOD_VERSION as OHLCV_VERSION
+from apps.markets.refresh_ohlcv import AssetCandles, load_candles
+from apps.markets.refresh_ohlcv_payload import Key, Ranked, ohlcv_context, ohlcv_payload
+from apps.markets.refresh_open_interest import METHOD_VERSION as OPEN_INTEREST_VERSION
+from apps.markets.refresh_open_interest import AssetInterest, load_open_interest
+from apps.markets.refresh_open_interest_payload import open_interest_context, open_interest_payload
 from apps.markets.refresh_sources import VenueHealth, missing_venues, sources_block
 from apps.snapshots.contracts import SnapshotDocument
 from apps.snapshots.metrics import ASSET_FAILURES
@@ -30,6 +38,8 @@ log = get_logger(__name__)
 
 FUNDING_METHOD: Final = Method(name="funding", version=FUNDING_VERSION)
 FLOW_METHOD: Final = Method(name="volume_flow", version=FLOW_VERSION)
+OHLCV_METHOD: Final = Method(name="ohlcv", version=OHLCV_VERSION)
+OPEN_INTEREST_METHOD: Final = Method(name="open_interest", version=OPEN_INTEREST_VERSION)
 
 
 class _Inputs(Protocol):
@@ -41,7 +51,14 @@ class _Inputs(Protocol):
     def health(self) -> Mapping[str, VenueHealth]: ...
 
 
+class _OfTier(Protocol):
+    @property
+    def tier(self) -> AssetTier: ...
+
+
 _Input = TypeVar("_Input", bound=_Inputs)
+_Context = TypeVar("_Context")
+_Tiered = TypeVar("_Tiered", bound=_OfTier)
 
 
 def build_funding(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
@@ -54,6 +71,16 @@ def build_volume_flow(assets: Sequence[str], as_of_ms: int | None = None) -> lis
     return list(_volume_flow(assets, _now_ms(as_of_ms), as_of_ms))
 
 
+def build_open_interest(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
+    """Open interest as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
+    return list(_open_interest(assets, _now_ms(as_of_ms), as_of_ms))
+
+
+def build_ohlcv(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
+    """OHLCV answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
+    return list(_ohlcv(assets, _now_ms(as_of_ms), as_of_ms))
+
+
 def refresh_funding(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
     """Snapshots of a batch of assets from live state."""
     return _documents(FUNDING_METRIC, now_ms, lambda: _funding(assets, now_ms, None))
@@ -62,6 +89,16 @@ def refresh_funding(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument
 def refresh_volume_flow(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
     """Snapshots of a batch of assets from live state."""
     return _documents(FLOW_METRIC, now_ms, lambda: _volume_flow(assets, now_ms, None))
+
+
+def refresh_open_interest(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+    """Snapshots of a batch of assets from live state."""
+    return _documents(OPEN_INTEREST_METRIC, now_ms, lambda: _open_interest(assets, now_ms, None))
+
+
+def refresh_ohlcv(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+    """Snapshots of a batch of assets from live state."""
+    return _documents(OHLCV_METRIC, now_ms, lambda: _ohlcv(assets, now_ms, None))
 
 
 def _now_ms(as_of_ms: int | None) -> int:
@@ -90,12 +127,47 @@ def _volume_flow(
         return flow_payload(one, context, offset, meta)
 
     found: dict[str, dict[str, Any]] = {}
-    loaded = sorted(load_flow(assets, now_ms, as_of_ms), key=lambda one: one.tier.value)
-    # Tiers have grids of their own, so windows of different length.
-    for _, group in groupby(loaded, key=lambda one: one.tier):
-        batch = list(group)
+    for batch in _by_tier(load_flow(assets, now_ms, as_of_ms)):
         sizes = [len(one.futures) + 1 for one in batch]
         answers = _payloads(FLOW_METRIC, batch, sizes, flow_context(batch), payload)
+        found |= {answer["asset"]: answer for answer in answers}
+    return [found[asset] for asset in assets if asset in found]
+
+
+def _open_interest(
+    assets: Sequence[str], now_ms: int, as_of_ms: int | None
+) -> Iterable[dict[str, Any]]:
+    def payload(one: AssetInterest, context: ContextResult, offset: int) -> Payload:
+        used, method = one.used_venues, OPEN_INTEREST_METHOD
+        meta = _meta(one, OPEN_INTEREST_METRIC, method, used, now_ms, as_of_ms)
+        return open_interest_payload(one, context, offset, meta)
+
+    found: dict[str, dict[str, Any]] = {}
+    for batch in _by_tier(load_open_interest(assets, now_ms, as_of_ms)):
+        sizes = [len(one.venues) + 1 for one in batch]
+        context = open_interest_context(batch)
+        answers = _payloads(OPEN_INTEREST_METRIC, batch, sizes, context, payload)
+        found |= {answer["asset"]: answer for answer in answers}
+    return [found[asset] for asset in assets if asset in found]
+
+
+def _by_tier(loaded: Sequence[_Tiered]) -> Iterator[list[_Tiered]]:
+    """Tiers have grids of their own, so windows of different length."""
+    ordered = sorted(loaded, key=lambda one: one.tier.value)
+    for _, group in groupby(ordered, key=lambda one: one.tier):
+        yield list(group)
+
+
+def _ohlcv(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> Iterable[dict[str, Any]]:
+    def payload(one: AssetCandles, ranked: Mapping[Key, Ranked], _offset: int) -> Payload:
+        meta = _meta(one, OHLCV_METRIC, OHLCV_METHOD, one.perp.used, now_ms, as_of_ms)
+        return ohlcv_payload(one, ranked, meta)
+
+    found: dict[str, dict[str, Any]] = {}
+    loaded = sorted(load_candles(assets, now_ms, as_of_ms), key=lambda one: one.tier.value)
+    for _, group in groupby(loaded, key=lambda one: one.tier):
+        batch = list(group)
+        answers = _payloads(OHLCV_METRIC, batch, [1] * len(batch), ohlcv_context(batch), payload)
         found |= {answer["asset"]: answer for answer in answers}
     return [found[asset] for asset in assets if asset in found]
 
@@ -104,8 +176,8 @@ def _payloads(
     metric: str,
     batch: Sequence[_Input],
     sizes: Sequence[int],
-    context: ContextResult,
-    payload: Callable[[_Input, ContextResult, int], Payload],
+    context: _Context,
+    payload: Callable[[_Input, _Context, int], Payload],
 ) -> Iterable[dict[str, Any]]:
     """One asset that cannot be answered does not stop the others."""
     offset = 0

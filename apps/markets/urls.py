@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from apps.markets.views import FundingViewSet, VolumeFlowViewSet
+from apps.markets.views import FundingViewSet, OhlcvViewSet, OpenInterestViewSet, VolumeFlowViewSet
 
 urlpatterns: list[URLPattern] = [
     path("funding", FundingViewSet.as_view({"get": "retrieve"}), name="markets-funding"),
+    path(
+        "open-interest",
+        OpenInterestViewSet.as_view({"get": "retrieve"}),
+        name="markets-open-interest",
+    ),
+    path("ohlcv", OhlcvViewSet.as_view({"get": "retrieve"}), name="markets-ohlcv"),
     path("volume-flow", VolumeFlowViewSet.as_view({"get": "retrieve"}), name="markets-volume-flow"),
 ]

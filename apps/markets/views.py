@@ -19,16 +19,19 @@ from apps.core.jsonout import dumps
 from apps.core.rest import ReadOnlyView
 from apps.core.streaming import streamed
 from apps.marketdata.clocksync import sync_market_clock
-from apps.markets import flat, history_flow, history_funding
+from apps.markets import flat, history_flow, history_funding, history_open_interest
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
+from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
 from apps.markets.current import AsOfBuilder, CsvLayout, current_answer, documents_for
 from apps.markets.formats import Format, accepts_json, csv_lines, in_chunks, ndjson_lines
 from apps.markets.history import Page, Row
 from apps.markets.history_contracts import (
     FLOW_CSV_COLUMNS,
     FUNDING_CSV_COLUMNS,
+    OPEN_INTEREST_CSV_COLUMNS,
     flow_csv_records,
     funding_csv_records,
+    open_interest_csv_records,
 )
 from apps.markets.queries import (
     CurrentQuery,
@@ -37,8 +40,8 @@ from apps.markets.queries import (
     read_query,
     simple_asset,
 )
-from apps.markets.schema import flow_schema, funding_schema
-from apps.markets.snapshots import build_funding, build_volume_flow
+from apps.markets.schema import flow_schema, funding_schema, open_interest_schema
+from apps.markets.snapshots import build_funding, build_open_interest, build_volume_flow
 
 
 class MarketViewSet(ViewSetMixin, ReadOnlyView):
@@ -187,3 +190,26 @@ class VolumeFlowViewSet(MarketViewSet):
 
     def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
         return flow_csv_records(asset, row)
+
+
+class OpenInterestViewSet(MarketViewSet):
+    """Positions that are open: one side of each contract, per venue and in sum."""
+
+    metric = OPEN_INTEREST_METRIC
+    intervals = history_open_interest.INTERVALS
+    method = history_open_interest.METHOD
+    csv_current = CsvLayout(flat.OPEN_INTEREST_COLUMNS, flat.open_interest_records)
+    csv_history_columns = OPEN_INTEREST_CSV_COLUMNS
+
+    @open_interest_schema
+    def retrieve(self, request: Request) -> HttpResponseBase:
+        return self.answer(request)
+
+    def build_as_of(self) -> AsOfBuilder:
+        return build_open_interest
+
+    def page(self, query: HistoryQuery, now_ms: int) -> Page:
+        return history_open_interest.open_interest_page(query, now_ms)
+
+    def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
+        return open_interest_csv_records(asset, row)

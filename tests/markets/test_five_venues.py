@@ -193,3 +193,17 @@ def test_a_polled_venue_joins_with_its_own_cadence(
     # It has no trades here, so nobody misses it in the flow.
     (flow,) = build_volume_flow(["SOL"])
     assert "bitget" not in {one["venue"] for one in flow["meta"]["sources"]}
+
+
+def test_a_short_window_does_not_wait_for_the_hour(five: dict[str, int]) -> None:
+    _flow(five, "binance", taker=True)
+    last = NOW_MS - NOW_MS % MINUTE
+    rows = [bar(five["okx"], last - n * MINUTE, 60, 1000, 600) for n in range(1, 8)]
+    past = [bar(five["okx"], last - n * MINUTE, 60, 1000, 500) for n in range(8, 100)]
+    rows_write([*rows, *(row._replace(buy_usd=None, buy_base=None) for row in past)])
+    tell()
+    (found,) = build_volume_flow(["SOL"])
+    assert found["aggregate"]["venues_used"] == ["binance"]
+    assert found["windows"]["5m"]["venues"] == ["binance", "okx"]
+    assert found["windows"]["5m"]["delta_usd"] == 2_000.0
+    assert found["windows"]["1h"]["venues"] == ["binance"]

@@ -88,6 +88,8 @@ class ContextResult:
     reference: FloatArray
     samples: IntArray
     config: ContextConfig = field(default=DEFAULT)
+    z_has_history: BoolArray | None = None
+    """False where the series of the z is too short, or has no value now; None: it is the value's own."""
 
     def row(self, index: int) -> ContextRow:
         value = _number(self.current[index])
@@ -106,8 +108,11 @@ class ContextResult:
             value_to=band[3],
             reference=tuple(float(q) for q in self.reference[index]) if has_context else None,
             samples=int(self.samples[index]),
-            reason=_reason(value, percentile, z_score),
+            reason=_reason(value, percentile, z_score, self._has_z_history(index)),
         )
+
+    def _has_z_history(self, index: int) -> bool:
+        return self.z_has_history is None or bool(self.z_has_history[index])
 
 
 def context_of(
@@ -117,6 +122,7 @@ def context_of(
     *,
     allow_extreme: BoolArray | None = None,
     log_unit: float | None = None,
+    z_of: tuple[FloatArray, FloatArray] | None = None,
     config: ContextConfig = DEFAULT,
 ) -> ContextResult:
     """Percentile, robust z, label and thresholds of every series.
@@ -133,17 +139,23 @@ def context_of(
         False where coverage is too poor for an extreme label, shape ``(series,)``.
     log_unit
         For skewed positive metrics: the z is taken on ``log1p(value / log_unit)``.
+    z_of
+        For metrics that wander: ``(current, window)`` of the stationary series that the z is taken on,
+        on the same grid.
     """
     current = np.where(np.isfinite(current), current, np.nan)
     infinite = np.isinf(window)
     if infinite.any():
         window = np.where(infinite, np.nan, window)
     prepared = sort_window(window)
-    usable = (prepared.samples >= config.min_samples) & (
-        span_slots(window) * slot_s >= config.min_span_days * 86_400.0
-    )
+    usable = _is_enough(window, prepared, slot_s, config)
     percentile = np.where(usable, midrank_percentile(current, window), np.nan)
-    if log_unit is None:
+    z_has_history = None
+    if z_of is not None:
+        other = sort_window(z_of[1])
+        z_has_history = _is_enough(z_of[1], other, slot_s, config) & ~np.isnan(z_of[0])
+        z_score = np.where(z_has_history, robust_z(z_of[0], other, clip=config.clip), np.nan)
+    elif log_unit is None:
         z_score = robust_z(current, prepared, clip=config.clip)
     else:
         with np.errstate(invalid="ignore"):
@@ -154,8 +166,24 @@ def context_of(
     bands = _bands(label, percentile, z_score, prepared, allow_extreme, config)
     reference = np.column_stack([quantile(prepared, q) for q in config.reference])
     return ContextResult(
-        current, percentile, z_score, label, bands, reference, prepared.samples, config
+        current,
+        percentile,
+        z_score,
+        label,
+        bands,
+        reference,
+        prepared.samples,
+        config,
+        z_has_history,
     )
+
+
+def _is_enough(
+    window: FloatArray, prepared: SortedWindow, slot_s: float, config: ContextConfig
+) -> BoolArray:
+    """Enough samples over a long enough time to compare with."""
+    long_enough: BoolArray = span_slots(window) * slot_s >= config.min_span_days * 86_400.0
+    return long_enough & (prepared.samples >= config.min_samples)
 
 
 def sort_window(window: FloatArray) -> SortedWindow:
@@ -335,9 +363,11 @@ def _number(value: np.float64) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _reason(value: float | None, percentile: float | None, z_score: float | None) -> str | None:
+def _reason(
+    value: float | None, percentile: float | None, z_score: float | None, has_z_history: bool
+) -> str | None:
     if value is None:
         return NO_DATA
-    if percentile is None:
+    if percentile is None or (z_score is None and not has_z_history):
         return INSUFFICIENT_HISTORY
     return DEGENERATE if z_score is None else None

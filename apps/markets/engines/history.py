@@ -139,13 +139,18 @@ def settled_cells(
     return SettledCells(rate_8h.reshape(shape), count.reshape(shape), last.reshape(shape))
 
 
+def newest_at(sample_ms: IntArray, moments_ms: IntArray) -> IntArray:
+    """Position of the newest sample at or before each moment, -1 before the first."""
+    return np.searchsorted(sample_ms, moments_ms, side="right") - 1
+
+
 def last_at(
     sample_ms: IntArray, values: FloatArray, moments_ms: IntArray, max_age_ms: int
 ) -> FloatArray:
     """The newest value at or before each moment, NaN when it is older than ``max_age_ms``."""
     if len(sample_ms) == 0:
         return np.full(len(moments_ms), np.nan)
-    position = np.searchsorted(sample_ms, moments_ms, side="right") - 1
+    position = newest_at(sample_ms, moments_ms)
     known = position >= 0
     found = np.full(len(moments_ms), np.nan)
     found[known] = values[position[known]]

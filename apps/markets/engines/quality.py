@@ -39,6 +39,24 @@ def coverage(weight: FloatArray, fresh: FloatArray) -> FloatArray:
     return np.where(total > 0, covered / np.where(total > 0, total, 1.0), 0.0)
 
 
+def typical_share(recent: FloatArray, now: FloatArray) -> FloatArray:
+    """Weight of each venue: the median over the slots of ``recent`` (venues × slots) of its share.
+
+    Where a venue's past is not known its own median stands in, or today's figure (``now``): a venue
+    without history must not make the others' shares look larger. Where no venue has any, all weigh alike.
+    """
+    known = np.isfinite(recent).any(axis=1)
+    typical = np.nan_to_num(now)
+    if known.any():
+        typical[known] = np.nanmedian(recent[known], axis=1)
+    filled = np.where(np.isfinite(recent), recent, typical[:, None])
+    total = filled.sum(axis=0)
+    if not (total > 0).any():
+        return np.ones(now.shape)
+    weight: FloatArray = np.median(filled[:, total > 0] / total[total > 0], axis=1)
+    return weight if weight.sum() > 0 else np.ones(now.shape)
+
+
 def confidence_word(share: float) -> str:
     """full, partial, degraded (no extreme label) or withheld (no value)."""
     if share >= FULL - _SLACK:

@@ -233,8 +233,14 @@ class HyperliquidParser:
             # Assets are only ever added at the end: a universe read earlier still fits.
             for name, state in zip(self._universe, states, strict=False):
                 instrument = self._instruments.get(name)
-                if instrument is not None and state is not None:
+                if instrument is None or state is None:
+                    continue
+                try:
                     events += state_of(instrument, state, ts_recv)
+                except BadValue as error:
+                    # One bad state must not cost the others.
+                    detail = f"{name}: {error}"
+                    self.stats.issue(ParseOutcome.MALFORMED, "asset state", detail, b"")
         return events
 
     def _candle(self, message: wire.Candle, ts_recv: int) -> list[Event]:

@@ -126,6 +126,15 @@ def test_states_without_names_are_joined_by_index() -> None:
     assert events_of("all_dexs_asset_ctxs") == []
 
 
+def test_one_bad_state_does_not_cost_the_others() -> None:
+    document = orjson.loads(frame(VENUE, "all_dexs_asset_ctxs.json"))
+    document["data"]["ctxs"][0][1][0]["funding"] = "inf"
+    reader = parser(("BTC", "ETH"))
+    found = reader.parse(orjson.dumps(document), TS_RECV)
+    assert {event.instrument for event in found if isinstance(event, MarkPrice)} == {ETH}
+    assert reader.stats.malformed == {"asset state": 1}
+
+
 def test_quote_and_candle() -> None:
     assert events_of("bbo") == [BestQuote(BTC, T, TS_RECV, 89_999.0, 1.5, 90_001.0, 2.0)]
     (candle,) = events_of("candle")

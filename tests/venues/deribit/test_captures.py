@@ -313,10 +313,19 @@ def test_eth_book_summary_20251122(captures_dir: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("currency", "distinct"), [("BTC", 488), ("ETH", 498)])
-def test_option_tickers_20210211(captures_dir: Path, currency: str, distinct: int) -> None:
-    path = captures_dir / "deribit" / "options" / f"{currency}_option_tickers_20210211.csv.gz"
+@pytest.mark.parametrize(
+    ("name", "rows_in_file", "distinct"),
+    [
+        ("BTC_option_tickers_20210211.csv.gz", 976, 488),
+        ("ETH_option_tickers_20210211.csv.gz", 996, 498),
+    ],
+)
+def test_option_tickers_20210211(
+    captures_dir: Path, name: str, rows_in_file: int, distinct: int
+) -> None:
+    path = captures_dir / "deribit" / "options" / name
     rows = list(csv.DictReader(io.StringIO(unzip(path).decode())))
+    assert len(rows) == rows_in_file
     assert len({row["instrument_name"] for row in rows}) == distinct
     for row in rows:
         greeks = {key[7:]: float(row[key]) for key in row if key.startswith("greeks.") and row[key]}
@@ -331,14 +340,20 @@ def test_option_tickers_20210211(captures_dir: Path, currency: str, distinct: in
         assert (quote.mark_iv or 0.0) == pytest.approx(float(row["mark_iv"]) / 100)
 
 
-@pytest.mark.parametrize("currency", ["BTC", "ETH"])
-def test_get_instruments_20210722(captures_dir: Path, currency: str) -> None:
-    path = captures_dir / "deribit" / "instruments" / f"get_instruments_{currency}_20210722.json.gz"
+@pytest.mark.parametrize(
+    ("name", "perpetual"),
+    [
+        ("get_instruments_BTC_20210722.json.gz", "BTC-PERPETUAL"),
+        ("get_instruments_ETH_20210722.json.gz", "ETH-PERPETUAL"),
+    ],
+)
+def test_get_instruments_20210722(captures_dir: Path, name: str, perpetual: str) -> None:
+    path = captures_dir / "deribit" / "instruments" / name
     rows = json.loads(unzip(path))["result"]
     listed, bad = symbols.listed_rows(rows)
     assert (len(listed), bad) == (len(rows), 0)
     found, _ = symbols.perpetuals(listed)
-    assert [item.symbol for item in found] == [f"{currency}-PERPETUAL"]
+    assert [item.symbol for item in found] == [perpetual]
     assert found[0].is_inverse
     kinds = Counter(row["kind"] for row in rows)
     assert len(symbols.options(listed)) == kinds["option"] > 100

@@ -31,7 +31,8 @@ class Wire:
 
     @property
     def index(self) -> str:
-        return f"{self.listing.asset}-USDT"
+        """The pair: ``BTC-USDT`` of ``BTC-USDT-SWAP``."""
+        return "-".join(self.listing.symbol.split("-")[:2])
 
     def price(self, ticks: float) -> str:
         return trimmed(ticks * self.listing.tick, self.listing.price_decimals)

@@ -91,9 +91,7 @@ def _inst_type(query: Query) -> str:
 
 
 def _instruments(source: Source, query: Query) -> Rows:
-    if _inst_type(query) != "SWAP":
-        return []
-    rows = source.instruments()
+    rows = source.instruments(_inst_type(query))
     wanted = query.get("instId")
     return [row for row in rows if not wanted or row["instId"] == wanted]
 

@@ -19,6 +19,7 @@ from apps.sandbox.market.protocol import MINUTE_MS, Market
 Rows: TypeAlias = list[Any]
 LIVE: Final = frozenset({"mark-price", "index-tickers", "funding-rate", "open-interest"})
 """Channels whose newest row REST answers too."""
+INST_TYPES: Final = {"perp": "SWAP", "future": "FUTURES", "spot": "SPOT", "option": "OPTION"}
 
 
 class Source(Protocol):
@@ -28,7 +29,7 @@ class Source(Protocol):
 
     def now_ms(self) -> int: ...
 
-    def instruments(self) -> Rows: ...
+    def instruments(self, inst_type: str) -> Rows: ...
 
     def book(self, symbol: str, depth: int) -> Rows: ...
 
@@ -54,21 +55,25 @@ class Source(Protocol):
 def instrument_row(wire: Wire) -> dict[str, Any]:
     """As ``/public/instruments`` lists it."""
     listing = wire.listing
+    is_spot = listing.kind == "spot"
     return {
-        "alias": "", "auctionEndTime": "", "baseCcy": "", "category": "1", "contTdSwTime": "",
-        "ctMult": "1",
-        "ctType": "inverse" if listing.is_inverse else "linear",
-        "ctVal": frames.trimmed(listing.contract_size, 8),
-        "ctValCcy": "USD" if listing.is_inverse else listing.asset,
-        "expTime": "", "futureSettlement": False, "instFamily": wire.index,
-        "instId": listing.symbol, "instType": "SWAP", "lever": "100",
+        "alias": "", "auctionEndTime": "", "baseCcy": listing.asset if is_spot else "",
+        "category": "1", "contTdSwTime": "",
+        "ctMult": "" if is_spot else "1",
+        "ctType": "" if is_spot else "inverse" if listing.is_inverse else "linear",
+        "ctVal": "" if is_spot else frames.trimmed(listing.contract_size, 8),
+        "ctValCcy": "" if is_spot else "USD" if listing.is_inverse else listing.asset,
+        "expTime": str(listing.expiry_ms or ""), "futureSettlement": False,
+        "instFamily": "" if is_spot else wire.index,
+        "instId": listing.symbol, "instType": INST_TYPES[listing.kind], "lever": "100",
         "listTime": str(history.LISTED_MS), "lotSz": wire.size(1), "maxIcebergSz": "100000000",
         "maxLmtAmt": "20000000", "maxLmtSz": "100000000", "maxMktAmt": "", "maxMktSz": "35000",
         "maxStopSz": "35000", "maxTriggerSz": "100000000", "maxTwapSz": "100000000",
-        "minSz": wire.size(1), "openType": "", "optType": "", "quoteCcy": "", "ruleType": "normal",
-        "settleCcy": listing.asset if listing.is_inverse else listing.quote,
+        "minSz": wire.size(1), "openType": "", "optType": "",
+        "quoteCcy": listing.quote if is_spot else "", "ruleType": "normal",
+        "settleCcy": "" if is_spot else listing.asset if listing.is_inverse else listing.quote,
         "state": "live", "stk": "", "tickSz": wire.price(1),
-        "tradeQuoteCcyList": [], "uly": wire.index,
+        "tradeQuoteCcyList": [], "uly": "" if is_spot else wire.index,
     }  # fmt: skip
 
 
@@ -81,8 +86,9 @@ class ModelSource:
         self.now_ms = now_ms
         self._started_ms = int(now_ms())
 
-    def instruments(self) -> Rows:
-        return [instrument_row(wire) for wire in self.wires.values()]
+    def instruments(self, inst_type: str) -> Rows:
+        rows = [instrument_row(wire) for wire in self.wires.values()]
+        return [row for row in rows if row["instType"] == inst_type]
 
     def book(self, symbol: str, depth: int) -> Rows:
         wire = self.wires[symbol]
@@ -145,11 +151,11 @@ class ReplaySource:
         self._memory = memory
         self.now_ms = now_ms
 
-    def instruments(self) -> Rows:
-        body = self._memory.body("instruments")
-        rows = orjson.loads(body)["data"] if body else []
-        recorded = {row["instId"]: row for row in rows}
-        return [recorded.get(symbol) or instrument_row(wire) for symbol, wire in self.wires.items()]
+    def instruments(self, inst_type: str) -> Rows:
+        body = self._memory.body(f"instruments_{inst_type}")
+        recorded = {row["instId"]: row for row in orjson.loads(body)["data"]} if body else {}
+        rows = [instrument_row(wire) for wire in self.wires.values()]
+        return [recorded.get(row["instId"], row) for row in rows if row["instType"] == inst_type]
 
     def _last(self, channel: str) -> Rows:
         frame = self._memory.last(channel)

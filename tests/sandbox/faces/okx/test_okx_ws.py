@@ -293,10 +293,7 @@ class Memory:
 
     def body(self, name: str) -> bytes | None:
         rows = b'{"code":"0","data":[{"instId":"%s","ctVal":"0.01","recorded":true}]}'
-        return rows % BTC.encode() if name == "instruments" else None
-
-    def shift_ms(self) -> int:
-        return 0
+        return rows % BTC.encode() if name == "instruments_SWAP" else None
 
 
 async def test_a_replay_gives_the_recorded_book_and_no_history(start: Starter) -> None:

@@ -222,11 +222,11 @@ class BaseStreamClient:
         self._timing = timing or Timing()
         self._wiring = Wiring(dialect, self._timing, now_ns, sleep, self._frame, self._status)
         plan = tuple(stream_plan)
-        by_listing = {(item.kind, item.symbol): item for item in instruments}
+        by_listing = {(item.kind is InstrumentKind.SPOT, item.symbol): item for item in instruments}
         self._book_instruments = {
-            spec: by_listing[self.kind_of(spec.connection), spec.symbol]
+            spec: by_listing[self.is_spot(spec.connection), spec.symbol]
             for spec in plan
-            if spec.kind == "book" and (self.kind_of(spec.connection), spec.symbol) in by_listing
+            if spec.kind == "book" and (self.is_spot(spec.connection), spec.symbol) in by_listing
         }
         self._book_specs = {item.key: spec for spec, item in self._book_instruments.items()}
         in_stream = any(rule.snapshot_replaces for rule in rules.values())
@@ -254,9 +254,9 @@ class BaseStreamClient:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
 
-    def kind_of(self, connection: str) -> InstrumentKind:
-        """What the symbols of a connection group name."""
-        return InstrumentKind.SPOT if connection == "spot" else InstrumentKind.PERP
+    def is_spot(self, connection: str) -> bool:
+        """Whether a connection group's symbols name spot listings; the same name may be of both."""
+        return connection == "spot"
 
     @property
     def books(self) -> Mapping[str, BookSynchroniser]:

@@ -20,9 +20,11 @@ from apps.ingest.sharding import Shard
 from apps.marketdata import selectors
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.normalisation import FUNDING
+from apps.sandbox.faces.registry import PORTS
 from apps.sandbox.faces.registry import VENUES as FACES
 from apps.venues.registry import ADAPTERS
 from tests.ingest.test_service import until
+from tests.sandbox.conftest import free_ports
 
 pytestmark = [
     pytest.mark.django_db(databases=["market"], transaction=True),
@@ -51,7 +53,7 @@ async def emulator(port: int) -> AsyncIterator[Emulator]:
 
 async def test_the_emulators_market_arrives_in_tables_and_live_state(tmp_path: Path) -> None:
     """Every venue; one of them is cut: only its state changes, and it recovers by itself."""
-    port = free_port()
+    port = free_ports(PORTS)
     async with emulator(port) as control:
         config = IngestConfig(
             market="sandbox", shard=SHARD, spool_dir=tmp_path, emulator=control, seed=1

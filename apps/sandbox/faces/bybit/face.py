@@ -1,0 +1,110 @@
+"""Bybit's face: one port with REST and the linear socket."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from apps.sandbox.faces.base import FaceContext, FaceFactory, ReplayMemory, StreamEntry
+from apps.sandbox.faces.bybit.listings import VENUE, listings
+from apps.sandbox.faces.bybit.publisher import Publisher
+from apps.sandbox.faces.bybit.rest import RestFace
+from apps.sandbox.faces.bybit.session import PATH, WebSocketFace
+from apps.sandbox.faces.bybit.source import ModelSource, ReplaySource, Source
+from apps.sandbox.faces.hub import Hub
+
+__all__ = ["FACTORY", "channel_of", "listings", "stream_of"]
+
+_HEAD: Final = b'{"topic":"'
+# An old recording of the venue's downloads has this depth; the stream does not.
+_RECORDED: Final = ("orderbook.500", "liquidation")
+_KINDS: Final = {
+    "publicTrade": "trade",
+    "orderbook": "book",
+    "tickers": "mark",
+    "allLiquidation": "liquidation",
+    "liquidation": "liquidation",
+    "kline": "candle",
+}
+
+
+class BybitFace:
+    """See :class:`apps.sandbox.faces.base.Face`."""
+
+    venue = VENUE
+
+    def __init__(self, context: FaceContext) -> None:
+        self.hub = Hub(context.faults)
+        self._publisher: Publisher | None = None
+        self._memory: ReplayMemory | None = context.replay
+        self.source = self._source(context)
+        self.rest = RestFace(self.source, context.faults, context.wall_s, context.limit_multiplier)
+        self.sockets = WebSocketFace(
+            self.hub,
+            context.faults,
+            self.source.listings,
+            context.wall_s,
+            context.limit_multiplier,
+            self._first_frames,
+            context.on_subscribed,
+            _RECORDED if context.replay is not None else (),
+        )
+
+    def _source(self, context: FaceContext) -> Source:
+        if context.market is not None:
+            self._publisher = Publisher(context.market, context.listings, self.hub, context.now_ms)
+            return ModelSource(context.market, context.listings, context.now_ms)
+        if context.replay is None:
+            raise ValueError("expected a market or a replay, got neither")
+        return ReplaySource(context.replay, context.listings, context.now_ms)
+
+    def _first_frames(self, channel: str) -> list[bytes]:
+        if self._publisher is not None:
+            return self._publisher.first_frames(channel)
+        # Trades and candles call themselves snapshots too, but nobody comes late to them.
+        if self._memory is None or not channel.startswith(("orderbook.", "tickers.")):
+            return []
+        return self._memory.since_snapshot(channel)
+
+    @property
+    def requests(self) -> int:
+        return self.rest.requests
+
+    def ports(self) -> Mapping[str, web.Application]:
+        app = web.Application()
+        self.rest.register(app)
+        self.sockets.register(app)
+        return {"main": app}
+
+    def work(self) -> list[Coroutine[Any, Any, None]]:
+        own = [self._publisher.run()] if self._publisher else []
+        return [*own, self.sockets.keep_alive()]
+
+    def drop(self, path: str) -> int:
+        return self.sockets.drop(path)
+
+    async def close(self) -> None:
+        await self.sockets.close()
+
+
+FACTORY: Final[FaceFactory] = BybitFace
+
+
+def channel_of(frame: bytes) -> str | None:
+    """The hub channel of a recorded push: its topic; None for answers and pongs."""
+    if not frame.startswith(_HEAD):
+        return None
+    end = frame.find(b'"', len(_HEAD), 120)
+    return None if end < 0 else frame[len(_HEAD) : end].decode("ascii", "replace")
+
+
+def stream_of(channel: str) -> StreamEntry | None:
+    """What the adapter calls it: the same."""
+    kind = _KINDS.get(channel.partition(".")[0])
+    if channel.startswith("orderbook.1."):
+        kind = "quote"
+    if kind is None:
+        return None
+    return StreamEntry(PATH, channel, kind, channel.rpartition(".")[2])

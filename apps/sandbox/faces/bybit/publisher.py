@@ -1,0 +1,266 @@
+"""Turns market time into pushes: everything that fell due since the last tick, in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from apps.sandbox.faces.bybit import frames
+from apps.sandbox.faces.bybit.history import INTERVALS, Span, candles
+from apps.sandbox.faces.hub import Hub
+from apps.sandbox.market.book import book_difference
+from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.protocol import MINUTE_MS, Book, ForcedOrder, Market
+
+TICK_S: Final = 0.05
+_SECOND_MS: Final = 1_000
+_POSITIONS_EVERY_S: Final = 5
+_DAY_EVERY_S: Final = 15
+# After a pause (a suspended laptop) trades go on from now: the venue would have cut us anyway.
+_LONGEST_CATCH_UP_MS: Final = 10_000
+_MOST_STEPS: Final = 5
+"""A book further behind is sent whole: its numbers may not jump."""
+
+
+@dataclass(slots=True)
+class Feed:
+    """Where one listing's streams have got to."""
+
+    listing: Listing
+    minute: int = -1
+    next_trade: int = 0
+    book: Book | None = None
+    ticker: dict[str, str] = field(default_factory=dict)
+    """As every reader of the ticker knows it."""
+
+
+class Publisher:
+    """Pushes of every listing of the face."""
+
+    def __init__(
+        self, market: Market, listings: Sequence[Listing], hub: Hub, now_ms: Callable[[], int]
+    ) -> None:
+        self._market = market
+        self._hub = hub
+        self._now_ms = now_ms
+        self._feeds = {listing.symbol: Feed(listing) for listing in listings}
+        self._wanted: dict[str, set[str]] = {}
+        """Topics without the symbol, by symbol, that someone reads."""
+        self._stale = True
+        self._last_ms = self._started_ms = now_ms()
+        self._last_second = self._last_ms // _SECOND_MS
+        self._candles: dict[str, list[str]] = {}
+        self._forced: dict[tuple[str, int], list[ForcedOrder]] = {}
+        hub.on_change.append(self._mark_stale)
+
+    def _mark_stale(self) -> None:
+        self._stale = True
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            self.tick(self._now_ms())
+            await asyncio.sleep(TICK_S)
+
+    def tick(self, now_ms: int) -> None:
+        """Publish everything due up to ``now_ms``."""
+        if self._stale:
+            self._replan()
+        if now_ms - self._last_ms > _LONGEST_CATCH_UP_MS:
+            for feed in self._feeds.values():
+                feed.minute = -1
+        self._last_ms = now_ms
+        for symbol, topics in self._wanted.items():
+            feed = self._feeds[symbol]
+            if "publicTrade" in topics:
+                self._publish_trades(feed, now_ms)
+            if feed.book is not None:
+                self._publish_book(feed, topics, now_ms)
+        second = now_ms // _SECOND_MS
+        if second != self._last_second:
+            since_ms = max(second - 10, self._last_second) * _SECOND_MS
+            self._last_second = second
+            self._publish_second(since_ms, second, now_ms)
+        self._hub.flush()
+
+    def _replan(self) -> None:
+        self._stale = False
+        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        for channel in self._hub.channels():
+            topic, _, symbol = channel.rpartition(".")
+            if symbol in self._feeds:
+                wanted[symbol].add(topic)
+        self._wanted = dict(sorted(wanted.items()))
+        for symbol, feed in self._feeds.items():
+            topics = self._wanted.get(symbol, set())
+            if "publicTrade" not in topics:
+                feed.minute = -1
+            if not any(topic.startswith("orderbook.") for topic in topics):
+                feed.book = None
+            if "tickers" not in topics:
+                feed.ticker = {}
+
+    def first_frames(self, channel: str) -> list[bytes]:
+        """What a new reader gets at once: the whole book, the whole ticker."""
+        topic, _, symbol = channel.rpartition(".")
+        feed = self._feeds[symbol]
+        if topic.startswith("orderbook."):
+            book = feed.book
+            if book is None:
+                step = self._now_ms() // feed.listing.book_step_ms
+                book = feed.book = self._market.book(feed.listing, step)
+            return [self._whole(feed.listing, int(topic.partition(".")[2]), book)]
+        if topic == "tickers":
+            now_ms = self._now_ms()
+            if not feed.ticker:
+                feed.ticker = frames.ticker_fields(self._market, feed.listing, now_ms)
+            return [frames.ticker_push(symbol, "snapshot", now_ms, feed.ticker)]
+        return []
+
+    @staticmethod
+    def _whole(listing: Listing, depth: int, book: Book) -> bytes:
+        both = frames.sides(book, depth)
+        return frames.book_push(listing, depth, "snapshot", book.time_ms, book.step, *both)
+
+    # --- trades and books -------------------------------------------------------------------------
+
+    def _publish_trades(self, feed: Feed, now_ms: int) -> None:
+        listing, current = feed.listing, now_ms // MINUTE_MS
+        if feed.minute < 0:
+            tape = self._market.tape(listing, current)
+            feed.minute, feed.next_trade = current, int((tape.time_ms <= now_ms).sum())
+        rows: list[str] = []
+        while True:
+            tape = self._market.tape(listing, feed.minute)
+            due = int(np.searchsorted(tape.time_ms, now_ms, side="right"))
+            rows += [
+                frames.trade_row(
+                    listing,
+                    tape.first_id + at,
+                    int(tape.time_ms[at]),
+                    int(tape.price[at]),
+                    int(tape.lots[at]),
+                    bool(tape.is_buy[at]),
+                )
+                for at in range(feed.next_trade, due)
+            ]
+            feed.next_trade = max(feed.next_trade, due)
+            if feed.minute >= current:
+                break
+            feed.minute, feed.next_trade = feed.minute + 1, 0
+        if rows:
+            data = frames.push("publicTrade", listing.symbol, now_ms, ",".join(rows))
+            self._hub.publish(f"publicTrade.{listing.symbol}", data)
+
+    def _publish_book(self, feed: Feed, topics: set[str], now_ms: int) -> None:
+        listing, old = feed.listing, feed.book
+        newest = now_ms // listing.book_step_ms
+        if old is None or old.step >= newest:
+            return
+        depths = [depth for depth in frames.DEPTHS if f"orderbook.{depth}" in topics]
+        if newest - old.step > _MOST_STEPS:
+            feed.book = self._market.book(listing, newest)
+            for depth in depths:
+                self._send_book(listing, depth, self._whole(listing, depth, feed.book))
+            return
+        for step in range(old.step + 1, newest + 1):
+            book = self._market.book(listing, step)
+            for depth in depths:
+                self._send_book(listing, depth, self._change(listing, depth, old, book))
+            feed.book = old = book
+
+    def _send_book(self, listing: Listing, depth: int, data: bytes) -> None:
+        self._hub.publish(f"orderbook.{depth}.{listing.symbol}", data)
+
+    def _change(self, listing: Listing, depth: int, old: Book, book: Book) -> bytes:
+        if depth == 1:
+            return self._whole(listing, 1, book)
+        if depth >= max(len(book.bids), len(old.bids), len(book.asks), len(old.asks)):
+            bids = book_difference(old.bids, book.bids)
+            asks = book_difference(old.asks, book.asks)
+        else:
+            before, after = frames.sides(old, depth), frames.sides(book, depth)
+            bids = book_difference(dict(before[0]), dict(after[0]))
+            asks = book_difference(dict(before[1]), dict(after[1]))
+        return frames.book_push(listing, depth, "delta", book.time_ms, book.step, bids, asks)
+
+    # --- once a second ----------------------------------------------------------------------------
+
+    def _publish_second(self, since_ms: int, second: int, now_ms: int) -> None:
+        for number, (symbol, topics) in enumerate(self._wanted.items()):
+            feed = self._feeds[symbol]
+            if "tickers" in topics and feed.ticker:
+                # Spread over the period, so that no second carries everyone's.
+                self._publish_ticker(feed, second + number, now_ms)
+            if "allLiquidation" in topics:
+                self._publish_forced(feed.listing, since_ms, second * _SECOND_MS)
+            for topic in topics:
+                if topic.startswith("kline."):
+                    self._publish_candle(feed.listing, topic, now_ms)
+
+    def _publish_ticker(self, feed: Feed, turn: int, now_ms: int) -> None:
+        """What has changed since the last one."""
+        market, listing = self._market, feed.listing
+        state = market.mark_state(listing, now_ms)
+        now = frames.price_fields(listing, *frames.last_price(market, listing, now_ms), state)
+        if turn % _POSITIONS_EVERY_S == 0:
+            now |= frames.position_fields(market, listing, state, now_ms)
+        if turn % _DAY_EVERY_S == 0:
+            now |= frames.day_fields(market, listing, now_ms)
+        changed = {name: text for name, text in now.items() if feed.ticker.get(name) != text}
+        if changed:
+            feed.ticker |= changed
+            data = frames.ticker_push(listing.symbol, "delta", now_ms, changed)
+            self._hub.publish(f"tickers.{listing.symbol}", data)
+
+    def _publish_forced(self, listing: Listing, from_ms: int, to_ms: int) -> None:
+        rows = [
+            frames.liquidation_row(listing, order)
+            for minute in range(from_ms // MINUTE_MS, (to_ms - 1) // MINUTE_MS + 1)
+            for order in self._forced_orders(listing, minute)
+            if from_ms <= order.time_ms < to_ms
+        ]
+        if rows:
+            data = frames.push("allLiquidation", listing.symbol, to_ms, ",".join(rows))
+            self._hub.publish(f"allLiquidation.{listing.symbol}", data)
+
+    def _forced_orders(self, listing: Listing, minute: int) -> list[ForcedOrder]:
+        slot = (listing.symbol, minute)
+        if slot not in self._forced:
+            if len(self._forced) > 4 * len(self._feeds):
+                self._forced.clear()
+            self._forced[slot] = self._market.liquidations(listing, minute)
+        return self._forced[slot]
+
+    def _publish_candle(self, listing: Listing, topic: str, now_ms: int) -> None:
+        """The candle in the making when it changed, and each candle once more when it has closed."""
+        name = topic.partition(".")[2]
+        width_ms = INTERVALS[name] * MINUTE_MS
+        span = Span(None, None, 2)
+        found = candles(self._market, listing, INTERVALS[name], span, now_ms, self._started_ms)
+        channel = f"{topic}.{listing.symbol}"
+        last = self._candles.get(channel)
+        for row in reversed(found):
+            start = int(row[0])
+            is_closed = start + width_ms <= now_ms
+            told = [*row, str(is_closed)]
+            # A first reader is not told of the candle that closed before it came.
+            if (last is None and is_closed) or told == last:
+                continue
+            if last is not None and start < int(last[0]):
+                continue
+            self._candles[channel] = last = told
+            keys = ("open", "high", "low", "close", "volume", "turnover")
+            values = ",".join(
+                f'"{key}":"{value}"' for key, value in zip(keys, row[1:], strict=True)
+            )
+            text = (
+                f'{{"start":{start},"end":{start + width_ms - 1},"interval":"{name}",{values},'
+                f'"confirm":{"true" if is_closed else "false"},"timestamp":{now_ms}}}'
+            )
+            self._hub.publish(channel, frames.push(topic, listing.symbol, now_ms, text))

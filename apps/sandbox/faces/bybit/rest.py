@@ -1,0 +1,230 @@
+"""Bybit REST: which path answers what. All requests of an address share one limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import orjson
+from aiohttp import web
+
+from apps.sandbox.faces.bybit.errors import Refusal, shut_out, wrong
+from apps.sandbox.faces.bybit.history import INTERVALS, PERIODS, Span
+from apps.sandbox.faces.bybit.source import Source
+from apps.sandbox.faults import Faults
+
+Query: TypeAlias = Mapping[str, str]
+Handler: TypeAlias = Callable[[Source, Query], dict[str, Any]]
+_WINDOW_S: Final = 5.0
+_REQUESTS: Final = 600
+_SHUT_OUT_S: Final = 600.0
+_CATEGORIES: Final = frozenset({"linear", "spot", "inverse", "option"})
+
+
+def _integer(query: Query, name: str) -> int | None:
+    text = query.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 16):
+        raise wrong(f"{name} invalid")
+    return int(text)
+
+
+def _limit(query: Query, default: int, most: int) -> int:
+    """More than the most is cut, as at the venue."""
+    value = _integer(query, "limit")
+    if value == 0:
+        raise wrong("limit invalid")
+    return default if value is None else min(value, most)
+
+
+def _category(query: Query) -> str:
+    category = query.get("category", "")
+    if category not in _CATEGORIES:
+        raise wrong("Category is invalid" if category else "Category cannot be empty")
+    return category
+
+
+def _symbol(source: Source, query: Query) -> str:
+    symbol = query.get("symbol", "")
+    if _category(query) != "linear" or symbol not in source.listings:
+        raise wrong("Symbol Is Invalid" if symbol else "Symbol cannot be empty")
+    return symbol
+
+
+def _named(query: Query, name: str, known: Mapping[str, int]) -> int:
+    text = query.get(name, "")
+    if text not in known:
+        raise wrong(f"{name} invalid")
+    return known[text]
+
+
+def _instruments(source: Source, query: Query) -> dict[str, Any]:
+    """The cursor is the place in the list."""
+    category = _category(query)
+    wanted, limit = query.get("symbol"), _limit(query, 500, 1_000)
+    rows = source.instruments() if category == "linear" else []
+    rows = [row for row in rows if not wanted or row["symbol"] == wanted]
+    at = _integer(query, "cursor") or 0
+    cursor = str(at + limit) if at + limit < len(rows) else ""
+    return {"category": category, "list": rows[at : at + limit], "nextPageCursor": cursor}
+
+
+def _tickers(source: Source, query: Query) -> dict[str, Any]:
+    category = _category(query)
+    rows: list[Any] = []
+    if category == "linear":
+        chosen = [_symbol(source, query)] if query.get("symbol") else list(source.listings)
+        rows = [row for symbol in chosen for row in source.ticker(symbol)]
+    return {"category": category, "list": rows}
+
+
+def _funding(source: Source, query: Query) -> dict[str, Any]:
+    start, end = _integer(query, "startTime"), _integer(query, "endTime")
+    symbol = _symbol(source, query)
+    if start is not None and end is None:
+        raise wrong("endTime cannot be empty when startTime is given")
+    rows = source.funding(symbol, Span(start, end, _limit(query, 200, 200)))
+    return {"category": "linear", "list": rows}
+
+
+def _series(
+    answer: Callable[[Source, str, int, Span], list[Any]], name: str, default: int, most: int
+) -> Handler:
+    """Statistics with a cursor: the end of the next page."""
+
+    def handle(source: Source, query: Query) -> dict[str, Any]:
+        symbol, minutes = _symbol(source, query), _named(query, name, PERIODS)
+        start, end = _integer(query, "startTime"), _integer(query, "endTime")
+        limit = _limit(query, default, most)
+        older = _integer(query, "cursor")
+        rows = answer(source, symbol, minutes, Span(start, older or end, limit))
+        cursor = str(int(rows[-1]["timestamp"]) - 1) if len(rows) == limit else ""
+        return {"symbol": symbol, "category": "linear", "list": rows, "nextPageCursor": cursor}
+
+    return handle
+
+
+def _candles(series: str) -> Handler:
+    def handle(source: Source, query: Query) -> dict[str, Any]:
+        symbol, minutes = _symbol(source, query), _named(query, "interval", INTERVALS)
+        span = Span(_integer(query, "start"), _integer(query, "end"), _limit(query, 200, 1_000))
+        rows = source.candles(series, symbol, minutes, span)
+        return {"symbol": symbol, "category": "linear", "list": rows}
+
+    return handle
+
+
+def _time(source: Source, query: Query) -> dict[str, Any]:
+    now = source.now_ms()
+    return {"timeSecond": str(now // 1_000), "timeNano": str(now * 1_000_000)}
+
+
+ENDPOINTS: Final[tuple[tuple[str, Handler], ...]] = (
+    ("/v5/market/time", _time),
+    ("/v5/market/instruments-info", _instruments),
+    ("/v5/market/tickers", _tickers),
+    (
+        "/v5/market/orderbook",
+        lambda source, query: source.book(_symbol(source, query), _limit(query, 25, 1_000)),
+    ),
+    (
+        "/v5/market/recent-trade",
+        lambda source, query: {
+            "category": "linear",
+            "list": source.trades(_symbol(source, query), _limit(query, 500, 1_000)),
+        },
+    ),
+    ("/v5/market/funding/history", _funding),
+    (
+        "/v5/market/open-interest",
+        _series(
+            lambda source, *args: source.open_interest(*args),
+            "intervalTime",
+            50,
+            200,
+        ),
+    ),
+    (
+        "/v5/market/account-ratio",
+        _series(lambda source, *args: source.account_ratio(*args), "period", 50, 500),
+    ),
+    ("/v5/market/kline", _candles("last")),
+    ("/v5/market/mark-price-kline", _candles("mark")),
+    ("/v5/market/index-price-kline", _candles("index")),
+    ("/v5/market/premium-index-price-kline", _candles("premium")),
+)
+
+
+class Window:
+    """Requests of the last five seconds. Loopback has one address, so there is one of these."""
+
+    def __init__(self, multiplier: float, wall_s: Callable[[], float]) -> None:
+        self._most = _REQUESTS * multiplier
+        self._wall_s = wall_s
+        self._times: deque[float] = deque()
+        self._shut_until = 0.0
+
+    def take(self) -> None:
+        now = self._wall_s()
+        while self._times and self._times[0] <= now - _WINDOW_S:
+            self._times.popleft()
+        if now < self._shut_until:
+            raise shut_out()
+        self._times.append(now)
+        if len(self._times) > self._most:
+            self._shut_until = now + _SHUT_OUT_S
+            raise shut_out()
+
+
+class RestFace:
+    """Registers the endpoints on an application and answers them from a source."""
+
+    def __init__(
+        self, source: Source, faults: Faults, wall_s: Callable[[], float], multiplier: float
+    ) -> None:
+        self._source = source
+        self._faults = faults
+        self.window = Window(multiplier, wall_s)
+        self.requests = 0
+
+    def register(self, app: web.Application) -> None:
+        for path, handler in ENDPOINTS:
+            app.router.add_get(path, self._handler(handler))
+
+    def _handler(self, handler: Handler) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.Response:
+            self.requests += 1
+            if self._faults.delay_s:
+                await asyncio.sleep(self._faults.delay_s)
+            try:
+                self._refuse_if_told(request.path)
+                self.window.take()
+                return self._answer(0, "OK", handler(self._source, request.query))
+            except Refusal as refusal:
+                return self._answer(refusal.code, refusal.msg, {}, refusal.status)
+
+        return handle
+
+    def _refuse_if_told(self, path: str) -> None:
+        status = self._faults.http_status(path)
+        if status == 403:
+            raise shut_out()
+        if status == 429:
+            raise Refusal(10006, "Too many visits. Exceeded the API Rate Limit.", status)
+        if status is not None:
+            raise Refusal(10016, "Internal server error.", status)
+
+    def _answer(
+        self, code: int, msg: str, result: dict[str, Any], status: int = 200
+    ) -> web.Response:
+        body = {
+            "retCode": code,
+            "retMsg": msg,
+            "result": result,
+            "retExtInfo": {},
+            "time": self._source.now_ms(),
+        }
+        return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from django.db import connections
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpan:
@@ -60,11 +58,24 @@ def bar_slots(
     start_ms: int,
     end_ms: int,
     as_of_ms: int | None,
+    *,
+    origin_ms: int = 0,
 ) -> list[int]:
-    """Slot openings (ms) in ``[start, end)`` that hold a bar of one of these lengths, ascending."""
+    """Slot openings (ms) in ``[start, end)`` that hold a bar of one of these lengths, ascending.
+
+    ``origin_ms`` is any opening of the grid: weeks do not start on the day of the epoch.
+    """
     where = "AND interval_s = ANY(%s)"
     return _slots(
-        "bar", where, [list(bar_lengths_s)], instrument_ids, interval_ms, start_ms, end_ms, as_of_ms
+        "bar",
+        where,
+        [list(bar_lengths_s)],
+        instrument_ids,
+        interval_ms,
+        start_ms,
+        end_ms,
+        as_of_ms,
+        origin_ms,
     )
 
 
@@ -82,6 +93,17 @@ def settlement_slots(
     )
 
 
+def open_interest_slots(
+    instrument_ids: Sequence[int],
+    interval_ms: int,
+    start_ms: int,
+    end_ms: int,
+    as_of_ms: int | None,
+) -> list[int]:
+    """Slot openings (ms) in ``[start, end)`` in which open interest was sampled, ascending."""
+    return _slots("open_interest", "", [], instrument_ids, interval_ms, start_ms, end_ms, as_of_ms)
+
+
 def _slots(
     table: str,
     where: str,
@@ -91,9 +113,10 @@ def _slots(
     start_ms: int,
     end_ms: int,
     as_of_ms: int | None,
+    origin_ms: int = 0,
 ) -> list[int]:
     known = "" if as_of_ms is None else "AND known_at <= %s"
-    params: list[Any] = [interval_ms / 1000, _EPOCH, list(instrument_ids), _at(start_ms)]
+    params: list[Any] = [interval_ms / 1000, _at(origin_ms), list(instrument_ids), _at(start_ms)]
     params += [_at(end_ms), *extra]
     if as_of_ms is not None:
         params.append(_at(as_of_ms))

@@ -21,6 +21,7 @@ PAGES = (
     "/docs/errors/",
     "/docs/markets/funding/",
     "/docs/markets/volume-flow/",
+    "/docs/markets/open-interest/",
     "/docs/reference/",
     "/login/",
 )
@@ -92,7 +93,8 @@ def test_every_error_code_has_its_anchor() -> None:
 
 
 def test_metric_pages_have_formula_unit_example_and_every_field() -> None:
-    for slug, metric in (("funding", "markets.funding"), ("volume-flow", "markets.volume_flow")):
+    for slug in ("funding", "volume-flow", "open-interest"):
+        metric = "markets." + slug.replace("-", "_")
         text = Client().get(f"/docs/markets/{slug}/").content.decode()
         assert {"unit", "formula", "example", "history", "fields"} <= set(_Page(text).ids)
         for field in FIELDS:

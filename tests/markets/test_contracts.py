@@ -13,8 +13,9 @@ from apps.marketdata.universe import VENUES
 from apps.markets import contracts
 from apps.markets.contracts import FIELDS, FLOW_METRIC, FUNDING_METRIC, WINDOWS
 from apps.markets.contracts_common import LABELS, NULL_REASONS
+from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC, OpenInterestPayload
 from apps.markets.fields import FieldDoc, doc, field_table
-from apps.markets.snapshots import build_funding, build_volume_flow
+from apps.markets.snapshots import build_funding, build_open_interest, build_volume_flow
 from tests.markets.world import Market
 
 pytestmark = pytest.mark.django_db(databases=["default", "market"])
@@ -45,9 +46,11 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def answers(assets: Sequence[str] = ("BTC", "ETH", "WIF")) -> list[tuple[str, dict[str, Any]]]:
-    return [(FUNDING_METRIC, one) for one in build_funding(assets)] + [
-        (FLOW_METRIC, one) for one in build_volume_flow(assets)
-    ]
+    return (
+        [(FUNDING_METRIC, one) for one in build_funding(assets)]
+        + [(FLOW_METRIC, one) for one in build_volume_flow(assets)]
+        + [(OPEN_INTEREST_METRIC, one) for one in build_open_interest(assets)]
+    )
 
 
 def documented(metric: str) -> dict[str, FieldDoc]:
@@ -114,7 +117,7 @@ def test_meta_ends_the_answer_and_its_age_keys_are_neighbours(published: Market)
 
 
 def test_types_have_a_json_schema() -> None:
-    for payload in (contracts.FundingPayload, contracts.FlowPayload):
+    for payload in (contracts.FundingPayload, contracts.FlowPayload, OpenInterestPayload):
         _, components = msgspec.json.schema_components([payload])
         assert components["Thresholds"]["properties"]["value_from"]["description"]
 

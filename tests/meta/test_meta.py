@@ -50,6 +50,7 @@ def test_assets_are_the_65_with_what_is_stored(published: Market) -> None:
     assert btc["snapshots"] == {
         "markets.funding": iso_utc(NOW_MS),
         "markets.volume_flow": iso_utc(NOW_MS),
+        "markets.open_interest": iso_utc(NOW_MS),
     }
     # What is not there is not claimed.
     assert by_asset["SOL"]["venues"] == {}
@@ -85,7 +86,7 @@ def test_fields_explain_every_leaf_of_a_real_answer(published: Market, api: Api)
     answer = get("fields")
     assert answer["total"] == len(answer["data"]) > 100
     assert all(one["meaning"] for one in answer["data"])
-    for path in ("/v1/markets/funding", "/v1/markets/volume-flow"):
+    for path in ("/v1/markets/funding", "/v1/markets/volume-flow", "/v1/markets/open-interest"):
         known = {one["name"] for one in answer["data"] if one["endpoint"] == path}
         payload = api.get(path, "asset=BTC").json()
         # A block that is null as a whole is explained by its parts.
@@ -123,6 +124,7 @@ def test_status_is_ok_while_all_parts_are(published: Market) -> None:
         "market_data",
         "snapshots:markets.funding",
         "snapshots:markets.volume_flow",
+        "snapshots:markets.open_interest",
     }
 
 

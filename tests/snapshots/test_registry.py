@@ -1,4 +1,4 @@
-"""The two metrics of layer 1 are known by path and have someone who computes them."""
+"""The metrics of layer 1 are known by path and have someone who computes them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def test_layer_1_is_registered() -> None:
     assert {metric for metric, _ in registry.refreshers()} >= {
         "markets.funding",
         "markets.volume_flow",
+        "markets.open_interest",
     }
     assert registry.by_path("/v1/markets/funding/") is None
 

@@ -31,8 +31,8 @@ DAY = 86_400_000
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait for the other side, at most 15 s."""
-    async with asyncio.timeout(15):
+    """Wait for the other side, at most 40 s."""
+    async with asyncio.timeout(40):
         while not await condition():  # noqa: ASYNC110 Redis and PostgreSQL have no event to await
             await asyncio.sleep(0.05)
     assert what

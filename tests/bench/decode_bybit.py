@@ -1,7 +1,7 @@
 """Decode and apply recorded Bybit book messages, against ccxt.pro's ``handle_message``.
 
-Both sides get the same bytes in the same process, rounds interleaved. Both books are compared at the end. ccxt
-does not check ``u``; we do.
+Both sides get the same bytes in the same process, rounds interleaved. Both books are compared at the end.
+ccxt does not check ``u``; we do.
 """
 
 from __future__ import annotations

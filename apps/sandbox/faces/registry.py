@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 from apps.sandbox.faces.base import FaceFactory, StreamEntry
 from apps.sandbox.faces.binance import face as binance
+from apps.sandbox.faces.bybit import face as bybit
 from apps.sandbox.faces.deribit import face as deribit
 from apps.sandbox.faces.hyperliquid import face as hyperliquid
 from apps.sandbox.faces.okx import face as okx
@@ -86,6 +87,7 @@ FACES: Final[tuple[VenueFace, ...]] = (
         binance.spot_stream_of,
         binance.data_start,
     ),
+    _only_face("bybit", bybit, 3),
     _only_face("okx", okx, 4),
     _only_face("deribit", deribit, 5),
     _only_face("hyperliquid", hyperliquid, 6),

@@ -6,7 +6,6 @@ and sizes multiplied by the instrument's ``price_mult`` (1000PEPE is 1000 PEPE).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import isfinite
 from typing import Final
 
@@ -64,11 +63,12 @@ def time_ms(text: str, what: str) -> int:
     return min(int(text), 9_000_000_000_000)
 
 
-def levels(instrument: Instrument, found: Iterable[wire.Level]) -> Levels:
+def levels(instrument: Instrument, found: list[wire.Level]) -> Levels:
+    """The decoder made pairs of floats already: most listings need nothing more."""
     mult = instrument.price_mult
     if mult == 1.0:
-        return [(level.price, level.size) for level in found]
-    return [(level.price / mult, level.size * mult) for level in found]
+        return found
+    return [(price / mult, size * mult) for price, size in found]
 
 
 def trade(instrument: Instrument, row: wire.TradeRow, ts_recv: int) -> Trade:

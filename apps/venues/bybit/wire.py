@@ -23,11 +23,8 @@ Qty: TypeAlias = Annotated[float, Meta(ge=0, le=1e18)]
 Volume: TypeAlias = Annotated[float, Meta(ge=0, le=1e24)]
 
 
-class Level(Struct, array_like=True, gc=False):
-    """``[price, size]``; size 0 deletes."""
-
-    price: Price
-    size: Qty
+Level: TypeAlias = tuple[Price, Qty]
+"""``[price, size]``; size 0 deletes."""
 
 
 class BookRow(Struct, gc=False):

@@ -50,15 +50,6 @@ _CALLS: Final[dict[str, str]] = {
     "account-ratio": "publicGetV5MarketAccountRatio",
     "kline": "publicGetV5MarketKline",
 }
-_INTERVAL: Final = {seconds: name for name, seconds in wire.INTERVAL_S.items()}
-_PERIOD: Final = {
-    300: "5min",
-    900: "15min",
-    1_800: "30min",
-    3_600: "1h",
-    14_400: "4h",
-    86_400: "1d",
-}
 _LIST_PAGE: Final = 1_000
 _MOST_LIST_PAGES: Final = 20
 _FUNDING_PAGE: Final = 200
@@ -170,7 +161,7 @@ class BybitRestClient:
             (start_ms, end_ms),
             _OPEN_INTEREST_PAGE * period_s * 1000,
             symbol=instrument.symbol,
-            intervalTime=_named(_PERIOD, period_s),
+            intervalTime=rest_rows.named(rest_rows.PERIOD, period_s),
             limit=_OPEN_INTEREST_PAGE,
         )
         ts_recv = self._now_ns()
@@ -191,7 +182,7 @@ class BybitRestClient:
             (start_ms, min(end_ms, ts_recv // NS_PER_MS + 1)),
             _KLINE_PAGE * interval_s * 1000,
             symbol=instrument.symbol,
-            interval=_named(_INTERVAL, interval_s),
+            interval=rest_rows.named(rest_rows.INTERVAL, interval_s),
             limit=_KLINE_PAGE,
         )
         return [rest_rows.candle(instrument, row, interval_s, ts_recv) for row in found]
@@ -209,7 +200,7 @@ class BybitRestClient:
             (start_ms, end_ms),
             _RATIO_PAGE * period_s * 1000,
             symbol=instrument.symbol,
-            period=_named(_PERIOD, period_s),
+            period=rest_rows.named(rest_rows.PERIOD, period_s),
             limit=_RATIO_PAGE,
         )
         ts_recv = self._now_ns()
@@ -272,7 +263,7 @@ class BybitRestClient:
         for _ in range(_MOST_LIST_PAGES):
             more = {"cursor": cursor} if cursor else {}
             result = await self._call("instruments", limit=_LIST_PAGE, **more)
-            found += _list_of("instruments", result)
+            found += rest_rows.list_of("instruments", result)
             cursor = str(result.get("nextPageCursor") or "")
             if not cursor:
                 break
@@ -282,7 +273,7 @@ class BybitRestClient:
         """Rows with our receive time: the answer has one time for all, of the server that sent it."""
         result = await self._call("tickers", **params)
         ts_event = self._now_ns()
-        data = _list_of("tickers", result)
+        data = rest_rows.list_of("tickers", result)
         return [(row, ts_event) for row in self._rows(data, wire.TickerRow)]
 
     def _interest_of(
@@ -317,7 +308,7 @@ class BybitRestClient:
         while cursor > start_ms:
             begin = start_ms if page_ms is None else max(start_ms, cursor - page_ms)
             window = {bounds[0]: begin, bounds[1]: cursor - 1}
-            data = _list_of(name, await self._call(name, **params, **window))
+            data = rest_rows.list_of(name, await self._call(name, **params, **window))
             page = self._rows(data, row_type)
             at = [time_of(row) for row in page]
             found |= {
@@ -389,21 +380,6 @@ class BybitRestClient:
         except VenueRefused as error:
             self._pool.block_for(error.retry_after or REFUSED_S)
             raise
-
-
-def _list_of(name: str, result: dict[str, Any]) -> list[Any]:
-    rows = result.get("list")
-    if not isinstance(rows, list):
-        raise VenueBadAnswer(VENUE, f"{name}: expected a list")
-    return rows
-
-
-def _named(names: dict[int, str], seconds: int) -> str:
-    try:
-        return names[seconds]
-    except KeyError:
-        expected = ", ".join(str(known) for known in names)
-        raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None
 
 
 def _remember_answer(client: Any) -> None:

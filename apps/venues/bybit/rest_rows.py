@@ -7,7 +7,7 @@ does not cost a page.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,12 +21,22 @@ from apps.marketdata.events import (
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument
+from apps.venues.base import VenueBadAnswer
 from apps.venues.bybit import convert, tickers
-from apps.venues.bybit.convert import NS_PER_MS, BadValue
-from apps.venues.bybit.wire import Level, Ms, Price, Seq, Volume
+from apps.venues.bybit.convert import NS_PER_MS, VENUE, BadValue
+from apps.venues.bybit.wire import INTERVAL_S, Level, Ms, Price, Seq, Volume
 
 Row = TypeVar("Row", bound=Struct)
 _HOUR_MS: Final = 3_600_000
+INTERVAL: Final = {seconds: name for name, seconds in INTERVAL_S.items()}
+PERIOD: Final = {
+    300: "5min",
+    900: "15min",
+    1_800: "30min",
+    3_600: "1h",
+    14_400: "4h",
+    86_400: "1d",
+}
 
 
 class FundingHistoryRow(Struct, gc=False):
@@ -72,6 +82,23 @@ class BookBody(Struct, gc=False):
     ts: Ms
     u: Seq
     cts: Ms | None = None
+
+
+def list_of(name: str, result: dict[str, Any]) -> list[Any]:
+    """``list`` of a result."""
+    rows = result.get("list")
+    if not isinstance(rows, list):
+        raise VenueBadAnswer(VENUE, f"{name}: expected a list")
+    return rows
+
+
+def named(names: dict[int, str], seconds: int) -> str:
+    """The venue's word for an interval."""
+    try:
+        return names[seconds]
+    except KeyError:
+        expected = ", ".join(str(known) for known in names)
+        raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None
 
 
 def rows(data: Iterable[object], row_type: type[Row]) -> tuple[list[Row], int]:

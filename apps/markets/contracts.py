@@ -20,6 +20,7 @@ from apps.markets.contracts_common import (
     NullReason,
     Payload,
 )
+from apps.markets.contracts_ohlcv import OHLCV_FIELDS
 from apps.markets.contracts_open_interest import OPEN_INTEREST_FIELDS
 from apps.markets.fields import FieldDoc, doc, field_table, keyed_by
 
@@ -296,5 +297,6 @@ FIELDS: Final[list[FieldDoc]] = [
         },
     ),
     *OPEN_INTEREST_FIELDS,
+    *OHLCV_FIELDS,
 ]
 """Every leaf of all answers: the data behind /v1/meta/fields and the reference pages."""

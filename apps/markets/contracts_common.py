@@ -113,7 +113,7 @@ class Context(Contract, frozen=True, kw_only=True):
 
     value: Annotated[float | None, doc("The metric", "see unit", source=COMPUTED)]
     unit: Annotated[
-        str, doc("Unit of value, thresholds and reference", values="percent_per_8h, usd")
+        str, doc("Unit of value, thresholds and reference", values="percent_per_8h, usd, percent")
     ]
     percentile_30d: Annotated[
         float | None,
@@ -143,7 +143,7 @@ class Context(Contract, frozen=True, kw_only=True):
         str,
         doc(
             "What the 30-day window holds",
-            values="settled_rate | rolling_1h_delta | open_interest_level",
+            values="settled_rate | rolling_1h_delta | rolling_1h_return | open_interest_level",
             source=COMPUTED,
         ),
     ]
@@ -216,7 +216,7 @@ class Meta(Contract, frozen=True, kw_only=True):
         str,
         doc(
             "Name of the metric",
-            values="markets.funding | markets.volume_flow | markets.open_interest",
+            values="markets.funding | markets.volume_flow | markets.open_interest | markets.ohlcv",
         ),
     ]
     snapshot_ts: Annotated[

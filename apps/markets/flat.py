@@ -30,6 +30,13 @@ OPEN_INTEREST_COLUMNS: Final = (
 )  # fmt: skip
 
 
+OHLCV_COLUMNS: Final = (
+    *_COMMON, "kind", "interval", "ts", "closed", "open", "high", "low", "close", "volume_base",
+    "volume_usd", "trades", "complete", "hour_volume_usd", "hour_volume_percentile_30d",
+    "hour_volume_z_score", "null_reason",
+)  # fmt: skip
+
+
 def _scopes(payload: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
     """The aggregate and each venue, with the columns that all scopes share."""
     meta = payload["meta"]
@@ -81,3 +88,34 @@ def open_interest_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]
             for unit in ("usd", "percent")
         }
         yield {**block, **changes, **base}
+
+
+def ohlcv_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One line per candle: of each scope and interval the last closed one and the one in the making."""
+    blocks = [(payload.get("kind"), payload)]
+    if "spot" in payload:
+        blocks.append(
+            ("spot", {**payload["spot"], "asset": payload["asset"], "meta": payload["meta"]})
+        )
+    for kind, block in blocks:
+        for base, scope in _scopes(block):
+            yield from _candle_records({**base, "kind": kind}, scope)
+
+
+def _candle_records(base: Mapping[str, Any], scope: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    volume = scope.get("volume") or {}
+    context = {
+        "hour_volume_usd": volume.get("value"),
+        "hour_volume_percentile_30d": volume.get("percentile_30d"),
+        "hour_volume_z_score": volume.get("z_score"),
+        "null_reason": scope.get("null_reason"),
+    }
+    bars: Mapping[str, Any] = scope.get("bars") or {}
+    lines = [
+        {**candle, "interval": name}
+        for name, pair in bars.items()
+        for candle in (pair["last"], pair["open"])
+        if candle is not None
+    ]
+    for line in lines or [{}]:
+        yield {**scope, **line, **base, **context}

@@ -22,6 +22,8 @@ from apps.core.schema import (
 from apps.marketdata.universe import ASSETS, VENUES
 from apps.markets import flat
 from apps.markets.contracts import FlowPayload, FundingPayload
+from apps.markets.contracts_ohlcv import CSV_COLUMNS as OHLCV_CSV_COLUMNS
+from apps.markets.contracts_ohlcv import OhlcvHistoryRow, OhlcvPayload
 from apps.markets.contracts_open_interest import OpenInterestPayload
 from apps.markets.formats import Format
 from apps.markets.history_contracts import (
@@ -35,6 +37,8 @@ from apps.markets.history_contracts import (
 )
 from apps.markets.history_flow import INTERVALS as FLOW_INTERVALS
 from apps.markets.history_funding import INTERVALS as FUNDING_INTERVALS
+from apps.markets.history_ohlcv import INTERVALS as OHLCV_INTERVALS
+from apps.markets.history_ohlcv import KINDS as OHLCV_KINDS
 from apps.markets.history_open_interest import INTERVALS as OPEN_INTEREST_INTERVALS
 from apps.markets.queries import DEFAULT_LIMIT, MAX_LIMIT, Intervals
 
@@ -102,6 +106,7 @@ _SHAPES: Final[dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]]] = {
     "Funding": (FundingPayload, FundingHistoryRow),
     "Flow": (FlowPayload, FlowHistoryRow),
     "OpenInterest": (OpenInterestPayload, OpenInterestHistoryRow),
+    "Ohlcv": (OhlcvPayload, OhlcvHistoryRow),
 }
 """What an endpoint answers for one asset, and one row of its history."""
 
@@ -121,12 +126,14 @@ def example(name: str) -> Any:
     return orjson.loads((_EXAMPLES / f"{name}.json").read_bytes())
 
 
-def _parameters(intervals: Intervals) -> list[OpenApiParameter]:
+def _parameters(intervals: Intervals, kinds: tuple[str, ...]) -> list[OpenApiParameter]:
     def query(name: str, description: str, **more: Any) -> OpenApiParameter:
         kind = more.pop("type", OpenApiTypes.STR)
         return OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=description, **more)
 
     names = list(intervals.seconds)
+    markets = "perp or spot; a current answer without it has both, history then is of perpetuals."
+    told_apart = [query("kind", markets, enum=list(kinds))] if kinds else []
     moment = "ISO 8601 (UTC unless it says otherwise) or epoch seconds or milliseconds"
     return [
         query("asset", "One asset, any case: the answer is the object itself.", enum=ASSETS),
@@ -138,6 +145,7 @@ def _parameters(intervals: Intervals) -> list[OpenApiParameter]:
             default=True,
         ),
         query("venue", f"Only these venues, comma-separated: {', '.join(VENUES)}."),
+        *told_apart,
         query("from", f"Start of history, included: {moment}."),
         query("to", f"End of history, excluded: {moment}. At most one year after from."),
         query("interval", "Length of a row of history.", enum=names, default=intervals.default),
@@ -201,13 +209,14 @@ def _endpoint(
     text: str,
     intervals: Intervals,
     columns: dict[str, tuple[str, ...]],
+    kinds: tuple[str, ...] = (),
 ) -> Callable[[_View], _View]:
     decorator: Callable[[_View], _View] = extend_schema(
         operation_id=operation,
         tags=["L1 Futures Foundation"],
         summary=summary,
         description=text,
-        parameters=[*_parameters(intervals), *KEYED_HEADERS, *DATA_HEADERS],
+        parameters=[*_parameters(intervals, kinds), *KEYED_HEADERS, *DATA_HEADERS],
         responses=_answers(prefix, columns),
         examples=[
             _json_example("one_asset", file, "asset=BTC"),
@@ -247,4 +256,17 @@ open_interest_schema = _endpoint(
     "with its changes and 30 days of context. With from or to: the last sample of each interval.",
     OPEN_INTEREST_INTERVALS,
     {"current": flat.OPEN_INTEREST_COLUMNS, "history": OPEN_INTEREST_CSV_COLUMNS},
+)
+ohlcv_schema = _endpoint(
+    "Ohlcv",
+    "ohlcv",
+    "markets_ohlcv",
+    "Candles",
+    "Open, high, low, close and volume per venue and over the venues (each price weighted by the USD "
+    "traded at each venue in that interval), perpetuals and spot. The current answer has the last closed "
+    "candle and the one in the making, and 30 days of context of the hour's return and volume. With from "
+    "or to: candles from 1m to 1w; an interval without a trade has no row.",
+    OHLCV_INTERVALS,
+    {"current": flat.OHLCV_COLUMNS, "history": OHLCV_CSV_COLUMNS},
+    OHLCV_KINDS,
 )

@@ -164,9 +164,7 @@ def _ohlcv(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> Iterable
         return ohlcv_payload(one, ranked, meta)
 
     found: dict[str, dict[str, Any]] = {}
-    loaded = sorted(load_candles(assets, now_ms, as_of_ms), key=lambda one: one.tier.value)
-    for _, group in groupby(loaded, key=lambda one: one.tier):
-        batch = list(group)
+    for batch in _by_tier(load_candles(assets, now_ms, as_of_ms)):
         answers = _payloads(OHLCV_METRIC, batch, [1] * len(batch), ohlcv_context(batch), payload)
         found |= {answer["asset"]: answer for answer in answers}
     return [found[asset] for asset in assets if asset in found]

@@ -19,8 +19,16 @@ from apps.core.jsonout import dumps
 from apps.core.rest import ReadOnlyView
 from apps.core.streaming import streamed
 from apps.marketdata.clocksync import sync_market_clock
-from apps.markets import flat, history_flow, history_funding, history_open_interest
+from apps.markets import (
+    flat,
+    history_flow,
+    history_funding,
+    history_ohlcv,
+    history_open_interest,
+)
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
+from apps.markets.contracts_ohlcv import CSV_COLUMNS as OHLCV_CSV_COLUMNS
+from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
 from apps.markets.current import AsOfBuilder, CsvLayout, current_answer, documents_for
 from apps.markets.formats import Format, accepts_json, csv_lines, in_chunks, ndjson_lines
@@ -40,8 +48,13 @@ from apps.markets.queries import (
     read_query,
     simple_asset,
 )
-from apps.markets.schema import flow_schema, funding_schema, open_interest_schema
-from apps.markets.snapshots import build_funding, build_open_interest, build_volume_flow
+from apps.markets.schema import flow_schema, funding_schema, ohlcv_schema, open_interest_schema
+from apps.markets.snapshots import (
+    build_funding,
+    build_ohlcv,
+    build_open_interest,
+    build_volume_flow,
+)
 
 
 class MarketViewSet(ViewSetMixin, ReadOnlyView):
@@ -54,6 +67,7 @@ class MarketViewSet(ViewSetMixin, ReadOnlyView):
     method: ClassVar[tuple[str, str]]
     csv_current: ClassVar[CsvLayout]
     csv_history_columns: ClassVar[tuple[str, ...]]
+    kinds: ClassVar[tuple[str, ...]] = ()
 
     def build_as_of(self) -> AsOfBuilder:
         raise NotImplementedError
@@ -81,6 +95,7 @@ class MarketViewSet(ViewSetMixin, ReadOnlyView):
             metric=self.metric,
             intervals=self.intervals,
             now_ms=now_ms,
+            kinds=self.kinds,
         )
         if isinstance(query, HistoryQuery):
             return self._history(request, query, now_ms)
@@ -213,3 +228,27 @@ class OpenInterestViewSet(MarketViewSet):
 
     def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
         return open_interest_csv_records(asset, row)
+
+
+class OhlcvViewSet(MarketViewSet):
+    """Candles of perpetuals and spot."""
+
+    metric = OHLCV_METRIC
+    intervals = history_ohlcv.INTERVALS
+    method = history_ohlcv.METHOD
+    csv_current = CsvLayout(flat.OHLCV_COLUMNS, flat.ohlcv_records)
+    csv_history_columns = OHLCV_CSV_COLUMNS
+    kinds = history_ohlcv.KINDS
+
+    @ohlcv_schema
+    def retrieve(self, request: Request) -> HttpResponseBase:
+        return self.answer(request)
+
+    def build_as_of(self) -> AsOfBuilder:
+        return build_ohlcv
+
+    def page(self, query: HistoryQuery, now_ms: int) -> Page:
+        return history_ohlcv.ohlcv_page(query, now_ms)
+
+    def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
+        return history_ohlcv.csv_records(asset, row)

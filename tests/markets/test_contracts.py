@@ -13,9 +13,15 @@ from apps.marketdata.universe import VENUES
 from apps.markets import contracts
 from apps.markets.contracts import FIELDS, FLOW_METRIC, FUNDING_METRIC, WINDOWS
 from apps.markets.contracts_common import LABELS, NULL_REASONS
+from apps.markets.contracts_ohlcv import OHLCV_METRIC, OhlcvPayload
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC, OpenInterestPayload
 from apps.markets.fields import FieldDoc, doc, field_table
-from apps.markets.snapshots import build_funding, build_open_interest, build_volume_flow
+from apps.markets.snapshots import (
+    build_funding,
+    build_ohlcv,
+    build_open_interest,
+    build_volume_flow,
+)
 from tests.markets.world import Market
 
 pytestmark = pytest.mark.django_db(databases=["default", "market"])
@@ -36,7 +42,7 @@ SAMPLE = {
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            name = "{venue}" if key in VENUES else "{window}" if key in WINDOWS else key
+            name = "{venue}" if key in VENUES else "{window}" if key in (*WINDOWS, "1m") else key
             yield from leaves(item, f"{path}.{name}" if path else name)
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         for item in value:
@@ -50,6 +56,7 @@ def answers(assets: Sequence[str] = ("BTC", "ETH", "WIF")) -> list[tuple[str, di
         [(FUNDING_METRIC, one) for one in build_funding(assets)]
         + [(FLOW_METRIC, one) for one in build_volume_flow(assets)]
         + [(OPEN_INTEREST_METRIC, one) for one in build_open_interest(assets)]
+        + [(OHLCV_METRIC, one) for one in build_ohlcv(assets)]
     )
 
 
@@ -117,7 +124,12 @@ def test_meta_ends_the_answer_and_its_age_keys_are_neighbours(published: Market)
 
 
 def test_types_have_a_json_schema() -> None:
-    for payload in (contracts.FundingPayload, contracts.FlowPayload, OpenInterestPayload):
+    for payload in (
+        contracts.FundingPayload,
+        contracts.FlowPayload,
+        OpenInterestPayload,
+        OhlcvPayload,
+    ):
         _, components = msgspec.json.schema_components([payload])
         assert components["Thresholds"]["properties"]["value_from"]["description"]
 

@@ -14,8 +14,14 @@ from apps.marketdata.rows import BarRow, FundingRow, OpenInterestRow
 from apps.marketdata.services import instruments_sync
 from apps.marketdata.writers import rows_write
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
+from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
-from apps.markets.snapshots import refresh_funding, refresh_open_interest, refresh_volume_flow
+from apps.markets.snapshots import (
+    refresh_funding,
+    refresh_ohlcv,
+    refresh_open_interest,
+    refresh_volume_flow,
+)
 from apps.snapshots import store
 
 HOUR = 3_600_000
@@ -180,6 +186,7 @@ def publish() -> None:
         ["BTC", "ETH"], NOW_MS
     )
     documents += refresh_open_interest(["BTC", "ETH"], NOW_MS)
+    documents += refresh_ohlcv(["BTC", "ETH"], NOW_MS)
     store.publish_many(documents)
 
 
@@ -187,7 +194,7 @@ def forget() -> None:
     """Remove what ``publish`` left in Redis."""
     client = sync_redis()
     names = [live_key(), sources_key()]
-    for metric in (FUNDING_METRIC, FLOW_METRIC, OPEN_INTEREST_METRIC):
+    for metric in (FUNDING_METRIC, FLOW_METRIC, OPEN_INTEREST_METRIC, OHLCV_METRIC):
         names += [
             key.decode() for key in client.scan_iter(store.snapshot_key(metric, "*"), count=1000)
         ]

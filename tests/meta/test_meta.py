@@ -51,6 +51,7 @@ def test_assets_are_the_65_with_what_is_stored(published: Market) -> None:
         "markets.funding": iso_utc(NOW_MS),
         "markets.volume_flow": iso_utc(NOW_MS),
         "markets.open_interest": iso_utc(NOW_MS),
+        "markets.ohlcv": iso_utc(NOW_MS),
     }
     # What is not there is not claimed.
     assert by_asset["SOL"]["venues"] == {}
@@ -86,7 +87,12 @@ def test_fields_explain_every_leaf_of_a_real_answer(published: Market, api: Api)
     answer = get("fields")
     assert answer["total"] == len(answer["data"]) > 100
     assert all(one["meaning"] for one in answer["data"])
-    for path in ("/v1/markets/funding", "/v1/markets/volume-flow", "/v1/markets/open-interest"):
+    for path in (
+        "/v1/markets/funding",
+        "/v1/markets/volume-flow",
+        "/v1/markets/open-interest",
+        "/v1/markets/ohlcv",
+    ):
         known = {one["name"] for one in answer["data"] if one["endpoint"] == path}
         payload = api.get(path, "asset=BTC").json()
         # A block that is null as a whole is explained by its parts.
@@ -110,7 +116,7 @@ def _generic(leaf: str) -> str:
     for position, part in enumerate(parts):
         if part in ("binance", "bybit"):
             parts[position] = "{venue}"
-        elif part in ("5m", "15m", "1h", "4h", "24h"):
+        elif part in ("1m", "5m", "15m", "1h", "4h", "24h"):
             parts[position] = "{window}"
     return ".".join(parts)
 
@@ -125,6 +131,7 @@ def test_status_is_ok_while_all_parts_are(published: Market) -> None:
         "snapshots:markets.funding",
         "snapshots:markets.volume_flow",
         "snapshots:markets.open_interest",
+        "snapshots:markets.ohlcv",
     }
 
 

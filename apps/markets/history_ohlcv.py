@@ -1,0 +1,162 @@
+"""Candles by interval: each venue's, and one over the venues."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from apps.core.clock import iso_utc
+from apps.marketdata.coverage import bar_slots
+from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.selectors import InstrumentRow
+from apps.markets.contracts_ohlcv import Candle, OhlcvHistoryRow
+from apps.markets.engines.ohlcv import Candles, origin_ms, over_venues
+from apps.markets.engines.volume_flow import BASE_DECIMALS, USD_DECIMALS
+from apps.markets.history import Page, Row, listings, plan_slots
+from apps.markets.history_contracts import builtins
+from apps.markets.ohlcv_bars import lengths_of, stored_candles
+from apps.markets.queries import HistoryQuery, Intervals
+
+INTERVALS: Final = Intervals(
+    {
+        "1m": 60,
+        "5m": 300,
+        "15m": 900,
+        "30m": 1800,
+        "1h": 3600,
+        "4h": 14_400,
+        "1d": 86_400,
+        "1w": 604_800,
+    },
+    "1h",
+)
+METHOD: Final = ("ohlcv", "1")
+KINDS: Final = (InstrumentKind.PERP.value, InstrumentKind.SPOT.value)
+
+# A minute's bar is stored a few seconds after the minute is over.
+_CLOSING_MS: Final = 10_000
+# Beyond any tick size: takes off what a weighted mean adds to the venues' own digits.
+_SIGNIFICANT: Final = 12
+
+
+def ohlcv_page(query: HistoryQuery, now_ms: int) -> Page:
+    """The page of candles that ``query`` asks for; ``now_ms`` decides which one is still open."""
+    rows = listings(query.asset, query.selection.venues, InstrumentKind(query.kind or KINDS[0]))
+    ids = [one.id for one in rows]
+    lengths = lengths_of(query.interval_ms)
+    as_of_ms = query.selection.as_of_ms
+    moment = now_ms if as_of_ms is None else as_of_ms
+    origin = origin_ms(query.interval_ms)
+
+    def find(start_ms: int, end_ms: int) -> list[int]:
+        return bar_slots(
+            ids, lengths, query.interval_ms, start_ms, end_ms, as_of_ms, origin_ms=origin
+        )
+
+    slots, cursor = plan_slots(query, find, origin)
+    venues = tuple(one.instrument.venue for one in rows)
+    return Page(slots, cursor, lambda block: _rows(query, rows, block, moment), venues)
+
+
+def _rows(
+    query: HistoryQuery, listed: Sequence[InstrumentRow], block: Sequence[int], moment: int
+) -> list[Row]:
+    found = stored_candles(
+        [one.id for one in listed],
+        query.interval_ms,
+        block[0],
+        block[-1] + query.interval_ms,
+        query.selection.as_of_ms,
+    )
+    venues = [one.instrument.venue for one in listed]
+    by_slot: dict[int, dict[str, Candle]] = {slot: {} for slot in block}
+    for series, slot, candle in zip(
+        found.series.tolist(), found.open_ms.tolist(), candles_of(found), strict=True
+    ):
+        # A bar stored since the page was planned belongs to no row of it.
+        if slot in by_slot:
+            by_slot[slot][venues[series]] = candle
+    total = over_venues(found)
+    means = dict(zip(total.open_ms.tolist(), candles_of(total), strict=True))
+    return [
+        _row(query, slot, detail, means[slot], moment) for slot, detail in by_slot.items() if detail
+    ]
+
+
+def _row(
+    query: HistoryQuery, slot: int, detail: dict[str, Candle], mean: Candle, moment: int
+) -> Row:
+    # Candles come series after series, which is the order of the listings.
+    more: dict[str, Any] = {"aggregate": mean} if query.selection.with_aggregate else {}
+    return builtins(
+        OhlcvHistoryRow(
+            ts=iso_utc(slot),
+            kind=query.kind or KINDS[0],
+            closed=slot + query.interval_ms + _CLOSING_MS <= moment,
+            venues={name: one.close for name, one in detail.items()},
+            venues_detail=detail,
+            **more,
+        )
+    )
+
+
+def candles_of(candles: Candles) -> list[Candle]:
+    """As contract objects, in the same order."""
+    return [Candle(**one) for one in numbers_of(candles)]
+
+
+def numbers_of(candles: Candles) -> list[dict[str, Any]]:
+    """The fields of each candle as plain numbers."""
+    columns = zip(
+        candles.open.tolist(),
+        candles.high.tolist(),
+        candles.low.tolist(),
+        candles.close.tolist(),
+        np.round(candles.volume_base, BASE_DECIMALS).tolist(),
+        np.round(candles.volume_usd, USD_DECIMALS).tolist(),
+        candles.trades.tolist(),
+        candles.is_partial.tolist(),
+        strict=True,
+    )
+    return [_numbers(*one) for one in columns]
+
+
+def _numbers(
+    open_: float,
+    high: float,
+    low: float,
+    close: float,
+    volume_base: float,
+    volume_usd: float,
+    trades: float,
+    is_partial: bool,
+) -> dict[str, Any]:
+    numbers: dict[str, Any] = {
+        "open": price(open_),
+        "high": price(high),
+        "low": price(low),
+        "close": price(close),
+        "volume_base": volume_base,
+        "volume_usd": volume_usd,
+        "trades": None if math.isnan(trades) else int(trades),
+        "complete": not is_partial,
+    }
+    if numbers["trades"] is None:
+        numbers["null_reason"] = "no_data"
+    return numbers
+
+
+def price(value: float) -> float:
+    """Significant digits, not decimals: coins cost from 1e-8 to 1e5."""
+    return float(f"{value:.{_SIGNIFICANT}g}")
+
+
+def csv_records(asset: str, row: Row) -> list[dict[str, Any]]:
+    """One line per candle: the aggregate's, then the venues'."""
+    base = {"asset": asset, "ts": row["ts"], "closed": row["closed"], "kind": row["kind"]}
+    scopes = {"aggregate": row["aggregate"]} if "aggregate" in row else {}
+    scopes |= row["venues_detail"]
+    return [{**base, "venue": name, **block} for name, block in scopes.items()]

@@ -1,0 +1,90 @@
+"""Stored bars as candles: the longest whole bars, and shorter ones where those are missing or partial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from apps.marketdata import selectors
+from apps.markets.engines.ohlcv import Candles, merged, rolled_up, traded
+from apps.markets.refresh_context import positions
+from apps.markets.refresh_sources import as_datetime
+
+# Lengths in which bars are stored, longest first, seconds.
+_STORED_S: Final = (3600, 1800, 300, 60)
+
+
+def lengths_of(interval_ms: int) -> tuple[int, ...]:
+    """Stored lengths (seconds) that an interval can be made of, longest first."""
+    return tuple(one for one in _STORED_S if interval_ms % (one * 1000) == 0)
+
+
+def stored_candles(
+    ids: Sequence[int], interval_ms: int, start_ms: int, end_ms: int, as_of_ms: int | None
+) -> Candles:
+    """Candles of ``interval_ms`` that open in ``[start, end)``; ``series`` is the position in ``ids``.
+
+    ``start_ms`` is an opening of the interval. Shorter bars are read only where longer ones leave gaps.
+    """
+    best = _best(ids, lengths_of(interval_ms), start_ms, end_ms, as_of_ms)
+    return rolled_up(best, interval_ms)
+
+
+def bars_of(
+    ids: Sequence[int], length_s: int, start_ms: int, end_ms: int, as_of_ms: int | None
+) -> Candles:
+    """Stored bars of one length in which something was traded."""
+    as_of = None if as_of_ms is None else as_datetime(as_of_ms)
+    found = selectors.bar_series(ids, length_s, as_datetime(start_ms), as_datetime(end_ms), as_of)
+    trades = found.trades.astype(np.float64)
+    candles = Candles(
+        series=positions(found.instrument_id, ids),
+        open_ms=found.ts_ms,
+        open=found.open,
+        high=found.high,
+        low=found.low,
+        close=found.close,
+        volume_base=found.volume_base,
+        volume_usd=found.volume_usd,
+        trades=np.where(trades < 0, np.nan, trades),
+        is_partial=found.is_partial,
+    )
+    return traded(candles.take(np.lexsort((candles.open_ms, candles.series))))
+
+
+def _best(
+    ids: Sequence[int],
+    lengths: Sequence[int],
+    start_ms: int,
+    end_ms: int,
+    as_of_ms: int | None,
+) -> Candles:
+    longest, *shorter = lengths
+    bars = bars_of(ids, longest, start_ms, end_ms, as_of_ms)
+    if not shorter:
+        return bars
+    step_ms = longest * 1000
+    slots = -(-(end_ms - start_ms) // step_ms)
+    gaps = np.ones((len(ids), slots), np.bool_)
+    whole = bars.take(~bars.is_partial)
+    gaps[whole.series, (whole.open_ms - start_ms) // step_ms] = False
+    rows, columns = np.flatnonzero(gaps.any(axis=1)), np.flatnonzero(gaps.any(axis=0))
+    if not rows.size:
+        return bars
+    found = _best(
+        [ids[row] for row in rows.tolist()],
+        shorter,
+        start_ms + int(columns[0]) * step_ms,
+        min(end_ms, start_ms + (int(columns[-1]) + 1) * step_ms),
+        as_of_ms,
+    )
+    rolled = rolled_up(found, step_ms)
+    if not rolled.size:
+        return bars
+    placed = Candles(rows[rolled.series], *(getattr(rolled, name) for name in _VALUES))
+    return merged(bars, placed)
+
+
+_VALUES: Final = tuple(Candles.__dataclass_fields__)[1:]

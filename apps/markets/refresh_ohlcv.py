@@ -1,0 +1,386 @@
+"""From minute bars and the bars in the making to candles per venue and market, with their history.
+
+Method ``ohlcv`` version 1. The hour that is ranked is the last 60 closed minutes and the minute in the
+making; its history is the rolling hour of the 5-minute (HOT) or 30-minute (COLD) grid. With ``as_of`` the
+hour ends with the last minute closed and known by then. Where no minutes
+are stored the grid's own bars serve; there is no minute candle then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from apps.marketdata import selectors
+from apps.marketdata.context_windows import Grid
+from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.live import LiveBoard, LiveState, OpenBar, SourceStatus
+from apps.marketdata.selectors import InstrumentRow
+from apps.marketdata.universe import VENUES, AssetTier, tier_of
+from apps.markets.engines.context import DEFAULT
+from apps.markets.engines.ohlcv import (
+    DAY_MS,
+    MINUTE_MS,
+    Candles,
+    as_one,
+    filled,
+    joined,
+    known_share,
+    no_candles,
+    on_grid,
+    rolling,
+    venue_mean,
+)
+from apps.markets.engines.quality import FULL, coverage, freshness_weight
+from apps.markets.ohlcv_bars import bars_of, stored_candles
+from apps.markets.refresh_context import FLOW_GRIDS, HOUR_MS, history_generation, window_values
+from apps.markets.refresh_funding import LIVE_TOLERANCE_S, STORED_TOLERANCE_S
+from apps.markets.refresh_sources import Listings, VenueHealth, main_listings, venue_health
+
+FloatArray = npt.NDArray[np.float64]
+
+METHOD_VERSION: Final = "1"
+HEADLINE: Final = "1h"
+KINDS: Final = (InstrumentKind.PERP, InstrumentKind.SPOT)
+_OVERLAP_MS: Final = 2 * HOUR_MS
+_WEIGHT_MS: Final = 7 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class VenueCandles:
+    """One venue's listing: minutes of the last two hours, the one in the making included.
+
+    ``candles`` has longer ones where those saw more than the minutes. ``hour`` is the last hour as one
+    candle (empty without a trade, or where a part of it is not known); ``window`` its open, close and USD
+    volume of the last 30 days.
+    """
+
+    row: InstrumentRow
+    minutes: Candles
+    candles: Candles
+    step_ms: int
+    hour: Candles
+    is_hour_known: bool
+    window: FloatArray
+    health: VenueHealth
+    trade_ts_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MarketCandles:
+    """Perpetuals or spot of one asset. ``ranked`` are the venues of ``used`` with enough history."""
+
+    venues: Mapping[str, VenueCandles]
+    health: Mapping[str, VenueHealth]
+    used: tuple[str, ...]
+    ranked: tuple[str, ...]
+    window: FloatArray
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class AssetCandles:
+    """Everything an answer about one asset is made of."""
+
+    asset: str
+    tier: AssetTier
+    now_ms: int
+    perp: MarketCandles
+    spot: MarketCandles
+
+    @property
+    def health(self) -> Mapping[str, VenueHealth]:
+        return self.perp.health
+
+    @property
+    def coverage(self) -> float:
+        return self.perp.coverage
+
+    @property
+    def markets(self) -> tuple[MarketCandles, MarketCandles]:
+        return self.perp, self.spot
+
+
+def load_candles(
+    assets: Sequence[str], now_ms: int, as_of_ms: int | None = None
+) -> list[AssetCandles]:
+    """Inputs of all assets in a handful of reads; with ``as_of_ms`` only what was known then."""
+    board = selectors.live_board() if as_of_ms is None else None
+    generation = history_generation() if as_of_ms is None else ""
+    markets = [_Market.load(kind, assets, board, now_ms, as_of_ms, generation) for kind in KINDS]
+    perp, spot = markets
+    return [
+        AssetCandles(asset, tier_of(asset), now_ms, perp.asset(asset), spot.asset(asset))
+        for asset in assets
+    ]
+
+
+def _listings(assets: Sequence[str], kind: InstrumentKind) -> Listings:
+    """Polled venues have no candles here."""
+    found = main_listings(assets, kind)
+    return {key: row for key, row in found.items() if key[0] in VENUES}
+
+
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """Candles of the last two hours of one listing, each ``length_ms`` long; new ones every ``step_ms``."""
+
+    minutes: Candles
+    candles: Candles
+    length_ms: npt.NDArray[np.int64]
+    step_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """What was read of one kind for all assets at once."""
+
+    listed: Listings
+    recent: Mapping[int, _Recent]
+    windows: Mapping[str, FloatArray]
+    board: LiveBoard | None
+    now_ms: int
+
+    @classmethod
+    def load(
+        cls,
+        kind: InstrumentKind,
+        assets: Sequence[str],
+        board: LiveBoard | None,
+        now_ms: int,
+        as_of_ms: int | None,
+        generation: str,
+    ) -> _Market:
+        listed = _listings(assets, kind)
+        recent = _recent(list(listed.values()), board, now_ms, as_of_ms)
+        windows: dict[str, FloatArray] = {}
+        for tier in {tier_of(asset) for asset in assets}:
+            mine = [row for row in listed.values() if tier_of(row.instrument.asset) is tier]
+            windows |= _windows(mine, kind, tier, now_ms, as_of_ms, generation)
+        return cls(listed, recent, windows, board, now_ms)
+
+    def asset(self, asset: str) -> MarketCandles:
+        rows = {venue: self.listed.get((venue, asset)) for venue in VENUES}
+        health = {venue: self._health(venue, row) for venue, row in rows.items()}
+        venues = {
+            venue: self._venue(row, health[venue]) for venue, row in rows.items() if row is not None
+        }
+        used = tuple(
+            venue
+            for venue, one in venues.items()
+            if one.hour.size and one.health.status not in ("down", "stale")
+        )
+        grid = FLOW_GRIDS[tier_of(asset)]
+        ranked = _with_history(venues, used, grid)
+        rolled = [venues[venue].window for venue in ranked]
+        return MarketCandles(
+            venues=venues,
+            health=health,
+            used=used,
+            ranked=ranked,
+            window=venue_mean(np.stack(rolled, axis=1))
+            if rolled
+            else np.full((3, grid.slots), np.nan),
+            coverage=self._coverage(venues, used, grid),
+        )
+
+    def _venue(self, row: InstrumentRow, health: VenueHealth) -> VenueCandles:
+        recent, candles = self.recent[row.id], self.recent[row.id].candles
+        state = self._state(row)
+        closed_ms = self.now_ms - self.now_ms % recent.step_ms
+        since_ms = closed_ms - HOUR_MS
+        is_known = known_share(candles, recent.length_ms, since_ms, closed_ms) >= FULL
+        return VenueCandles(
+            row=row,
+            minutes=recent.minutes,
+            candles=candles,
+            step_ms=recent.step_ms,
+            hour=as_one(candles.take(candles.open_ms >= since_ms)) if is_known else no_candles(),
+            is_hour_known=is_known,
+            window=self.windows[row.instrument.key],
+            health=health,
+            trade_ts_ms=None if state is None else state.trade_ts_ms,
+        )
+
+    def _coverage(
+        self, venues: Mapping[str, VenueCandles], used: Sequence[str], grid: Grid
+    ) -> float:
+        """Venues weigh by the median hour's volume of 7 days, or this hour's, times freshness."""
+        slots = _WEIGHT_MS // grid.slot_ms
+        weight, fresh = np.zeros(len(venues)), np.zeros(len(venues))
+        for index, (venue, one) in enumerate(venues.items()):
+            volume = one.window[2, -slots:]
+            known = volume[~np.isnan(volume)]
+            now = float(one.hour.volume_usd[0]) if one.hour.size else 0.0
+            weight[index] = float(np.median(known)) if known.size else now
+            if venue in used and one.health.age_s is not None:
+                fresh[index] = freshness_weight(np.array(one.health.age_s), self._tolerance_s(one))
+        if weight.sum() <= 0:
+            weight[:] = 1.0
+        return float(coverage(weight, fresh))
+
+    def _tolerance_s(self, one: VenueCandles) -> float:
+        return LIVE_TOLERANCE_S if self.board is not None else _stored_tolerance_s(one.step_ms)
+
+    def _state(self, row: InstrumentRow) -> LiveState | None:
+        return None if self.board is None else self.board.get(row.instrument.key)
+
+    def _health(self, venue: str, row: InstrumentRow | None) -> VenueHealth:
+        """Live by the last message; in the past a venue is as fresh as its last closed bar."""
+        if self.board is not None:
+            state = None if row is None else self._state(row)
+            seen_ms = None if state is None else state.ts_recv_ms
+            source = self.board.sources.get(venue)
+            tolerance_s = LIVE_TOLERANCE_S
+        else:
+            recent = None if row is None else self.recent[row.id]
+            step_ms = MINUTE_MS if recent is None else recent.step_ms
+            seen_ms = None
+            if recent is not None and recent.candles.size:
+                seen_ms = int(recent.candles.open_ms[-1] + recent.length_ms[-1])
+            connected = any(key[0] == venue for key in self.listed)
+            source = SourceStatus(venue=venue, status="ok", last_ok_ms=seen_ms)
+            source = source if connected else None
+            tolerance_s = _stored_tolerance_s(step_ms)
+        return venue_health(
+            venue,
+            is_listed=row is not None,
+            source=source,
+            age_s=None if seen_ms is None else max(0.0, (self.now_ms - seen_ms) / 1000),
+            tolerance_s=tolerance_s,
+        )
+
+
+def _stored_tolerance_s(step_ms: int) -> float:
+    return max(STORED_TOLERANCE_S, 2 * step_ms / 1000)
+
+
+def _with_history(
+    venues: Mapping[str, VenueCandles], used: Sequence[str], grid: Grid
+) -> tuple[str, ...]:
+    """Venues whose candles reach back far enough: a new listing must not take the others' history away."""
+    enough = max(DEFAULT.min_samples, int(DEFAULT.min_span_days * DAY_MS / grid.slot_ms))
+    samples = {venue: int(np.isfinite(venues[venue].window[2]).sum()) for venue in used}
+    return tuple(venue for venue in used if samples[venue] >= enough) or tuple(used)
+
+
+def _recent(
+    rows: Sequence[InstrumentRow], board: LiveBoard | None, now_ms: int, as_of_ms: int | None
+) -> dict[int, _Recent]:
+    """Candles since the start of the hour before this one, by listing."""
+    start_ms = now_ms - now_ms % HOUR_MS - HOUR_MS
+    closed_ms = now_ms - now_ms % MINUTE_MS
+    # What was stored since the tick began is fuller than the bar in the making.
+    end_ms = closed_ms + MINUTE_MS if board is not None else closed_ms
+    minutes = _by_row(rows, MINUTE_MS, start_ms, end_ms, as_of_ms)
+    recent = {}
+    for tier in AssetTier:
+        step_ms = FLOW_GRIDS[tier].slot_ms
+        mine = [row for row in rows if tier_of(row.instrument.asset) is tier]
+        coarse = _by_row(mine, step_ms, start_ms, now_ms - now_ms % step_ms, as_of_ms)
+        for row in mine:
+            bars = minutes[row.id]
+            if board is not None:
+                bars = _with_open_bar(bars, board.get(row.instrument.key), row.id)
+            both, lengths = filled(bars, coarse[row.id], step_ms)
+            step = MINUTE_MS if bars.size or board is not None else step_ms
+            recent[row.id] = _Recent(bars, both, lengths, step)
+    return recent
+
+
+def _by_row(
+    rows: Sequence[InstrumentRow], step_ms: int, start_ms: int, end_ms: int, as_of_ms: int | None
+) -> dict[int, Candles]:
+    bars = bars_of([row.id for row in rows], step_ms // 1000, start_ms, end_ms, as_of_ms)
+    edges = np.searchsorted(bars.series, np.arange(len(rows) + 1)).tolist()
+    found = {}
+    for place, row in enumerate(rows):
+        mine = bars.take(np.arange(edges[place], edges[place + 1]))
+        found[row.id] = replace(mine, series=np.full(mine.size, row.id, np.int64))
+    return found
+
+
+def _with_open_bar(candles: Candles, state: LiveState | None, series: int) -> Candles:
+    """The bar in the making at the end; where its minute is stored already, the fuller one counts."""
+    bar = None if state is None else state.open_bar
+    if bar is None or bar.volume_base <= 0 or bar.volume_usd <= 0:
+        return candles
+    newest_ms = int(candles.open_ms[-1]) if candles.size else -1
+    if newest_ms > bar.open_ts_ms:
+        return candles
+    if newest_ms == bar.open_ts_ms:
+        if candles.volume_usd[-1] >= bar.volume_usd:
+            return candles
+        candles = candles.take(np.arange(candles.size - 1))
+    return joined([candles, _candle_of(bar, series)])
+
+
+def _candle_of(bar: OpenBar, series: int) -> Candles:
+    def one(value: float) -> FloatArray:
+        return np.array([value], dtype=np.float64)
+
+    return Candles(
+        series=np.array([series], dtype=np.int64),
+        open_ms=np.array([bar.open_ts_ms], dtype=np.int64),
+        open=one(bar.open),
+        high=one(bar.high),
+        low=one(bar.low),
+        close=one(bar.close),
+        volume_base=one(bar.volume_base),
+        volume_usd=one(bar.volume_usd),
+        trades=one(bar.trades),
+        is_partial=np.array([False]),
+    )
+
+
+def _windows(
+    rows: Sequence[InstrumentRow],
+    kind: InstrumentKind,
+    tier: AssetTier,
+    t_ms: int,
+    as_of_ms: int | None,
+    generation: str,
+) -> dict[str, FloatArray]:
+    """Open, close and USD volume of the rolling hour at each grid slot of 30 days, by listing."""
+    grid = FLOW_GRIDS[tier]
+    slots = HOUR_MS // grid.slot_ms
+    wide = Grid(grid.slot_s, grid.slots + slots - 1)
+    everyone = list(rows) if as_of_ms is not None else _of_tier(kind, tier)
+    ids = [row.id for row in everyone]
+
+    def load(first: int, end: int) -> FloatArray:
+        start_ms, end_ms = wide.bounds_ms(first, end)
+        candles = stored_candles(ids, wide.slot_ms, start_ms, end_ms, as_of_ms)
+        return np.concatenate(on_grid(candles, len(ids), wide.slot_ms, first, end))
+
+    if as_of_ms is not None:
+        end = wide.end_slot(t_ms)
+        stacked = load(end - wide.slots, end) if ids else np.empty((0, wide.slots))
+    else:
+        names = [
+            f"{what}|{r.instrument.key}" for what in ("open", "close", "usd") for r in everyone
+        ]
+        stacked = window_values(
+            f"ohlcv_{kind.value}_{tier.value}",
+            wide,
+            names,
+            t_ms,
+            load,
+            generation=generation,
+            overlap_ms=_OVERLAP_MS,
+        )
+    place = {row.id: index for index, row in enumerate(everyone)}
+    chosen = [place[row.id] for row in rows]
+    rolled = rolling(stacked.reshape(3, len(ids), wide.slots)[:, chosen], slots)
+    return {row.instrument.key: rolled[:, index] for index, row in enumerate(rows)}
+
+
+def _of_tier(kind: InstrumentKind, tier: AssetTier) -> list[InstrumentRow]:
+    """Every listing of the tier shares one file, whatever assets are asked for."""
+    found = selectors.instruments(kind=kind)
+    listed = _listings(sorted({row.instrument.asset for row in found}), kind)
+    return [row for (_, asset), row in listed.items() if tier_of(asset) is tier]

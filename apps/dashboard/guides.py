@@ -175,6 +175,7 @@ _OPEN_INTEREST: Final = MetricGuide(
         "Deribit and Hyperliquid publish no past open interest: percentile_30d and z_score of theirs are "
         "null until ours reaches back 10 days, and the aggregate is ranked on the venues in "
         "venues_ranked, then and now.",
+        "Bybit's past is published in coins alone: it is valued at Bybit's last traded price of that time.",
         "History (from, to) is the last sample of each interval; sampled_at says when that was.",
     ),
     intervals=tuple(OPEN_INTEREST_INTERVALS.seconds),

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from apps.core.clock import iso_utc
-from apps.marketdata import selectors
 from apps.marketdata.coverage import open_interest_slots
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.selectors import InstrumentRow, OpenInterestSeries
@@ -25,6 +24,7 @@ from apps.markets.history_contracts import (
     OpenInterestHistoryVenue,
     builtins,
 )
+from apps.markets.open_interest_samples import open_interest_samples
 from apps.markets.queries import HistoryQuery, Intervals
 from apps.markets.refresh_context import OI_HOLD_MS
 from apps.markets.refresh_sources import as_datetime, or_none
@@ -101,8 +101,8 @@ def _cells(
 ) -> _Cells:
     hold_ms = OI_HOLD_MS[tier_of(query.asset)]
     as_of_ms = query.selection.as_of_ms
-    series = selectors.open_interest_series(
-        [one.id for one in chosen],
+    series = open_interest_samples(
+        chosen,
         as_datetime(int(slots[0]) - hold_ms),
         as_datetime(int(slots[-1]) + query.interval_ms),
         None if as_of_ms is None else as_datetime(as_of_ms),

@@ -42,7 +42,7 @@ FLOW_GRIDS: Final = TIER_GRIDS
 # Rows that arrive after their slot (a settlement polled late, a repaired minute) are picked up within
 # this time.
 _OVERLAP_MS: Final = 12 * HOUR_MS
-_FLOW_OVERLAP_MS: Final = 2 * HOUR_MS
+FLOW_OVERLAP_MS: Final = 2 * HOUR_MS
 _LONGEST_INTERVAL_H: Final = 8.0
 _OI_HOLD_MS: Final = 2 * HOUR_MS
 OI_HOLD_MS: Final = {AssetTier.HOT: 15 * 60_000, AssetTier.COLD: 90 * 60_000}
@@ -185,7 +185,7 @@ def flow_window(
         t_ms,
         load,
         generation=generation,
-        overlap_ms=_FLOW_OVERLAP_MS,
+        overlap_ms=FLOW_OVERLAP_MS,
     )
 
 
@@ -216,51 +216,6 @@ def _flow_loader(rows: Sequence[InstrumentRow], grid: Grid, as_of_ms: int | None
         return values
 
     return load
-
-
-def open_interest_window(
-    rows: Sequence[InstrumentRow],
-    tier: AssetTier,
-    t_ms: int,
-    *,
-    as_of_ms: int | None,
-    generation: str,
-) -> FloatArray:
-    """Open interest (USD) at each slot's end, one row per perpetual; the day before the window included."""
-    grid = TIER_GRIDS[tier]
-    wide = Grid(grid.slot_s, grid.slots + DAY_MS // grid.slot_ms)
-    ids = [row.id for row in rows]
-    as_of = None if as_of_ms is None else as_datetime(as_of_ms)
-    hold_ms = OI_HOLD_MS[tier]
-
-    def load(first: int, end: int) -> FloatArray:
-        start_ms, end_ms = wide.bounds_ms(first, end)
-        series = selectors.open_interest_series(
-            ids, as_datetime(start_ms - hold_ms), as_datetime(end_ms), as_of
-        )
-        return last_value_slots(
-            positions(series.instrument_id, ids),
-            series.known_at_ms,
-            series.oi_usd,
-            np.full(series.ts_ms.size, hold_ms),
-            len(ids),
-            wide,
-            first,
-            end,
-        )
-
-    if as_of_ms is not None:
-        end = wide.end_slot(t_ms)
-        return load(end - wide.slots, end)
-    return window_values(
-        f"open_interest_{tier.value}",
-        wide,
-        [row.instrument.key for row in rows],
-        t_ms,
-        load,
-        generation=generation,
-        overlap_ms=_FLOW_OVERLAP_MS,
-    )
 
 
 def has_history(window: FloatArray, grid: Grid) -> BoolArray:

@@ -1,7 +1,8 @@
 """From live state (or the rows known at ``as_of``) to open interest.
 
 Method ``open_interest`` version 1. Each venue's main perpetual counts once, one side, in USD at its own
-mark price. The level is ranked in its last 30 days; the z is that of the 24-hour log change.
+mark price (in the past of a venue that tells coins alone, at its last traded price). The level is ranked in
+its last 30 days; the z is that of the 24-hour log change.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from apps.marketdata.venues import all_venues, polled_venues
 from apps.markets.contracts_open_interest import OPEN_INTEREST_WINDOWS
 from apps.markets.engines.open_interest import Amounts
 from apps.markets.engines.quality import coverage, freshness_weight, typical_share
+from apps.markets.open_interest_samples import open_interest_samples, open_interest_window
 from apps.markets.refresh_context import (
     DAY_MS,
     TIER_GRIDS,
     has_history,
     history_generation,
-    open_interest_window,
 )
 from apps.markets.refresh_sources import (
     Listings,
@@ -246,7 +247,7 @@ def _last_samples(
     rows: Sequence[InstrumentRow], since: datetime, until: datetime, as_of: datetime | None
 ) -> dict[int, VenueInterest]:
     by_id = {row.id: row for row in rows}
-    series = selectors.open_interest_series(list(by_id), since, until, as_of)
+    series = open_interest_samples(rows, since, until, as_of)
     last = {int(one): index for index, one in enumerate(series.instrument_id)}
     return {
         one: VenueInterest(

@@ -23,7 +23,7 @@ from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
 from apps.markets.snapshots import build_open_interest, refresh_open_interest
 from apps.snapshots import store
 from tests.markets.conftest import OPEN_INTEREST, Api
-from tests.markets.world import DAY, HOUR, NOW_MS, Market, perp
+from tests.markets.world import DAY, HOUR, NOW_MS, Market, bar, perp
 
 pytestmark = pytest.mark.django_db(databases=["default", "market"])
 MINUTE = 60_000
@@ -238,6 +238,36 @@ def test_a_cold_asset_has_hourly_past(market: Market) -> None:
     assert block["changes"]["24h"]["since"] == iso_utc(end - DAY - HOUR)
     # An hour-old sample would make it the change of almost two.
     assert block["changes"]["1h"]["null_reason"] == "insufficient_history"
+
+
+def test_a_past_in_coins_is_valued_at_the_price_of_then(market: Market, api: Api) -> None:
+    """Bybit's past: coins alone. Bars of 30 minutes say what a coin was worth."""
+    row_id = list_perp("bybit", "WIF")
+    end = NOW_MS // HOUR * HOUR
+    moments = [end - n * HOUR for n in range(24 * 31 + 2)]
+    rows_write([sample(row_id, ts, 1e8)._replace(oi_usd=None) for ts in moments])
+    step = HOUR // 2
+    rows_write(
+        [
+            bar(row_id, ts - step, 1800, 1.0, 1.0)._replace(close=40.0 + (end - ts) / DAY)
+            for ts in range(end - 32 * DAY, end + 1, step)
+            # For two hours of the second last day nothing traded.
+            if not end - 30 * HOUR < ts <= end - 28 * HOUR
+        ]
+    )
+    sources = [SourceStatus(venue="bybit", status="ok", last_ok_ms=NOW_MS)]
+    write_live(sync_redis(), [state("bybit", 1e8, asset="WIF")], sources)
+    block = now_of("WIF")["venues_detail"]["bybit"]
+    # 2,000,000 coins; their price fell from 70 to 40, and is 50 in the live number.
+    assert block["changes"]["24h"]["change_usd"] == pytest.approx(1e8 - 2e6 * 41.0, abs=1)
+    assert block["changes"]["24h"]["change_base"] == 0.0
+    assert block["percentile_30d"] == pytest.approx(10 / 30, abs=0.01)
+    query = {"asset": "WIF", "from": end - 31 * HOUR, "to": end - 26 * HOUR}
+    rows = body(api.get(OPEN_INTEREST, query))["data"]
+    values = [row["venues"].get("bybit") for row in rows]
+    expected = [40 + 31 / 24, 40 + 30 / 24, 40 + 30 / 24, None, 40 + 27 / 24]
+    assert values == [one if one is None else pytest.approx(2e6 * one) for one in expected]
+    assert rows[3]["venues_detail"]["bybit"]["null_reason"] == "no_data"
 
 
 def test_no_venue_lists_it(market: Market) -> None:

@@ -16,13 +16,14 @@ from apps.marketdata.events import (
     Event,
     FundingKind,
     FundingRate,
+    IndexPrice,
     Liquidation,
     MarkPrice,
     OpenInterest,
     Ticker,
     Trade,
 )
-from apps.marketdata.instruments import Instrument
+from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.live import LiveState, OpenBar
 from apps.marketdata.rows import BarRow, FundingRow, LiquidationRow, OpenInterestRow, SeriesRow
 
@@ -65,6 +66,7 @@ class MarketState:
         self._now_ms = now_ms
         self._rows: list[SeriesRow] = []
         self._by_identity: dict[int, tuple[Instrument, Listing]] = {}
+        self._perps: dict[tuple[str, str], list[Listing]] = {}
         self._appliers: dict[type, Callable[[Listing, Event], None]] = {
             Trade: self._on_trade,
             MarkPrice: self._on_mark,
@@ -87,6 +89,11 @@ class MarketState:
                 known.instrument = instrument
                 known.state.funding_interval_h = instrument.funding_interval_h
             self._by_identity[id(instrument)] = (instrument, known)
+        self._perps.clear()
+        for listing in self.listings.values():
+            one = listing.instrument
+            if one.kind is InstrumentKind.PERP:
+                self._perps.setdefault((one.venue, one.asset), []).append(listing)
 
     def listing_of(self, instrument: Instrument) -> Listing | None:
         # Adapters use the same few objects for every event: their identity is the quickest key.
@@ -98,6 +105,8 @@ class MarketState:
     def apply(self, event: Event) -> None:
         applier = self._appliers.get(type(event))
         if applier is None:
+            if isinstance(event, IndexPrice):
+                self._on_index(event)
             return
         listing = self.listing_of(event.instrument)  # type: ignore[union-attr] # Control has no applier
         if listing is not None:
@@ -133,6 +142,12 @@ class MarketState:
             state.index_price = event.index_price
         if listing.is_oi_by_mark:
             self._value_open_interest(state)
+
+    def _on_index(self, event: IndexPrice) -> None:
+        """Some venues tell the index apart from the mark price, for the asset and not for a listing."""
+        for listing in self._perps.get((event.venue, event.asset), ()):
+            listing.state.index_price = event.price
+            listing.is_dirty = True
 
     def _on_funding(self, listing: Listing, event: Event) -> None:
         assert isinstance(event, FundingRate)  # noqa: S101 narrows for the type checker

@@ -7,6 +7,7 @@ from apps.marketdata.events import (
     Control,
     FundingKind,
     FundingRate,
+    IndexPrice,
     Liquidation,
     MarkPrice,
     OpenInterest,
@@ -77,6 +78,18 @@ def test_an_older_trade_or_a_block_does_not_move_the_last_price() -> None:
     market.state.apply(trade(T0 + 20, 80.0, is_block=True))
     assert market.live.last_price == 100.0
     assert market.live.trade_count_total == 3
+
+
+def test_an_index_told_apart_reaches_the_perpetuals_of_its_venue_and_asset() -> None:
+    market = Market()
+    for venue, asset, price in (
+        ("binance", "BTC", 99.0),
+        ("okx", "BTC", 98.0),
+        ("binance", "ETH", 9.0),
+    ):
+        market.state.apply(IndexPrice(venue, asset, "BTC-USDT", T0 * NS, T0 * NS, price))
+    assert market.live.index_price == 99.0
+    assert market.state.take_dirty() == [market.live]
 
 
 def test_open_interest_in_usd_follows_the_mark_price() -> None:

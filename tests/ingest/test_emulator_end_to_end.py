@@ -48,7 +48,11 @@ async def emulator(port: int) -> AsyncIterator[Emulator]:
         yield Emulator("127.0.0.1", port)
     finally:
         process.terminate()
-        await process.wait()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            process.kill()
+            raise
 
 
 async def test_the_emulators_market_arrives_in_tables_and_live_state(tmp_path: Path) -> None:
@@ -71,10 +75,12 @@ async def test_the_emulators_market_arrives_in_tables_and_live_state(tmp_path: P
             assert not seen_ill - {"okx"}
         finally:
             service.stop()
-            await running
+            await asyncio.wait_for(running, STOP_S)
     await sync_to_async(check_rows)()
 
 
+STOP_S = 35.0
+"""The grace that a supervisor gives; a process that needs longer is a defect."""
 seen_ill: set[str] = set()
 
 

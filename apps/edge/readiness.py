@@ -14,8 +14,9 @@ from apps.core.redis import market_key, sync_redis
 from apps.marketdata.clocksync import sync_market_clock
 from apps.marketdata.delivery import delivering
 from apps.marketdata.selectors import source_statuses
-from apps.marketdata.universe import HOT
+from apps.marketdata.universe import HOT, AssetTier
 from apps.snapshots.registry import all_specs
+from apps.snapshots.services import published_key
 
 _SETTLE_S: Final = 5.0
 """The schedule looks every two seconds, and a refresh takes about one."""
@@ -39,7 +40,19 @@ def check_snapshots() -> CheckResult:
     needed = 1 if settings.MARKET == "replay" else len(pairs)
     if present < needed:
         return CheckResult("missing", f"{present} of {needed} snapshots are published.")
+    if settings.MARKET == "sandbox" and not _hold_history():
+        return CheckResult("running", "Snapshots with their 30 days of context are on their way.")
     return CheckResult()
+
+
+def _hold_history() -> bool:
+    """Every metric's HOT snapshots were made after the backfill ended."""
+    fields = [f"{spec.metric}:{AssetTier.HOT.value}" for spec in all_specs()]
+    try:
+        states = sync_redis().hmget(published_key(), fields)
+    except redis.RedisError:
+        return False
+    return all(state == b"ready" for state in states)
 
 
 def check_backfill() -> CheckResult:

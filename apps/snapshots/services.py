@@ -27,6 +27,11 @@ _RUNNING_S: Final = 30
 _DONE: Final = b"done"
 
 
+def published_key() -> str:
+    """Hash: metric and tier → the state of the backfill that their snapshots were made with."""
+    return market_key("published")
+
+
 def due_refresh() -> int:
     """Refresh every metric and tier whose newest slot nobody has done; returns documents published."""
     sync_market_clock()
@@ -61,6 +66,7 @@ def _refresh_once(metric: str, tier: AssetTier, refresher: Refresher, inputs: st
         return 0
     if is_slot and published:
         client.set(claim, _DONE, ex=2 * CADENCE_S[tier])
+        client.hset(published_key(), f"{metric}:{tier.value}", inputs.partition(":")[0])
     else:
         # Nothing to publish yet, or only the missing ones: look again soon.
         client.delete(claim)

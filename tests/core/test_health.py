@@ -20,6 +20,7 @@ from apps.edge import readiness
 from apps.marketdata.live import SOURCE_DOWN, SOURCE_OK, SourceStatus, encode_sources, sources_key
 from apps.marketdata.universe import HOT
 from apps.snapshots.registry import all_specs
+from apps.snapshots.services import published_key
 
 both_databases = pytest.mark.django_db(databases=["default", "market"])
 
@@ -34,8 +35,10 @@ def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         client.hset(name, "v", 1)
     progress = {"done": 65, "total": 65, "state": "ready", "phase": "history"}
     client.hset(market_key("backfill"), mapping=progress)
+    made_with = {f"{spec.metric}:hot": "ready" for spec in all_specs()}
+    client.hset(published_key(), mapping=made_with)
     yield client
-    client.delete(*names, market_key("backfill"))
+    client.delete(*names, market_key("backfill"), published_key())
 
 
 def _get(client: Client, path: str) -> tuple[int, Any, Any]:
@@ -86,6 +89,12 @@ def test_a_fresh_start_has_no_progress_yet(client: Client) -> None:
     sync_redis().delete(market_key("backfill"))
     _, document, _ = _get(client, "/health/ready")
     assert document["backfill"] == {"done": 0, "total": 0, "phase": "waiting"}
+
+
+def test_snapshots_without_their_history_are_not_enough(market: Any) -> None:
+    assert readiness.check_snapshots().is_ok
+    market.hset(published_key(), f"{all_specs()[0].metric}:hot", "running")
+    assert readiness.check_snapshots().status == "running"
 
 
 def test_a_replay_is_ready_with_its_first_snapshot(market: Any, settings: Any) -> None:

@@ -169,8 +169,10 @@ def test_the_end_of_the_backfill_publishes_everything_again(
     sync_redis().hset(market_key("backfill"), "state", "running")
     assert services.due_refresh() == 65
     assert services.due_refresh() == 0
+    assert sync_redis().hget(services.published_key(), f"{METRIC}:hot") == b"running"
     sync_redis().hset(market_key("backfill"), "state", "ready")
     assert services.due_refresh() == 65
+    assert sync_redis().hget(services.published_key(), f"{METRIC}:hot") == b"ready"
 
 
 def test_a_venue_that_comes_or_goes_publishes_everything_again(

@@ -11,7 +11,7 @@ from focsal.launcher import layout
 from focsal.launcher.layout import Placement, ServerUser
 
 NOBODY = ServerUser(65534, 65534, "nobody")
-PROGRAM = Path("/work/clone/.venv/pg/bin/postgres")
+PROGRAM = Path("/srv/clone/.venv/pg/bin/postgres")
 
 
 def _modes(**closed: int) -> layout.ModeOf:
@@ -33,8 +33,8 @@ def test_an_ordinary_user_keeps_everything_in_var() -> None:
 
 
 def test_root_in_an_open_folder_runs_postgres_as_nobody_there() -> None:
-    placement = _place("/work/clone", 0, _modes())
-    assert placement == Placement(Path("/work/clone/var"), NOBODY, False)
+    placement = _place("/srv/clone", 0, _modes())
+    assert placement == Placement(Path("/srv/clone/var"), NOBODY, False)
 
 
 @pytest.mark.parametrize("closed", ["root", "clone"])
@@ -52,7 +52,7 @@ def test_two_closed_clones_never_share_a_folder() -> None:
 
 
 def test_binaries_that_others_cannot_run_are_copied() -> None:
-    placement = _place("/work/clone", 0, _modes(postgres=0o700))
+    placement = _place("/srv/clone", 0, _modes(postgres=0o700))
     assert placement.copy_binaries
 
 

@@ -173,6 +173,8 @@ async def test_a_channel_whose_silence_means_nothing_is_live_once_acknowledged()
         streaming(venue, LIQUIDATIONS) as heard,
     ):
         await heard.until(lambda: StreamStatus.LIVE in heard.statuses(LIQUIDATIONS.channel))
+        assert heard.statuses(LIQUIDATIONS.channel) == [StreamStatus.CONNECTING, StreamStatus.LIVE]
+        assert heard.trade_ids == []
 
 
 async def test_subscriptions_are_batched_and_each_is_acknowledged() -> None:
@@ -296,6 +298,7 @@ async def test_a_ping_of_the_venue_is_answered() -> None:
 
     async with local_venue(script) as venue, streaming(venue, TRADES):
         await asyncio.wait_for(ponged.wait(), 5)
+        assert len(venue.peers) == 1, "the connection goes on after the ping"
 
 
 async def test_one_silent_channel_goes_stale_and_is_subscribed_anew_alone() -> None:

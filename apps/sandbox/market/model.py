@@ -31,6 +31,7 @@ from apps.sandbox.market.protocol import (
     Tape,
     Touch,
 )
+from apps.sandbox.market.scenarios import Scenario
 from apps.sandbox.market.tape import make_tape
 
 # Kept per listing: today and yesterday (a rolling day), two minutes of trades and the next one, two
@@ -62,6 +63,11 @@ class SeededMarket:
         self._keys: dict[str, int] = {
             listing.name: key_of(seed, "flow", listing.name) for listing in self.listings
         }
+        self.scenarios: tuple[Scenario, ...] = ()
+
+    def start(self, scenario: Scenario) -> None:
+        """From ``scenario.start_ms`` on the market follows it; everything before stays as it was."""
+        self.scenarios = (*self.scenarios, scenario)
 
     def _day(self, listing: Listing, day: int) -> DayBars:
         slot = (listing.name, day)

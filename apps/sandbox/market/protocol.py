@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.noise import FloatArray, IntArray
+from apps.sandbox.market.scenarios import Scenario
 
 MINUTE_MS = 60_000
 DAY_MINUTES = 1_440
@@ -96,6 +97,11 @@ class Market(Protocol):
     """Prices, flow, books and positioning of every listing it was built with."""
 
     listings: tuple[Listing, ...]
+    scenarios: tuple[Scenario, ...]
+
+    def start(self, scenario: Scenario) -> None:
+        """From ``scenario.start_ms`` (not before now) the market follows it."""
+        ...
 
     def minute_bars(self, listing: Listing, first: int, last: int) -> MinuteBars:
         """Bars of the minutes ``first`` … ``last`` inclusive."""

@@ -25,6 +25,7 @@ _DATASETS: Final = {
     "funding_settled": ("funding_rate", "AND kind = 'settled'"),
     "funding_predicted": ("funding_rate", "AND kind = 'predicted'"),
     "open_interest": ("open_interest", ""),
+    "basis": ("basis", ""),
     "bars_1m": ("bar", "AND interval_s = 60"),
     "bars_5m": ("bar", "AND interval_s = 300"),
     "bars_30m": ("bar", "AND interval_s = 1800"),
@@ -102,6 +103,17 @@ def open_interest_slots(
 ) -> list[int]:
     """Slot openings (ms) in ``[start, end)`` in which open interest was sampled, ascending."""
     return _slots("open_interest", "", [], instrument_ids, interval_ms, start_ms, end_ms, as_of_ms)
+
+
+def basis_slots(
+    instrument_ids: Sequence[int],
+    interval_ms: int,
+    start_ms: int,
+    end_ms: int,
+    as_of_ms: int | None,
+) -> list[int]:
+    """Slot openings (ms) in ``[start, end)`` in which mark price and index were sampled, ascending."""
+    return _slots("basis", "", [], instrument_ids, interval_ms, start_ms, end_ms, as_of_ms)
 
 
 def _slots(

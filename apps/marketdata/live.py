@@ -52,6 +52,7 @@ class LiveState(msgspec.Struct, kw_only=True):
     mark_price: float | None = None
     index_price: float | None = None
     mark_ts_ms: int | None = None
+    index_ts_ms: int | None = None
     funding_rate: float | None = None
     funding_rate_raw: str | None = None
     funding_interval_h: float | None = None

@@ -152,6 +152,26 @@ class OpenInterestSample(models.Model):
         return f"{self.oi_base} at {self.ts:%Y-%m-%d %H:%M}"
 
 
+class MarkSample(models.Model):
+    """Mark price of a contract and the index that it is measured by, both of ``ts``: its basis then."""
+
+    pk = models.CompositePrimaryKey("instrument_id", "ts")
+    instrument = models.ForeignKey(
+        InstrumentListing, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    ts = models.DateTimeField()
+    known_at = models.DateTimeField()
+    mark_price = models.FloatField()
+    index_price = models.FloatField()
+    origin = models.CharField(max_length=8, choices=Origin.choices)
+
+    class Meta:
+        db_table = "basis"
+
+    def __str__(self) -> str:
+        return f"{self.mark_price} over {self.index_price} at {self.ts:%Y-%m-%d %H:%M}"
+
+
 class Bar(models.Model):
     """A bar that opened at ``ts``; minutes without a trade have no row.
 

@@ -3,8 +3,8 @@
 Times are integer milliseconds. The rules make every write idempotent, so that a spooled batch may be
 replayed any number of times:
 
-* funding and open interest: the venue's own history replaces what was sampled from the stream; a sample
-  never replaces history, and never an earlier sample of the same moment.
+* funding, open interest and basis: the venue's own history replaces what was sampled from the stream; a
+  sample never replaces history, and never an earlier sample of the same moment.
 * bars: a venue bar replaces anything; a bar built from the stream replaces only another such bar, and
   only when it counts at least as many trades (late trades amend, a restart's fragment does not).
 * liquidations: the first record of an event stays.
@@ -35,6 +35,15 @@ class OpenInterestRow(NamedTuple):
     oi_contracts: float
     oi_base: float
     oi_usd: float | None
+    origin: str
+
+
+class BasisRow(NamedTuple):
+    instrument_id: int
+    ts: int
+    known_at: int
+    mark_price: float
+    index_price: float
     origin: str
 
 
@@ -69,7 +78,7 @@ class LiquidationRow(NamedTuple):
     origin: str
 
 
-SeriesRow: TypeAlias = FundingRow | OpenInterestRow | BarRow | LiquidationRow
+SeriesRow: TypeAlias = FundingRow | OpenInterestRow | BasisRow | BarRow | LiquidationRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,14 @@ OPEN_INTEREST: Final = SeriesTable(
     replace_when=_HISTORY_WINS.format("open_interest"),
     batch_order=_HISTORY_FIRST,
 )
+BASIS: Final = SeriesTable(
+    name="basis",
+    row_type=BasisRow,
+    column_types=("bigint", "bigint", "bigint", "float8", "float8", "text"),
+    key=("instrument_id", "ts"),
+    replace_when=_HISTORY_WINS.format("basis"),
+    batch_order=_HISTORY_FIRST,
+)
 BAR: Final = SeriesTable(
     name="bar",
     row_type=BarRow,
@@ -166,6 +183,6 @@ LIQUIDATION: Final = SeriesTable(
     batch_order="ord",
 )
 TABLES: Final[dict[type[SeriesRow], SeriesTable]] = {
-    table.row_type: table for table in (FUNDING, OPEN_INTEREST, BAR, LIQUIDATION)
+    table.row_type: table for table in (FUNDING, OPEN_INTEREST, BASIS, BAR, LIQUIDATION)
 }
 TABLE_BY_NAME: Final[dict[str, SeriesTable]] = {table.name: table for table in TABLES.values()}

@@ -83,6 +83,17 @@ class OpenInterestSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class BasisSeries:
+    """Mark price and index of the same moment, quote currency per coin."""
+
+    ts_ms: IntArray
+    instrument_id: IdArray
+    mark_price: FloatArray
+    index_price: FloatArray
+    known_at_ms: IntArray
+
+
+@dataclass(frozen=True, slots=True)
 class LiquidationSeries:
     """Forced closes; ``is_long`` is True where a long position was closed."""
 
@@ -216,6 +227,12 @@ _OPEN_INTEREST: Final = (
     *(Column.float64(name) for name in ("oi_contracts", "oi_base", "oi_usd")),
     Column.time("known_at"),
 )
+_BASIS: Final = (
+    Column.time("ts"),
+    Column.int32("instrument_id"),
+    *(Column.float64(name) for name in ("mark_price", "index_price")),
+    Column.time("known_at"),
+)
 _LIQUIDATION: Final = (
     Column.time("ts"),
     Column.int32("instrument_id"),
@@ -260,6 +277,13 @@ def open_interest_series(
     return OpenInterestSeries(
         *read_columns("open_interest", _OPEN_INTEREST, instrument_ids, start, end, as_of)
     )
+
+
+def basis_series(
+    instrument_ids: Sequence[int], start: datetime, end: datetime, as_of: datetime | None = None
+) -> BasisSeries:
+    """Samples of mark price and index."""
+    return BasisSeries(*read_columns("basis", _BASIS, instrument_ids, start, end, as_of))
 
 
 def liquidation_series(

@@ -75,6 +75,8 @@ class LiveState(msgspec.Struct, kw_only=True):
     trade_count_total: int = 0
     gap_count: int = 0
     stream_status: str | None = None
+    liquidations_since_ms: int | None = None
+    """Liquidations have been watched without a break since then; None: they are not watched now."""
 
     @classmethod
     def of(cls, instrument: Instrument) -> LiveState:

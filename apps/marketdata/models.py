@@ -172,6 +172,27 @@ class MarkSample(models.Model):
         return f"{self.mark_price} over {self.index_price} at {self.ts:%Y-%m-%d %H:%M}"
 
 
+class Positioning(models.Model):
+    """Share of longs at ``ts``; of takers over the ``period_s`` that ended then."""
+
+    pk = models.CompositePrimaryKey("instrument_id", "series", "ts")
+    instrument = models.ForeignKey(
+        InstrumentListing, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    series = models.CharField(max_length=13)
+    ts = models.DateTimeField()
+    known_at = models.DateTimeField()
+    long_share = models.FloatField()
+    period_s = models.IntegerField()
+    origin = models.CharField(max_length=8, choices=Origin.choices)
+
+    class Meta:
+        db_table = "positioning"
+
+    def __str__(self) -> str:
+        return f"{self.series} {self.long_share} at {self.ts:%Y-%m-%d %H:%M}"
+
+
 class Bar(models.Model):
     """A bar that opened at ``ts``; minutes without a trade have no row.
 
@@ -250,3 +271,24 @@ class BackfillSpan(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series} {self.interval_s}: {self.since} to {self.until}"
+
+
+class WatchSpan(models.Model):
+    """When a stream of events was watched without a break: ``[since, until)``, ``until`` still growing.
+
+    Outside of its spans nothing is known of an instrument's events: no row then does not mean none.
+    """
+
+    pk = models.CompositePrimaryKey("instrument_id", "series", "since")
+    instrument = models.ForeignKey(
+        InstrumentListing, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    series = models.CharField(max_length=16)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+
+    class Meta:
+        db_table = "watch_span"
+
+    def __str__(self) -> str:
+        return f"{self.series}: {self.since} to {self.until}"

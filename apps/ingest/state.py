@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from apps.ingest import samples
 from apps.ingest.bars import MINUTE_MS, BarBuilder, MinuteBar
 from apps.ingest.coverage import Coverage
 from apps.marketdata.books import BookState, BookSynchroniser
@@ -25,22 +26,17 @@ from apps.marketdata.events import (
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.live import LiveState, OpenBar
-from apps.marketdata.rows import BarRow, FundingRow, LiquidationRow, OpenInterestRow, SeriesRow
+from apps.marketdata.rows import BarRow, LiquidationRow, SeriesRow
 
 NS_PER_MS: Final = 1_000_000
-SAMPLE_MS: Final = 300_000
-"""Predicted funding and open interest are stored once per this slot."""
-_STALE_SAMPLE_MS: Final = 120_000
-"""A predicted rate that was not renewed for this long is not sampled: the stream has gone quiet. The
-slowest venue renews it every 90 s."""
 
 
 class Listing:
     """One instrument: its live state, its bars, and what was watched of its trades."""
 
     __slots__ = (
-        "bars", "coverage", "funding_slot", "heard_ms", "instrument", "is_dirty", "is_oi_by_mark",
-        "oi_slot", "row_id", "state",
+        "bars", "basis_slot", "coverage", "funding_slot", "heard_ms", "instrument", "is_dirty",
+        "is_oi_by_mark", "oi_slot", "row_id", "state",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, row_id: int, now_ms: int) -> None:
@@ -53,6 +49,7 @@ class Listing:
         self.is_dirty = True
         self.is_oi_by_mark = True
         """The venue does not say open interest in USD: it moves with the mark price."""
+        self.basis_slot = -1
         self.funding_slot = -1
         self.oi_slot = -1
 
@@ -66,7 +63,7 @@ class MarketState:
         self._now_ms = now_ms
         self._rows: list[SeriesRow] = []
         self._by_identity: dict[int, tuple[Instrument, Listing]] = {}
-        self._perps: dict[tuple[str, str], list[Listing]] = {}
+        self._by_index: dict[tuple[str, str, str], list[Listing]] = {}
         self._appliers: dict[type, Callable[[Listing, Event], None]] = {
             Trade: self._on_trade,
             MarkPrice: self._on_mark,
@@ -89,11 +86,12 @@ class MarketState:
                 known.instrument = instrument
                 known.state.funding_interval_h = instrument.funding_interval_h
             self._by_identity[id(instrument)] = (instrument, known)
-        self._perps.clear()
+        self._by_index.clear()
         for listing in self.listings.values():
             one = listing.instrument
-            if one.kind is InstrumentKind.PERP:
-                self._perps.setdefault((one.venue, one.asset), []).append(listing)
+            if one.kind in (InstrumentKind.PERP, InstrumentKind.FUTURE):
+                key = (one.venue, one.asset, one.quote)
+                self._by_index.setdefault(key, []).append(listing)
 
     def listing_of(self, instrument: Instrument) -> Listing | None:
         # Adapters use the same few objects for every event: their identity is the quickest key.
@@ -139,14 +137,22 @@ class MarketState:
         self._touch(listing, event.ts_event, event.ts_recv)
         state.mark_price, state.mark_ts_ms = event.mark_price, ts_ms
         if event.index_price is not None:
-            state.index_price = event.index_price
+            state.index_price, state.index_ts_ms = event.index_price, ts_ms
         if listing.is_oi_by_mark:
             self._value_open_interest(state)
 
     def _on_index(self, event: IndexPrice) -> None:
-        """Some venues tell the index apart from the mark price, for the asset and not for a listing."""
-        for listing in self._perps.get((event.venue, event.asset), ()):
-            listing.state.index_price = event.price
+        """Some venues tell the index apart from the mark price, for the asset and not for a listing.
+
+        It is the index of contracts in its own quote currency: BTC-USD measures no USDT contract.
+        """
+        quote = event.index_name.replace("-", "_").rpartition("_")[2].upper()
+        ts_ms = event.ts_event // NS_PER_MS
+        for listing in self._by_index.get((event.venue, event.asset, quote), ()):
+            state = listing.state
+            if state.index_ts_ms is not None and ts_ms < state.index_ts_ms:
+                continue
+            state.index_price, state.index_ts_ms = event.price, ts_ms
             listing.is_dirty = True
 
     def _on_funding(self, listing: Listing, event: Event) -> None:
@@ -176,7 +182,9 @@ class MarketState:
         if listing.is_oi_by_mark:
             self._value_open_interest(state)
         listing.is_dirty = True
-        self._sample_open_interest(listing, event.ts_recv // NS_PER_MS)
+        row = samples.open_interest(listing, event.ts_recv // NS_PER_MS, self._origin)
+        if row is not None:
+            self._rows.append(row)
 
     @staticmethod
     def _value_open_interest(state: LiveState) -> None:
@@ -267,7 +275,7 @@ class MarketState:
             builder = listing.bars
             closed = builder.close_all(now_ms) if is_end else builder.close_due(now_ms)
             rows += [self._bar_row(listing, bar, now_ms) for bar in closed]
-            self._sample_funding(listing, now_ms, rows)
+            rows += samples.due(listing, now_ms, self._origin)
         return rows
 
     def _bar_row(self, listing: Listing, bar: MinuteBar, now_ms: int) -> BarRow:
@@ -288,56 +296,6 @@ class MarketState:
             trades=bar.trades,
             is_partial=not is_whole,
             origin=self._origin,
-        )
-
-    def _sample_funding(self, listing: Listing, now_ms: int, rows: list[SeriesRow]) -> None:
-        state = listing.state
-        slot = now_ms // SAMPLE_MS
-        if (
-            slot == listing.funding_slot
-            or state.funding_ts_ms is None
-            or state.next_funding_ms is None
-            or state.funding_rate is None
-            or now_ms - state.funding_ts_ms > _STALE_SAMPLE_MS
-        ):
-            return
-        listing.funding_slot = slot
-        rows.append(
-            FundingRow(
-                instrument_id=listing.row_id,
-                kind=FundingKind.PREDICTED.value,
-                ts=state.funding_ts_ms,
-                # A venue's clock may be ahead of ours.
-                known_at=max(now_ms, state.funding_ts_ms),
-                funding_ts=state.next_funding_ms,
-                rate=state.funding_rate,
-                rate_raw=state.funding_rate_raw or "",
-                interval_h=state.funding_interval_h,
-                origin=self._origin,
-            )
-        )
-
-    def _sample_open_interest(self, listing: Listing, now_ms: int) -> None:
-        state = listing.state
-        slot = now_ms // SAMPLE_MS
-        if (
-            slot == listing.oi_slot
-            or state.oi_ts_ms is None
-            or state.oi_contracts is None
-            or state.oi_base is None
-        ):
-            return
-        listing.oi_slot = slot
-        self._rows.append(
-            OpenInterestRow(
-                instrument_id=listing.row_id,
-                ts=state.oi_ts_ms,
-                known_at=max(now_ms, state.oi_ts_ms),
-                oi_contracts=state.oi_contracts,
-                oi_base=state.oi_base,
-                oi_usd=state.oi_usd,
-                origin=self._origin,
-            )
         )
 
 

@@ -17,7 +17,13 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.live import LiveState
-from apps.marketdata.rows import BarRow, FundingRow, LiquidationRow, OpenInterestRow
+from apps.marketdata.rows import (
+    BarRow,
+    BasisRow,
+    FundingRow,
+    LiquidationRow,
+    OpenInterestRow,
+)
 from apps.venues.binance.adapter import ADAPTER
 from tests.marketdata.samples import MINUTE, T0, instrument
 
@@ -90,6 +96,36 @@ def test_an_index_told_apart_reaches_the_perpetuals_of_its_venue_and_asset() -> 
         market.state.apply(IndexPrice(venue, asset, "BTC-USDT", T0 * NS, T0 * NS, price))
     assert market.live.index_price == 99.0
     assert market.state.take_dirty() == [market.live]
+
+
+def test_an_index_in_another_currency_measures_nothing() -> None:
+    market = Market()
+    market.state.apply(IndexPrice("binance", "BTC", "btc_usd", T0 * NS, T0 * NS, 99.0))
+    assert market.live.index_price is None
+    market.state.apply(IndexPrice("binance", "BTC", "btc_usdt", T0 * NS, T0 * NS, 99.0))
+    assert (market.live.index_price, market.live.index_ts_ms) == (99.0, T0)
+
+
+def test_mark_and_index_of_the_same_moment_are_sampled_once_per_slot() -> None:
+    market = Market()
+    slot = T0 - T0 % 300_000
+    samples: list[BasisRow] = []
+    for now in range(T0, T0 + 700_000, 1000):
+        if now < T0 + 200_000:
+            market.state.apply(mark(now, 100.0))
+        samples += [r for r in market.state.take_rows(now) if isinstance(r, BasisRow)]
+    assert [row.ts for row in samples] == [T0, slot + 300_000]
+    assert (samples[0].mark_price, samples[0].index_price) == (100.0, 101.0)
+    assert (samples[0].instrument_id, samples[0].known_at) == (7, T0)
+
+
+def test_a_mark_whose_index_is_of_another_moment_is_no_sample() -> None:
+    market = Market()
+    market.state.apply(IndexPrice("binance", "BTC", "BTC-USDT", T0 * NS, T0 * NS, 99.0))
+    for late_ms, count in ((5_001, 0), (5_000, 1)):
+        market.live.mark_price, market.live.mark_ts_ms = 100.0, T0 + late_ms
+        rows = [r for r in market.state.take_rows(T0 + late_ms) if isinstance(r, BasisRow)]
+        assert len(rows) == count
 
 
 def test_open_interest_in_usd_follows_the_mark_price() -> None:

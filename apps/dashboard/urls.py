@@ -5,12 +5,16 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, path
 from django.views.generic import RedirectView
+from django.views.i18n import set_language
 
-from apps.dashboard import views
+from apps.dashboard import site, views
 from apps.dashboard.openapi import openapi
 
 urlpatterns: list[URLPattern] = [
-    path("", RedirectView.as_view(url="/docs/"), name="home"),
+    path("", site.landing, name="home"),
+    path("pricing/", site.pricing, name="pricing"),
+    path("theme/", site.set_theme, name="theme"),
+    path("language/", set_language, name="language"),
     path("openapi.json", openapi, name="openapi"),
     path("docs", RedirectView.as_view(url="/docs/")),
     path("docs/", views.docs_index, name="docs"),

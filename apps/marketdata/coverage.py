@@ -26,6 +26,7 @@ _DATASETS: Final = {
     "funding_predicted": ("funding_rate", "AND kind = 'predicted'"),
     "open_interest": ("open_interest", ""),
     "basis": ("basis", ""),
+    "positioning": ("positioning", "AND series = 'accounts'"),
     "bars_1m": ("bar", "AND interval_s = 60"),
     "bars_5m": ("bar", "AND interval_s = 300"),
     "bars_30m": ("bar", "AND interval_s = 1800"),
@@ -114,6 +115,17 @@ def basis_slots(
 ) -> list[int]:
     """Slot openings (ms) in ``[start, end)`` in which mark price and index were sampled, ascending."""
     return _slots("basis", "", [], instrument_ids, interval_ms, start_ms, end_ms, as_of_ms)
+
+
+def positioning_slots(
+    instrument_ids: Sequence[int],
+    interval_ms: int,
+    start_ms: int,
+    end_ms: int,
+    as_of_ms: int | None,
+) -> list[int]:
+    """Slot openings (ms) in ``[start, end)`` in which a share of longs was published, ascending."""
+    return _slots("positioning", "", [], instrument_ids, interval_ms, start_ms, end_ms, as_of_ms)
 
 
 def _slots(

@@ -40,6 +40,7 @@ POLICIES: Final[dict[str, Policy]] = {
     "funding_rate": Policy(Period.MONTH, timedelta(days=400)),
     "open_interest": Policy(Period.MONTH, timedelta(days=400)),
     "basis": Policy(Period.MONTH, timedelta(days=400)),
+    "positioning": Policy(Period.MONTH, timedelta(days=400)),
     "liquidation": Policy(Period.MONTH, timedelta(days=400)),
     "bar": Policy(Period.WEEK, timedelta(days=400), ((60, timedelta(days=90)),)),
 }

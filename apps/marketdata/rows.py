@@ -7,7 +7,7 @@ replayed any number of times:
   sample never replaces history, and never an earlier sample of the same moment.
 * bars: a venue bar replaces anything; a bar built from the stream replaces only another such bar, and
   only when it counts at least as many trades (late trades amend, a restart's fragment does not).
-* liquidations: the first record of an event stays.
+* liquidations and positioning: the first record stays.
 """
 
 from __future__ import annotations
@@ -47,6 +47,18 @@ class BasisRow(NamedTuple):
     origin: str
 
 
+class PositioningRow(NamedTuple):
+    """``ts`` is the moment that the share is of; of takers the end of their ``period_s``."""
+
+    instrument_id: int
+    series: str
+    ts: int
+    known_at: int
+    long_share: float
+    period_s: int
+    origin: str
+
+
 class BarRow(NamedTuple):
     instrument_id: int
     interval_s: int
@@ -78,7 +90,9 @@ class LiquidationRow(NamedTuple):
     origin: str
 
 
-SeriesRow: TypeAlias = FundingRow | OpenInterestRow | BasisRow | BarRow | LiquidationRow
+SeriesRow: TypeAlias = (
+    FundingRow | OpenInterestRow | BasisRow | PositioningRow | BarRow | LiquidationRow
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +170,14 @@ BASIS: Final = SeriesTable(
     replace_when=_HISTORY_WINS.format("basis"),
     batch_order=_HISTORY_FIRST,
 )
+POSITIONING: Final = SeriesTable(
+    name="positioning",
+    row_type=PositioningRow,
+    column_types=("bigint", "text", "bigint", "bigint", "float8", "int", "text"),
+    key=("instrument_id", "series", "ts"),
+    replace_when=None,
+    batch_order="ord",
+)
 BAR: Final = SeriesTable(
     name="bar",
     row_type=BarRow,
@@ -183,6 +205,7 @@ LIQUIDATION: Final = SeriesTable(
     batch_order="ord",
 )
 TABLES: Final[dict[type[SeriesRow], SeriesTable]] = {
-    table.row_type: table for table in (FUNDING, OPEN_INTEREST, BASIS, BAR, LIQUIDATION)
+    table.row_type: table
+    for table in (FUNDING, OPEN_INTEREST, BASIS, POSITIONING, BAR, LIQUIDATION)
 }
 TABLE_BY_NAME: Final[dict[str, SeriesTable]] = {table.name: table for table in TABLES.values()}

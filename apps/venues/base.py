@@ -25,6 +25,8 @@ from apps.marketdata.events import (
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
+from apps.venues.offer import Offer as Offer
+from apps.venues.offer import Reach as Reach
 
 if TYPE_CHECKING:
     from apps.venues.limiter import BudgetFactory, RequestPool
@@ -360,22 +362,6 @@ class RestClientFactory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """What a venue has, where venues differ; the defaults are those of a full one."""
-
-    candles: bool = True
-    taker_candles: bool = True
-    """Candles say what takers bought: past taker flow can be had."""
-    open_interest_history: bool = True
-    positioning: frozenset[str] = frozenset({"accounts", "top_accounts", "top_positions", "taker"})
-    """Series of :meth:`RestClient.positioning`."""
-    max_connections: int | None = None
-    """WebSockets an address may hold at once; None: more than we ever need."""
-    connects: tuple[int, float] = (100, 300.0)
-    """New WebSockets an address may open, in so many seconds."""
-
-
-@dataclass(frozen=True, slots=True)
 class VenueAdapter:
     """One venue, complete. Differences between venues are data here, never ``if venue ==`` elsewhere."""
 
@@ -392,6 +378,6 @@ class VenueAdapter:
     stream_plan: Callable[[Iterable[Instrument]], list[StreamSpec]]
     stream_client: StreamClientFactory
     rest_client: RestClientFactory
-    offer: Offer = Offer()
+    offer: Offer = field(default_factory=Offer)
     poll_s: float | None = None
     """Seconds between two polls of a venue that has no stream here; None: it is streamed."""

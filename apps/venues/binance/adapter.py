@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from apps.venues.base import VenueAdapter, VenueEndpoints
+from apps.venues.base import Offer, Reach, VenueAdapter, VenueEndpoints
 from apps.venues.binance.parse import VENUE
 from apps.venues.binance.rest import BinanceRestClient
 from apps.venues.binance.stream import (
@@ -31,4 +31,6 @@ ADAPTER: Final = VenueAdapter(
     stream_plan=stream_plan,
     stream_client=BinanceStreamClient,
     rest_client=BinanceRestClient,
+    # /futures/data keeps a month.
+    offer=Offer(reach={"open_interest": Reach(days=30), "positioning": Reach(days=30)}),
 )

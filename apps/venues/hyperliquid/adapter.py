@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from apps.venues.base import Offer, VenueAdapter, VenueEndpoints
+from apps.venues.base import Offer, Reach, VenueAdapter, VenueEndpoints
 from apps.venues.hyperliquid.parse import FUNDING_INTERVAL_H, VENUE
 from apps.venues.hyperliquid.rest import HyperliquidRestClient
 from apps.venues.hyperliquid.stream import (
@@ -31,5 +31,6 @@ ADAPTER: Final = VenueAdapter(
         positioning=frozenset(),
         max_connections=10,
         connects=(30, 60.0),
+        reach={"bar": Reach(rows=5000)},
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from apps.venues.base import Offer, VenueAdapter, VenueEndpoints
+from apps.venues.base import Offer, Reach, VenueAdapter, VenueEndpoints
 from apps.venues.okx.convert import VENUE
 from apps.venues.okx.rest import OkxRestClient
 from apps.venues.okx.stream import (
@@ -27,5 +27,13 @@ ADAPTER: Final = VenueAdapter(
     stream_plan=stream_plan,
     stream_client=OkxStreamClient,
     rest_client=OkxRestClient,
-    offer=Offer(taker_candles=False, connects=(3, 1.0)),
+    offer=Offer(
+        taker_candles=False,
+        connects=(3, 1.0),
+        reach={
+            "funding": Reach(days=90),
+            "open_interest": Reach(rows=1440),
+            "positioning": Reach(rows=1440),
+        },
+    ),
 )

@@ -11,8 +11,9 @@ import numpy as np
 import orjson
 
 from apps.sandbox.faces.deribit.channels import HEAD, Channel, parse_channel
+from apps.sandbox.faces.deribit.futures import change_id, sides_of
 from apps.sandbox.faces.deribit.listings import INDEX_NAMES, amount_of, currency_of, price_of
-from apps.sandbox.faces.deribit.model_source import ModelSource, change_id, sides_of
+from apps.sandbox.faces.deribit.model_source import ModelSource
 from apps.sandbox.faces.deribit.rpc import RESOLUTIONS
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.market.listing import Listing
@@ -169,7 +170,9 @@ class Publisher:
         while True:
             tape = market.tape(listing, state.minute)
             end = int(np.searchsorted(tape.time_ms, now_ms, side="right"))
-            rows += self._source.trade_rows(listing, state.minute, tape, state.next_trade, end)
+            rows += self._source.futures.trade_rows(
+                listing, state.minute, tape, state.next_trade, end
+            )
             state.next_trade = end
             if state.minute >= current:
                 break
@@ -242,7 +245,7 @@ class Publisher:
             return
         self._ticker_slots[channel.channel] = slot
         book = self._book(listing, now_ms // listing.book_step_ms)
-        data = self._source.perpetual_ticker(listing, book)
+        data = self._source.futures.ticker(listing, book)
         self._hub.publish(channel.channel, frame(channel.channel, orjson.dumps(data)))
 
     def _publish_second(self, channel: Channel, second: int) -> None:

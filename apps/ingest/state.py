@@ -59,7 +59,7 @@ class MarketState:
 
     def __init__(self, *, origin: str, now_ms: Callable[[], int]) -> None:
         self.listings: dict[str, Listing] = {}
-        self._origin = origin
+        self.origin = origin
         self._now_ms = now_ms
         self._rows: list[SeriesRow] = []
         self._by_identity: dict[int, tuple[Instrument, Listing]] = {}
@@ -182,7 +182,7 @@ class MarketState:
         if listing.is_oi_by_mark:
             self._value_open_interest(state)
         listing.is_dirty = True
-        row = samples.open_interest(listing, event.ts_recv // NS_PER_MS, self._origin)
+        row = samples.open_interest(listing, event.ts_recv // NS_PER_MS, self.origin)
         if row is not None:
             self._rows.append(row)
 
@@ -214,7 +214,7 @@ class MarketState:
                 qty_base=event.qty_base,
                 notional_usd=event.notional_usd,
                 quality=event.quality.value,
-                origin=self._origin,
+                origin=self.origin,
             )
         )
 
@@ -275,7 +275,7 @@ class MarketState:
             builder = listing.bars
             closed = builder.close_all(now_ms) if is_end else builder.close_due(now_ms)
             rows += [self._bar_row(listing, bar, now_ms) for bar in closed]
-            rows += samples.due(listing, now_ms, self._origin)
+            rows += samples.due(listing, now_ms, self.origin)
         return rows
 
     def _bar_row(self, listing: Listing, bar: MinuteBar, now_ms: int) -> BarRow:
@@ -295,7 +295,7 @@ class MarketState:
             buy_usd=bar.buy_usd,
             trades=bar.trades,
             is_partial=not is_whole,
-            origin=self._origin,
+            origin=self.origin,
         )
 
 

@@ -14,6 +14,7 @@ from apps.core.logs import get_logger
 from apps.ingest.backfill import MINUTE_S, Job, Series, fetch
 from apps.ingest.metrics import BOOK_GAPS, EVENTS, MESSAGES
 from apps.ingest.polling import Pollers
+from apps.ingest.positioning import PositioningPoller
 from apps.ingest.retry import RestCaller
 from apps.ingest.setups import VenueSetup, listed_instruments
 from apps.ingest.sharding import Shard
@@ -156,6 +157,7 @@ class VenueRunner:
                 pollers = self._pollers()
                 group.create_task(pollers.open_interest())
                 group.create_task(pollers.marks())
+                group.create_task(self._positioning().run())
                 group.create_task(self._repair())
             while True:
                 streaming = group.create_task(self._stream())
@@ -175,6 +177,19 @@ class VenueRunner:
             now_ms=place.now_ms,
             rng=place.rng,
             poll_s=self.setup.adapter.poll_s,
+        )
+
+    def _positioning(self) -> PositioningPoller:
+        place = self._place
+        return PositioningPoller(
+            series=self.setup.adapter.offer.positioning,
+            rest=self.rest,
+            caller=self.caller,
+            instruments=lambda: self.instruments,
+            ids=lambda: self.ids,
+            store=place.writer.add,
+            origin=place.state.origin,
+            now_ms=place.now_ms,
         )
 
     async def stop(self) -> None:

@@ -122,8 +122,8 @@ def test_all_assets_stay_inside_the_narrowest_budget(lag_ms: int) -> None:
     times = [at for at, _, _ in venue.asked]
     for start in range(T0, T0 + 3_600_000, 30_000):
         asked = sum(start <= at < start + FIVE_MINUTES for at in times)
-        # Never more than two questions per series and asset.
-        assert asked <= 2 * len(PERPS) * len(SERIES) + len(PERPS) < 650
+        # One question per sample, and at worst two more when it is late.
+        assert asked <= 3 * len(PERPS) * len(SERIES) < 950
     # OKX: five questions in two seconds of each series, so all 65 within half a minute.
     assert len(PERPS) / (5 / 2) < 30
 

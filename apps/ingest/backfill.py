@@ -1,54 +1,54 @@
 """Fills the market database with the venues' history: what is missing, in the order of need.
 
 What answers are made of comes first (``REQUIRED``): settled funding of every venue, and the bars of venues
-that say in them what takers bought. The rest follows in the background, a little at a time.
+that say in them what takers bought. The rest follows in the background, a little at a time, newest first.
 
-What was fetched is remembered as spans, so that a second start asks only for what came since. Each job
-is one series of one instrument; its rows and its span are stored before it counts as done.
+What was fetched is remembered as spans, so that a second start asks only for what came since. A piece's
+rows and its span are stored in one transaction, before it counts as done: a process that is killed loses
+at most the piece that was under way.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Final
 
-from apps.ingest.history import bar_rows, funding_rows, open_interest_rows
+from apps.ingest.pace import Pace
 from apps.ingest.retry import RestCaller
-from apps.marketdata.instruments import Instrument, InstrumentKind
+from apps.ingest.series import (
+    BACKGROUND,
+    COARSE_BAR_S,
+    MINUTE_S,
+    OPEN_INTEREST_S,
+    PHASES,
+    REQUIRED,
+    SERIES,
+    Ask,
+    Series,
+    Step,
+)
+from apps.marketdata.instruments import Instrument
 from apps.marketdata.rows import SeriesRow
-from apps.marketdata.universe import AssetTier, tier_of
+from apps.marketdata.universe import tier_of
 from apps.venues.base import Offer, RestClient
 
+__all__ = [
+    "BACKGROUND", "BACKGROUND_CONCURRENCY", "CATCH_UP_MS", "COARSE_BAR_S", "CONCURRENCY",
+    "HISTORY_DAYS", "MINUTE_S", "OPEN_INTEREST_S", "PHASES", "REQUIRED", "Job", "Series", "Spans",
+    "fetch", "plan_jobs", "run_jobs",
+]  # fmt: skip
+
 _DAY_MS: Final = 86_400_000
-MINUTE_S: Final = 60
-FINE_S: Final = 300
-COARSE_BAR_S: Final[dict[AssetTier, int]] = {AssetTier.HOT: FINE_S, AssetTier.COLD: 1800}
-"""Bars that the 30-day windows are made of."""
-OPEN_INTEREST_S: Final[dict[AssetTier, int]] = {AssetTier.HOT: FINE_S, AssetTier.COLD: 3600}
+_HOUR_MS: Final = 3_600_000
+HISTORY_DAYS: Final = 366
 CATCH_UP_MS: Final = 15 * 60_000
 """Jobs that miss no more than this are catching up: what is served meanwhile is still good."""
 CONCURRENCY: Final = 6
 _FULL: Final = Offer()
-BACKGROUND_CONCURRENCY: Final = 2
+BACKGROUND_CONCURRENCY: Final = 1
 """Per venue, once the required series are there: streams and snapshots go first."""
-
-
-class Series(StrEnum):
-    FUNDING = "funding"
-    BAR = "bar"
-    OPEN_INTEREST = "open_interest"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One series that an instrument should have: the last ``days`` at ``interval_s``."""
-
-    series: Series
-    interval_s: int
-    days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,46 +58,32 @@ class Job:
     phase: str
     instrument: Instrument
     row_id: int
-    series: Series
+    series: str
     interval_s: int
     since_ms: int
     until_ms: int
+    piece_ms: int = 0
+    """Fetched and stored so much at a time; 0: all at once."""
 
     @property
     def missing_ms(self) -> int:
         return self.until_ms - self.since_ms
 
-
-def wanted_of(instrument: Instrument, offer: Offer) -> list[tuple[str, Wanted]]:
-    """(phase, series) of an instrument of a venue with this offer."""
-    tier = tier_of(instrument.asset)
-    coarse = Wanted(Series.BAR, COARSE_BAR_S[tier], 30)
-    minutes = Wanted(Series.BAR, MINUTE_S, 1)
-    bars = (
-        []
-        if not offer.candles
-        else (
-            [("bars", coarse), ("minutes", minutes)]
-            if offer.taker_candles
-            else [("past_minutes", minutes), ("past_bars", coarse)]
-        )
-    )
-    if instrument.kind is not InstrumentKind.PERP:
-        return bars
-    open_interest = [
-        ("open_interest", Wanted(Series.OPEN_INTEREST, OPEN_INTEREST_S[tier], 30)),
-    ]
-    return [
-        ("funding", Wanted(Series.FUNDING, 0, 30)),
-        *bars,
-        *(open_interest if offer.open_interest_history else []),
-    ]
+    def pieces(self) -> list[Job]:
+        """The same as jobs of ``piece_ms``, newest first: each touches what is stored by then."""
+        if not 0 < self.piece_ms < self.missing_ms:
+            return [self]
+        ends = range(self.until_ms, self.since_ms, -self.piece_ms)
+        return [
+            replace(
+                self, since_ms=max(self.since_ms, end - self.piece_ms), until_ms=end, piece_ms=0
+            )
+            for end in ends
+        ]
 
 
-REQUIRED: Final = ("funding", "bars", "minutes")
-BACKGROUND: Final = ("open_interest", "past_minutes", "past_bars")
-PHASES: Final = (*REQUIRED, *BACKGROUND)
-Spans = Mapping[tuple[Series, int], Mapping[int, tuple[int, int]]]
+Span = tuple[int, int]
+Spans = Mapping[tuple[str, int], Mapping[int, Span]]
 """(series, interval_s) → row id → stored ``[since_ms, until_ms)``."""
 
 
@@ -107,46 +93,74 @@ def plan_jobs(
     now_ms: int,
     phases: Sequence[str] = PHASES,
     offer: Offer = _FULL,
+    history_days: int = HISTORY_DAYS,
 ) -> list[Job]:
     """Jobs for what lies outside of the stored spans, in the order of phases, HOT assets first."""
     jobs: list[Job] = []
     for instrument, row_id in instruments:
-        for phase, wanted in wanted_of(instrument, offer):
-            if phase not in phases:
-                continue
-            step_ms = max(wanted.interval_s, 1) * 1000
-            until = now_ms - now_ms % step_ms
-            since = until - wanted.days * _DAY_MS
-            span = spans.get((wanted.series, wanted.interval_s), {}).get(row_id)
-            if span is not None and span[0] <= since + _DAY_MS and span[1] >= since:
-                since = span[1]
-            if since < until:
-                jobs.append(
-                    Job(
-                        phase,
-                        instrument,
-                        row_id,
-                        wanted.series,
-                        wanted.interval_s,
-                        since,
-                        until,
+        for series in SERIES.values():
+            held: dict[int, Span] = {}
+            for step in series.ladder(instrument, offer, history_days):
+                if step.phase not in phases or step.days <= 0:
+                    continue
+                span = held.get(step.interval_s) or spans.get(
+                    (series.name, step.interval_s), {}
+                ).get(row_id)
+                wanted = _wanted(step, now_ms)
+                for since, until in _missing(wanted, span):
+                    jobs.append(
+                        Job(
+                            step.phase,
+                            instrument,
+                            row_id,
+                            series.name,
+                            step.interval_s,
+                            since,
+                            until,
+                            _piece_ms(step),
+                        )
                     )
-                )
+                # A longer step at the same interval begins where this one ends.
+                held[step.interval_s] = _joined(wanted, span)
     jobs.sort(key=lambda job: (PHASES.index(job.phase), tier_of(job.instrument.asset) == "cold"))
     return jobs
 
 
+def _wanted(step: Step, now_ms: int) -> Span:
+    step_ms = max(step.interval_s, 1) * 1000
+    until = now_ms - now_ms % step_ms
+    return until - int(step.days * _DAY_MS) // step_ms * step_ms, until
+
+
+def _missing(wanted: Span, held: Span | None) -> list[Span]:
+    """What came since, then what lies before. Days that the window has moved by are not missing."""
+    since, until = wanted
+    if held is None or held[1] < since or held[0] > until:
+        return [wanted]
+    parts = [(held[1], until), (since, held[0])]
+    return [
+        (first, end)
+        for first, end in parts
+        if first < end and (end == until or end - first > _DAY_MS)
+    ]
+
+
+def _joined(wanted: Span, held: Span | None) -> Span:
+    if held is None or held[1] < wanted[0] or held[0] > wanted[1]:
+        return wanted
+    return min(wanted[0], held[0]), max(wanted[1], held[1])
+
+
+def _piece_ms(step: Step) -> int:
+    if step.piece_rows is None:
+        return 0
+    return step.piece_rows * (step.interval_s * 1000 or _HOUR_MS)
+
+
 async def fetch(rest: RestClient, job: Job) -> Sequence[SeriesRow]:
     """The job's rows, from the venue."""
-    window = (job.since_ms, job.until_ms)
-    if job.series is Series.FUNDING:
-        rates = await rest.funding_history(job.instrument, *window)
-        return funding_rows(job.row_id, rates, job.instrument.funding_interval_h)
-    if job.series is Series.BAR:
-        candles = await rest.candles(job.instrument, job.interval_s, *window)
-        return bar_rows(job.row_id, candles)
-    samples = await rest.open_interest_history(job.instrument, job.interval_s, *window)
-    return open_interest_rows(job.row_id, samples)
+    ask = Ask(job.instrument, job.row_id, job.interval_s, job.since_ms, job.until_ms)
+    return await SERIES[job.series].fetch(rest, ask)
 
 
 async def run_jobs(
@@ -157,21 +171,46 @@ async def run_jobs(
     store: Callable[[Job, Sequence[SeriesRow]], Awaitable[None]],
     on_done: Callable[[Job, Exception | None], None],
     concurrency: int = CONCURRENCY,
+    pace: Pace | None = None,
 ) -> None:
-    """All jobs, at most ``concurrency`` at a time and in order. One that fails is reported, not fatal."""
+    """All jobs, at most ``concurrency`` at a time and in order. One that fails is reported, not fatal.
+
+    ``on_done`` is told of every piece; a piece that fails ends its job, for what lies behind it would not
+    touch what is stored. With a ``pace`` pieces give way to live work.
+    """
     waiting = iter(jobs)
+
+    async def one(piece: Job) -> Exception | None:
+        if pace is None:
+            return await _fill(piece, rest, caller, store)
+        async with pace.working():
+            return await _fill(piece, rest, caller, store)
 
     async def work() -> None:
         for job in waiting:
-            error: Exception | None = None
-            try:
-                rows = await caller.until_answered(lambda job=job: fetch(rest, job))  # type: ignore[misc] # bound per job
-                await store(job, rows)
-            except Exception as failure:
-                # Whatever it is, the other series must still be filled; the caller logs it.
-                error = failure
-            on_done(job, error)
+            failure: Exception | None = None
+            for piece in job.pieces():
+                if failure is None:
+                    failure = await one(piece)
+                    on_done(piece, failure)
+                else:
+                    on_done(piece, None)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(concurrency, len(jobs))):
             group.create_task(work())
+
+
+async def _fill(
+    piece: Job,
+    rest: RestClient,
+    caller: RestCaller,
+    store: Callable[[Job, Sequence[SeriesRow]], Awaitable[None]],
+) -> Exception | None:
+    try:
+        rows = await caller.until_answered(lambda: fetch(rest, piece))
+        await store(piece, rows)
+    except Exception as failure:
+        # Whatever it is, the other series must still be filled; the caller logs it.
+        return failure
+    return None

@@ -27,6 +27,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local blocked = tonumber(redis.call('GET', KEYS[2]) or '0')
 if blocked > now then return blocked - now end
 local weight, limit, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local spare = tonumber(ARGV[5])
 local function weight_of(grant) return tonumber(string.match(grant, '^[^ ]+')) end
 local spent = tonumber(redis.call('GET', KEYS[3]) or '0')
 local old = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - window)
@@ -34,7 +35,7 @@ for _, grant in ipairs(old) do spent = spent - weight_of(grant) end
 if #old > 0 then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window) end
 local count = redis.call('ZCARD', KEYS[1])
 if count == 0 then spent = 0 end
-if count > 0 and spent + weight > limit then
+if count > 0 and spent + weight + spare > limit then
   redis.call('SET', KEYS[3], spent, 'PX', window)
   local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
   return math.max(tonumber(oldest[2]) + window - now, 1)
@@ -44,7 +45,7 @@ redis.call('PEXPIRE', KEYS[1], window)
 redis.call('SET', KEYS[3], spent + weight, 'PX', window)
 return 0
 """
-"""KEYS: grants, block, sum of the grants. ARGV: weight, limit, window (ms), unique id.
+"""KEYS: grants, block, sum of the grants. ARGV: weight, limit, window (ms), unique id, spare weight.
 
 Answers the ms to wait, 0 when granted.
 """
@@ -63,10 +64,12 @@ class RedisBudgets:
     def __call__(self, name: str, weight: float, window_s: float) -> Budget:
         return RedisBudget(self, name, weight, window_s, weight / self._processes)
 
-    async def take(self, name: str, weight: float, limit: float, window_s: float) -> float | None:
+    async def take(
+        self, name: str, weight: float, limit: float, window_s: float, spare: float = 0.0
+    ) -> float | None:
         """Seconds to wait, 0 when granted, None while Redis is away."""
         keys = [market_key("budget", name, part) for part in ("grants", "blocked", "spent")]
-        args: list[Any] = [weight, limit, int(window_s * 1000), uuid.uuid4().hex]
+        args: list[Any] = [weight, limit, int(window_s * 1000), uuid.uuid4().hex, spare]
         try:
             wait_ms: int = await self._script(keys=keys, args=args)
         except (RedisError, OSError) as error:
@@ -109,13 +112,13 @@ class RedisBudget:
         self._own = LocalBudget(share, window_s, monotonic=time.monotonic)
         self._blocked_until = float("-inf")
 
-    async def take(self, weight: float) -> float:
+    async def take(self, weight: float, spare: float = 0.0) -> float:
         blocked_s = self._blocked_until - time.monotonic()
         if blocked_s > 0:
             return blocked_s
-        wait_s = await self._owner.take(self._name, weight, self._weight, self._window_s)
+        wait_s = await self._owner.take(self._name, weight, self._weight, self._window_s, spare)
         if wait_s is None:
-            return self._own.take_now(weight)
+            return self._own.take_now(weight, spare)
         if wait_s == 0:
             self._own.note(weight)
         return wait_s

@@ -1,4 +1,8 @@
-"""How far the backfill is, in Redis: ``/health/ready`` and the start-up bar read it."""
+"""How far the backfill is, in Redis: ``/health/ready``, ``/v1/meta/status`` and the start-up bar read it.
+
+``done`` of ``total`` is what readiness waits for; the same words with ``background_`` before them are the
+rest, which goes on while answers are served.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,12 @@ logger = get_logger(__name__)
 
 RUNNING: Final = "running"
 READY: Final = "ready"
+COMPLETE: Final = "complete"
+WAITING: Final = "waiting"
+_SUMMED: Final = (
+    *("done", "total", "failed", "generation"),
+    *("background_done", "background_total", "background_failed"),
+)
 
 
 def backfill_key() -> str:
@@ -34,22 +44,33 @@ class Progress:
         self.phase = "starting"
         self.generation = 0
         """Grows when history was filled in: windows that readers keep are loaded anew."""
+        self.background_done = 0
+        self.background_total = 0
+        self.background_failed = 0
+        self.background_state = WAITING
+        self._published: dict[Any, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"Progress({self.state} {self.done}/{self.total}, {self.background_state})"
 
     async def publish(self) -> None:
-        try:
-            await self._publish()
-        except RedisError as error:
-            logger.warning("redis_away", what="backfill progress", error=str(error))
-
-    async def _publish(self) -> None:
-        mine: dict[Any, Any] = {
-            "done": self.done,
-            "total": self.total,
-            "failed": self.failed,
+        """Tell the readers; nothing is sent while nothing has changed."""
+        mine: dict[Any, Any] = {name: getattr(self, name) for name in _SUMMED}
+        mine |= {
             "state": self.state,
             "phase": self.phase,
-            "generation": self.generation,
+            "background_state": self.background_state,
         }
+        if mine == self._published:
+            return
+        try:
+            await self._publish(mine)
+        except RedisError as error:
+            logger.warning("redis_away", what="backfill progress", error=str(error))
+            return
+        self._published = mine
+
+    async def _publish(self, mine: dict[Any, Any]) -> None:
         if self._shard.count == 1:
             await self._client.hset(backfill_key(), mapping=mine)
             return
@@ -59,11 +80,12 @@ class Progress:
             pipeline.hgetall(self._shard_key(index))
         shards: list[dict[bytes, bytes]] = await pipeline.execute()
         summed: dict[Any, Any] = {
-            name: sum(int(shard.get(name.encode(), 0)) for shard in shards)
-            for name in ("done", "total", "failed", "generation")
+            name: sum(int(shard.get(name.encode(), 0)) for shard in shards) for name in _SUMMED
         }
-        all_ready = all(shard.get(b"state") == READY.encode() for shard in shards)
-        summed |= {"state": READY if all_ready else RUNNING, "phase": self.phase}
+        summed["phase"] = self.phase
+        for name, last in (("state", READY), ("background_state", COMPLETE)):
+            is_last = all(shard.get(name.encode()) == last.encode() for shard in shards)
+            summed[name] = last if is_last else RUNNING
         await self._client.hset(backfill_key(), mapping=summed)
 
     def _shard_key(self, index: int) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,23 +16,14 @@ from redis.exceptions import RedisError
 from apps.core.clock import market_clock
 from apps.core.logs import get_logger
 from apps.core.redis import new_async_redis
-from apps.ingest.backfill import (
-    BACKGROUND,
-    BACKGROUND_CONCURRENCY,
-    CATCH_UP_MS,
-    CONCURRENCY,
-    REQUIRED,
-    Job,
-    Spans,
-    plan_jobs,
-    run_jobs,
-)
+from apps.ingest.backfill import HISTORY_DAYS
 from apps.ingest.budgets import RedisBudgets
 from apps.ingest.clock import ClockFollower
 from apps.ingest.emulator import Emulator
 from apps.ingest.features import Feature, make_features
+from apps.ingest.filler import HistoryFiller
 from apps.ingest.flush import Flusher
-from apps.ingest.progress import READY, RUNNING, Progress
+from apps.ingest.progress import Progress
 from apps.ingest.setups import VenueSetup, emulator_setups, live_setups, origin_of
 from apps.ingest.sharding import Shard
 from apps.ingest.state import MarketState
@@ -48,16 +38,7 @@ from apps.venues.registry import ADAPTERS
 
 logger = get_logger(__name__)
 
-_SETTLED_CHECK_S: Final = 60.0
-_HOUR_MS: Final = 3_600_000
-_SETTLED_DELAY_MS: Final = 30_000
-"""Venues publish a settled rate within seconds of the hour."""
 _STOP_GRACE_S: Final = 10.0
-_REPAIRS_TOGETHER_S: Final = 30.0
-_LISTING_PATIENCE_S: Final = 30.0
-"""A venue that does not list its instruments by then is filled later: the others are not held up."""
-_READY_PATIENCE_S: Final = 75.0
-"""A venue whose history takes longer (its request limits are narrow) does not hold up the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +51,7 @@ class IngestConfig:
     emulator: Emulator | None
     adapters: tuple[VenueAdapter, ...] = tuple(ADAPTERS.values())
     seed: int | None = None
+    history_days: int = HISTORY_DAYS
 
     @classmethod
     def from_settings(cls, shard: Shard) -> IngestConfig:
@@ -78,7 +60,13 @@ class IngestConfig:
             None if market == "live" else Emulator(settings.SANDBOX_HOST, settings.SANDBOX_PORT)
         )
         folder = settings.VAR_DIR / "spool" / f"{market}-{shard.name}"
-        return cls(market=market, shard=shard, spool_dir=folder, emulator=emulator)
+        return cls(
+            market=market,
+            shard=shard,
+            spool_dir=folder,
+            emulator=emulator,
+            history_days=settings.HISTORY_DAYS,
+        )
 
 
 class IngestService:
@@ -96,8 +84,6 @@ class IngestService:
         self._history = HistoryThread()
         self.progress = Progress(self._redis, config.shard)
         self.venues: list[VenueRunner] = []
-        self._ready = asyncio.Event()
-        self._is_history_repaired = asyncio.Event()
 
     def stop(self) -> None:
         """Ask for an orderly end; may be called from a signal handler."""
@@ -132,10 +118,17 @@ class IngestService:
             rng=random.Random(self._config.seed),  # noqa: S311 jitter needs no secrecy
             on_event=self._feed_features,
             on_instruments=lambda: self._share_instruments(writer),
-            on_history=self._is_history_repaired.set,
+            on_history=lambda: filler.repaired(),
             budgets=RedisBudgets(self._redis, self._config.shard.count),
         )
         self.venues = [VenueRunner(setup, place) for setup in await self._setups()]
+        filler = HistoryFiller(
+            venues=self.venues,
+            history=self._history,
+            progress=self.progress,
+            now_ms=now_ms,
+            history_days=self._config.history_days,
+        )
         flusher = Flusher(
             client=self._redis,
             state=self.state,
@@ -149,11 +142,9 @@ class IngestService:
                 group.create_task(clock.run())
                 group.create_task(flusher.run())
                 group.create_task(writer.run())
-                group.create_task(self._report_progress())
                 for venue in self.venues:
                     group.create_task(self._serve(venue, flusher))
-                group.create_task(self._fill_history())
-                group.create_task(self._tell_repairs())
+                group.create_task(filler.run())
         finally:
             await self._finish(flusher, writer)
 
@@ -202,123 +193,3 @@ class IngestService:
         await writer.close()
         await self._history.close()
         logger.info("ingest_stopped")
-
-    # --- history ---------------------------------------------------------------------------------------
-
-    async def _fill_history(self) -> None:
-        """Backfill each venue once it is listed, then fetch the settled funding of every hour."""
-        venues = [venue for venue in self.venues if venue.setup.has_history]
-        await _wait_for((venue.loaded for venue in venues), _LISTING_PATIENCE_S)
-        started = time.monotonic()
-        await self._count_jobs([venue for venue in venues if venue.loaded.is_set()])
-        async with asyncio.TaskGroup() as group:
-            filled = [asyncio.Event() for _ in venues]
-            for venue, event in zip(venues, filled, strict=True):
-                group.create_task(self._fill_venue(venue, event))
-            first = [e for v, e in zip(venues, filled, strict=True) if v.loaded.is_set()]
-            await _wait_for(first, _READY_PATIENCE_S)
-            self.progress.state, self.progress.phase = READY, "done"
-            await self._history_changed()
-            self._ready.set()
-            took_s = round(time.monotonic() - started, 1)
-            late = [v.venue for v, e in zip(venues, filled, strict=True) if not e.is_set()]
-            logger.info("backfill_ready", seconds=took_s, failed=self.progress.failed, late=late)
-
-    async def _count_jobs(self, venues: Iterable[VenueRunner]) -> None:
-        """The progress bar's length; a short absence is caught up with while already serving."""
-        spans = await self._history.spans()
-        jobs = [job for venue in venues for job in self._plan(venue, spans, REQUIRED)]
-        self.progress.total = len(jobs)
-        if jobs and all(job.missing_ms <= CATCH_UP_MS for job in jobs):
-            self.progress.state = READY
-
-    async def _fill_venue(self, venue: VenueRunner, filled: asyncio.Event) -> None:
-        """One venue's history from its listing on; it neither waits for the others nor holds them up."""
-        await venue.loaded.wait()
-        last_hour = self._settled_hour()
-        started = time.monotonic()
-        jobs = await self._run_phases(venue, REQUIRED, counts=True)
-        filled.set()
-        took_s = round(time.monotonic() - started, 1)
-        logger.info("venue_history", venue=venue.venue, jobs=jobs, seconds=took_s)
-        if self._ready.is_set():
-            await self._history_changed()
-        # What is in the background starts when the required series of all venues are there.
-        await self._ready.wait()
-        jobs = await self._run_phases(venue, BACKGROUND, concurrency=BACKGROUND_CONCURRENCY)
-        await self._history_changed()
-        took_s = round(time.monotonic() - started, 1)
-        logger.info("venue_history_complete", venue=venue.venue, jobs=jobs, seconds=took_s)
-        while True:
-            hour = self._settled_hour()
-            if hour != last_hour:
-                last_hour = hour
-                await self._run_phases(venue, ("funding",))
-            await asyncio.sleep(_SETTLED_CHECK_S)
-
-    async def _tell_repairs(self) -> None:
-        """A lost connection repairs many instruments: readers start anew once, when it is over."""
-        while True:
-            await self._is_history_repaired.wait()
-            await asyncio.sleep(_REPAIRS_TOGETHER_S)
-            self._is_history_repaired.clear()
-            await self._history_changed()
-
-    async def _history_changed(self) -> None:
-        self.progress.generation += 1
-        await self.progress.publish()
-
-    def _settled_hour(self) -> int:
-        return (market_clock.now_ms() - _SETTLED_DELAY_MS) // _HOUR_MS
-
-    def _plan(self, venue: VenueRunner, spans: Spans, phases: Sequence[str]) -> list[Job]:
-        offer = venue.setup.adapter.offer
-        return plan_jobs(venue.listed, spans, market_clock.now_ms(), phases, offer)
-
-    async def _run_phases(
-        self,
-        venue: VenueRunner,
-        phases: Sequence[str],
-        *,
-        counts: bool = False,
-        concurrency: int = CONCURRENCY,
-    ) -> int:
-        plan = self._plan(venue, await self._history.spans(), phases)
-
-        def on_done(job: Job, error: Exception | None) -> None:
-            if error is not None:
-                logger.error(
-                    "backfill_job_failed", venue=venue.venue, series=job.series.value,
-                    symbol=job.instrument.symbol, interval_s=job.interval_s, error=str(error),
-                )  # fmt: skip
-            if counts and self.progress.phase != "done":
-                self.progress.done = min(self.progress.done + 1, self.progress.total)
-                self.progress.failed += error is not None
-                self.progress.phase = job.phase
-
-        await run_jobs(
-            plan,
-            rest=venue.rest,
-            caller=venue.caller,
-            store=self._history.store,
-            on_done=on_done,
-            concurrency=concurrency,
-        )
-        return len(plan)
-
-    async def _report_progress(self) -> None:
-        while self.progress.state == RUNNING or self.progress.phase != "done":
-            await self.progress.publish()
-            await asyncio.sleep(0.5)
-
-
-async def _wait_for(events: Iterable[asyncio.Event], timeout_s: float) -> None:
-    """Until all are set, or the time is over."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    if not waits:
-        return
-    try:
-        await asyncio.wait(waits, timeout=timeout_s)
-    finally:
-        for one in waits:
-            one.cancel()

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.utils import InterfaceError, OperationalError
 
 from apps.core.logs import get_logger
-from apps.ingest.backfill import COARSE_BAR_S, Job, Series, Spans
+from apps.ingest.backfill import COARSE_BAR_S, Job, Spans
 from apps.ingest.metrics import ROWS, ROWS_PENDING, SPOOLED_BYTES
 from apps.marketdata.instruments import Instrument
 from apps.marketdata.listing_changes import Absence
@@ -93,16 +93,19 @@ class HistoryThread:
         return await self.run(_read_spans)
 
     async def store(self, job: Job, rows: Sequence[SeriesRow]) -> None:
+        """The rows and that they are held, both or neither."""
+
         def work() -> None:
-            rows_write(rows)
             connection_refresh()
-            backfill_span_extend(
-                instrument_id=job.row_id,
-                series=job.series.value,
-                interval_s=job.interval_s,
-                since=moment(job.since_ms),
-                until=moment(job.until_ms),
-            )
+            with transaction.atomic(using="market"):
+                rows_write(rows)
+                backfill_span_extend(
+                    instrument_id=job.row_id,
+                    series=job.series,
+                    interval_s=job.interval_s,
+                    since=moment(job.since_ms),
+                    until=moment(job.until_ms),
+                )
 
         await self.run(work)
 
@@ -117,14 +120,12 @@ class HistoryThread:
 
 def _read_spans() -> Spans:
     connection_refresh()
-    intervals = {60, 0, 3600, *COARSE_BAR_S.values()}
     return {
-        (series, interval_s): {
+        key: {
             row_id: (int(since.timestamp() * 1000), int(until.timestamp() * 1000))
-            for row_id, (since, until) in backfill_spans(series.value, interval_s).items()
+            for row_id, (since, until) in spans.items()
         }
-        for series in Series
-        for interval_s in intervals
+        for key, spans in backfill_spans().items()
     }
 
 

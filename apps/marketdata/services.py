@@ -147,7 +147,10 @@ def backfill_span_extend(
         BackfillSpan.objects.filter(pk=span.pk).update(since=since, until=until)
 
 
-def backfill_spans(series: str, interval_s: int) -> dict[int, tuple[datetime, datetime]]:
-    """Stored spans by instrument id."""
-    spans = BackfillSpan.objects.filter(series=series, interval_s=interval_s)
-    return {span.instrument_id: (span.since, span.until) for span in spans}
+def backfill_spans() -> dict[tuple[str, int], dict[int, tuple[datetime, datetime]]]:
+    """Stored spans by (series, interval in seconds), then by instrument id; one query."""
+    found: dict[tuple[str, int], dict[int, tuple[datetime, datetime]]] = {}
+    for span in BackfillSpan.objects.all():
+        key = (span.series, span.interval_s)
+        found.setdefault(key, {})[span.instrument_id] = (span.since, span.until)
+    return found

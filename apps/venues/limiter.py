@@ -10,16 +10,25 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from contextvars import ContextVar
+from typing import Final, Protocol
 
 from apps.venues.base import Sleep
+
+LIVE_SHARE: Final = 0.4
+"""Part of every budget that background work leaves alone."""
+in_background: Final[ContextVar[bool]] = ContextVar("in_background", default=False)
+"""Set around work that can wait: its requests give way to all others."""
 
 
 class Budget(Protocol):
     """One window's spending, wherever it is kept."""
 
-    async def take(self, weight: float) -> float:
-        """Spend ``weight`` and answer 0; or spend nothing and answer the seconds to wait."""
+    async def take(self, weight: float, spare: float = 0.0) -> float:
+        """Spend ``weight`` and answer 0; or spend nothing and answer the seconds to wait.
+
+        ``spare`` is what must be left for others after it.
+        """
         ...
 
     def block_for(self, seconds: float) -> None:
@@ -44,12 +53,12 @@ class LocalBudget:
         self._in_window = 0.0
         self._blocked_until = float("-inf")
 
-    async def take(self, weight: float) -> float:
-        return self.take_now(weight)
+    async def take(self, weight: float, spare: float = 0.0) -> float:
+        return self.take_now(weight, spare)
 
-    def take_now(self, weight: float) -> float:
+    def take_now(self, weight: float, spare: float = 0.0) -> float:
         """See :meth:`Budget.take`."""
-        wait_s = self._wait_s(weight)
+        wait_s = self._wait_s(weight + spare)
         if wait_s <= 0:
             self.note(weight)
         return max(wait_s, 0.0)
@@ -98,12 +107,26 @@ class RequestPool:
             else budgets(name, weight, window_s)
         )
         self._sleep = sleep
+        self._spare = weight * LIVE_SHARE
         self._turn = asyncio.Lock()
 
     async def acquire(self, weight: float = 1.0) -> None:
+        if in_background.get():
+            await self._acquire_last(weight)
+            return
         async with self._turn:
             while (wait_s := await self._budget.take(weight)) > 0:
                 await self._sleep(wait_s)
+
+    async def _acquire_last(self, weight: float) -> None:
+        """After everybody who is waiting, and only from what live requests are sure not to need."""
+        while True:
+            async with self._turn:
+                wait_s = await self._budget.take(weight, self._spare)
+            if wait_s <= 0:
+                return
+            # Without the turn: whoever asks meanwhile goes first.
+            await self._sleep(wait_s)
 
     def block_for(self, seconds: float) -> None:
         self._budget.block_for(seconds)

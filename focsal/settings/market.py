@@ -41,4 +41,7 @@ SANDBOX_HOST = os.environ.get("FOCSAL_SANDBOX_HOST", "127.0.0.1")
 SANDBOX_PORT = env_int("FOCSAL_SANDBOX_PORT", 18100, minimum=1)
 SANDBOX_SEED = env_int("FOCSAL_SANDBOX_SEED", 20261121)
 
+# How many days of the venues' history are fetched and kept: a year is promised, and a year is the least.
+HISTORY_DAYS = env_int("FOCSAL_HISTORY_DAYS", 366, minimum=366)
+
 METRICS_PORT = env_int("FOCSAL_METRICS_PORT", 0)

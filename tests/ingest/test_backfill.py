@@ -1,10 +1,20 @@
 from __future__ import annotations
 
-from apps.ingest.backfill import REQUIRED, Series, plan_jobs
+import asyncio
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+
+from apps.ingest.backfill import REQUIRED, Job, Series, plan_jobs, run_jobs
 from apps.ingest.history import bar_rows, funding_rows
+from apps.ingest.pace import Pace
+from apps.ingest.retry import RestCaller
+from apps.ingest.sources import SourceTracker
 from apps.marketdata.events import Candle, FundingKind, FundingRate
 from apps.marketdata.instruments import InstrumentKind
-from apps.venues.base import Offer
+from apps.marketdata.rows import SeriesRow
+from apps.venues.base import Offer, Reach, VenueBadAnswer
+from tests.ingest.fake_venue import FakeVenue
 from tests.marketdata.samples import T0, instrument
 
 DAY = 86_400_000
@@ -15,7 +25,8 @@ NS = 1_000_000
 
 
 def test_what_readiness_needs_first_comes_first() -> None:
-    jobs = plan_jobs([(COLD, 2), (BTC, 1), (SPOT, 3)], {}, T0 + 7)
+    instruments = [(COLD, 2), (BTC, 1), (SPOT, 3)]
+    jobs = plan_jobs(instruments, {}, T0 + 7, (*REQUIRED, "open_interest"))
     seen = [(job.phase, job.row_id, job.interval_s) for job in jobs]
     assert seen == [
         ("funding", 1, 0),
@@ -43,11 +54,86 @@ def test_only_what_is_missing_is_asked_again() -> None:
     assert plan_jobs([(BTC, 1)], spans, T0, ("bars",)) == []
 
 
-def test_a_span_that_begins_too_late_is_fetched_whole() -> None:
+def test_of_a_span_that_begins_too_late_only_the_part_before_it_is_asked() -> None:
     until = T0 - T0 % 300_000
     spans = {(Series.BAR, 300): {1: (until - 20 * DAY, until)}}
     (job,) = plan_jobs([(BTC, 1)], spans, T0, ("bars",))
-    assert job.since_ms == until - 30 * DAY
+    assert (job.since_ms, job.until_ms) == (until - 30 * DAY, until - 20 * DAY)
+
+
+def test_a_span_that_is_too_old_does_not_count() -> None:
+    until = T0 - T0 % 60_000
+    spans = {(Series.BAR, 60): {1: (until - 9 * DAY, until - 8 * DAY)}}
+    (job,) = plan_jobs([(BTC, 1)], spans, T0, ("minutes",))
+    assert (job.since_ms, job.until_ms) == (until - DAY, until)
+
+
+def test_a_year_begins_where_the_month_ends_and_comes_in_pieces_the_newest_first() -> None:
+    month, year = plan_jobs([(BTC, 1)], {}, T0, ("funding", "year"))[:2]
+    assert (month.until_ms - month.since_ms, month.phase) == (30 * DAY, "funding")
+    assert (year.since_ms, year.until_ms) == (month.until_ms - 366 * DAY, month.since_ms)
+    pieces = year.pieces()
+    assert pieces[0].until_ms == year.until_ms
+    assert pieces[-1].since_ms == year.since_ms
+    assert all(new.since_ms == old.until_ms for new, old in pairwise(pieces))
+    assert {one.until_ms - one.since_ms for one in pieces[:-1]} == {30 * DAY}
+
+
+def test_no_more_is_asked_than_the_venue_keeps() -> None:
+    """5,000 bars are 208 days of hours: the rest of the year is had by the day."""
+    offer = Offer(
+        taker_candles=False,
+        open_interest_history=False,
+        reach={"bar": Reach(rows=5000), "funding": Reach(days=90)},
+    )
+    jobs = plan_jobs([(BTC, 1)], {}, T0, offer=offer)
+    asked = {(job.phase, job.interval_s): job.missing_ms // DAY for job in jobs}
+    assert asked == {
+        ("funding", 0): 30,
+        ("year", 0): 60,
+        ("past_minutes", 60): 1,
+        ("past_bars", 300): 17,
+        ("year", 3600): 208,
+        ("year", 86_400): 366,
+    }
+
+
+class Store:
+    """What a job stores, piece by piece; ``fails_at`` is the piece that the venue refuses."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.spans: list[tuple[int, int]] = []
+        self.fails_at = fails_at
+
+    async def __call__(self, job: Job, rows: Sequence[SeriesRow]) -> None:
+        if len(self.spans) == self.fails_at:
+            self.fails_at = None
+            raise VenueBadAnswer("binance", "nonsense")
+        self.spans.append((job.since_ms, job.until_ms))
+
+
+def test_a_piece_that_fails_ends_its_job_and_no_other() -> None:
+    """What lies behind a hole would not touch what is stored."""
+    jobs = plan_jobs([(BTC, 1)], {}, T0, ("year",))[:2]
+    venue = FakeVenue(lambda: T0)
+    tracker = SourceTracker("binance", T0, None)
+    store, told = Store(fails_at=3), list[tuple[str, bool]]()
+    asyncio.run(
+        run_jobs(
+            jobs,
+            rest=venue,
+            caller=RestCaller(tracker, lambda: T0, random.Random(1)),
+            store=store,
+            on_done=lambda job, error: told.append((job.series, error is None)),
+            concurrency=1,
+            pace=Pace(share=1.0),
+        )
+    )
+    first, second = jobs
+    assert len(told) == len(first.pieces()) + len(second.pieces())
+    assert [one for one in told if not one[1]] == [(first.series, False)]
+    # The second job failed nowhere: the store raised once only.
+    assert store.spans[:3] == [(one.since_ms, one.until_ms) for one in first.pieces()[:3]]
 
 
 def settled(ts_ms: int, raw: str = "0.0001") -> FundingRate:
@@ -91,6 +177,9 @@ def test_a_venue_without_taker_candles_or_open_interest_history_is_filled_in_the
 ):
     offer = Offer(taker_candles=False, open_interest_history=False)
     jobs = plan_jobs([(BTC, 1)], {}, T0, offer=offer)
-    assert [job.phase for job in jobs] == ["funding", "past_minutes", "past_bars"]
+    assert [job.phase for job in jobs] == [
+        *("funding", "past_minutes", "past_bars"),
+        *("year", "year"),
+    ]
     required = plan_jobs([(BTC, 1)], {}, T0, REQUIRED, offer)
     assert [job.series for job in required] == [Series.FUNDING]

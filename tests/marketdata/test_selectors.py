@@ -117,8 +117,8 @@ def test_spans_grow_where_they_touch() -> None:
 
     extend(T0, T0 + 100)
     extend(T0 + 100, T0 + 200)
-    assert backfill_spans("bar", 60) == {row_id: (at(T0), at(T0 + 200))}
+    assert backfill_spans()["bar", 60] == {row_id: (at(T0), at(T0 + 200))}
     extend(T0 + 300, T0 + 400)
-    assert backfill_spans("bar", 60) == {row_id: (at(T0 + 300), at(T0 + 400))}
+    assert backfill_spans()["bar", 60] == {row_id: (at(T0 + 300), at(T0 + 400))}
     extend(T0, T0 + 100)
-    assert backfill_spans("bar", 60) == {row_id: (at(T0 + 300), at(T0 + 400))}
+    assert backfill_spans()["bar", 60] == {row_id: (at(T0 + 300), at(T0 + 400))}

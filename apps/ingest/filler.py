@@ -1,0 +1,235 @@
+"""The backfill at work: which venue is filled when, who waits for it, and how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from apps.core.logs import get_logger
+from apps.ingest.backfill import (
+    BACKGROUND,
+    BACKGROUND_CONCURRENCY,
+    CATCH_UP_MS,
+    CONCURRENCY,
+    REQUIRED,
+    Job,
+    Spans,
+    plan_jobs,
+    run_jobs,
+)
+from apps.ingest.pace import Pace
+from apps.ingest.progress import COMPLETE, READY, RUNNING, Progress
+from apps.ingest.storage import HistoryThread
+from apps.ingest.venue import VenueRunner
+from apps.venues.limiter import in_background
+
+logger = get_logger(__name__)
+
+_SETTLED_CHECK_S: Final = 60.0
+_HOUR_MS: Final = 3_600_000
+_SETTLED_DELAY_MS: Final = 30_000
+"""Venues publish a settled rate within seconds of the hour."""
+_LISTING_PATIENCE_S: Final = 30.0
+"""A venue that does not list its instruments by then is filled later: the others are not held up."""
+_READY_PATIENCE_S: Final = 75.0
+"""A venue whose history takes longer (its request limits are narrow) does not hold up the others."""
+_REPAIRS_TOGETHER_S: Final = 30.0
+_TELL_EVERY_S: Final = 0.5
+
+
+class HistoryFiller:
+    """Backfills each venue once it is listed, then fetches the settled funding of every hour."""
+
+    def __init__(
+        self,
+        *,
+        venues: Sequence[VenueRunner],
+        history: HistoryThread,
+        progress: Progress,
+        now_ms: Callable[[], int],
+        history_days: int,
+    ) -> None:
+        self._venues = [venue for venue in venues if venue.setup.has_history]
+        self._history = history
+        self._progress = progress
+        self._now_ms = now_ms
+        self._history_days = history_days
+        self._ready = asyncio.Event()
+        self._repaired = asyncio.Event()
+        self._pace = Pace()
+
+    def repaired(self) -> None:
+        """Stored history changed further back than readers look by themselves."""
+        self._repaired.set()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._fill())
+            group.create_task(self._tell_repairs())
+            group.create_task(self._report())
+
+    async def _fill(self) -> None:
+        venues = self._venues
+        await _wait_for((venue.loaded for venue in venues), _LISTING_PATIENCE_S)
+        started = time.monotonic()
+        await self._count_jobs([venue for venue in venues if venue.loaded.is_set()])
+        async with asyncio.TaskGroup() as group:
+            filled = [asyncio.Event() for _ in venues]
+            complete = [
+                group.create_task(self._fill_venue(venue, event, group))
+                for venue, event in zip(venues, filled, strict=True)
+            ]
+            first = [e for v, e in zip(venues, filled, strict=True) if v.loaded.is_set()]
+            await _wait_for(first, _READY_PATIENCE_S)
+            self._progress.state, self._progress.phase = READY, "done"
+            await self._history_changed()
+            self._ready.set()
+            took_s = round(time.monotonic() - started, 1)
+            late = [v.venue for v, e in zip(venues, filled, strict=True) if not e.is_set()]
+            logger.info("backfill_ready", seconds=took_s, failed=self._progress.failed, late=late)
+            await asyncio.gather(*complete)
+            self._progress.background_state = COMPLETE
+            await self._history_changed()
+            took_s = round(time.monotonic() - started, 1)
+            logger.info("history_complete", seconds=took_s)
+
+    async def _count_jobs(self, venues: Iterable[VenueRunner]) -> None:
+        """The progress bar's length; a short absence is caught up with while already serving."""
+        spans = await self._history.spans()
+        jobs = [job for venue in venues for job in self._plan(venue, spans, REQUIRED)]
+        self._progress.total = len(jobs)
+        if jobs and all(job.missing_ms <= CATCH_UP_MS for job in jobs):
+            self._progress.state = READY
+
+    async def _fill_venue(
+        self, venue: VenueRunner, filled: asyncio.Event, group: asyncio.TaskGroup
+    ) -> None:
+        """One venue's history from its listing on; it neither waits for the others nor holds them up."""
+        await venue.loaded.wait()
+        started = time.monotonic()
+        jobs = await self._fill_required(venue)
+        filled.set()
+        took_s = round(time.monotonic() - started, 1)
+        logger.info("venue_history", venue=venue.venue, jobs=jobs, seconds=took_s)
+        if self._ready.is_set():
+            await self._history_changed()
+        # What is in the background starts when the required series of all venues are there.
+        await self._ready.wait()
+        group.create_task(self._keep_settled(venue))
+        for phase in BACKGROUND:
+            found = await self._fill_background(venue, phase)
+            if found and phase != BACKGROUND[-1]:
+                await self._history_changed()
+            jobs += found
+        took_s = round(time.monotonic() - started, 1)
+        logger.info("venue_history_complete", venue=venue.venue, jobs=jobs, seconds=took_s)
+
+    async def _keep_settled(self, venue: VenueRunner) -> None:
+        hour = self._settled_hour()
+        while True:
+            await asyncio.sleep(_SETTLED_CHECK_S)
+            if hour != self._settled_hour():
+                hour = self._settled_hour()
+                await self._run(venue, await self._jobs(venue, ("funding",)))
+
+    def _settled_hour(self) -> int:
+        return (self._now_ms() - _SETTLED_DELAY_MS) // _HOUR_MS
+
+    # --- phases ----------------------------------------------------------------------------------------
+
+    async def _jobs(self, venue: VenueRunner, phases: Sequence[str]) -> list[Job]:
+        return self._plan(venue, await self._history.spans(), phases)
+
+    def _plan(self, venue: VenueRunner, spans: Spans, phases: Sequence[str]) -> list[Job]:
+        offer = venue.setup.adapter.offer
+        return plan_jobs(venue.listed, spans, self._now_ms(), phases, offer, self._history_days)
+
+    async def _fill_required(self, venue: VenueRunner) -> int:
+        jobs = await self._jobs(venue, REQUIRED)
+        progress = self._progress
+
+        def on_done(job: Job, error: Exception | None) -> None:
+            if progress.phase != "done":
+                progress.done = min(progress.done + 1, progress.total)
+                progress.failed += error is not None
+                progress.phase = job.phase
+
+        await self._run(venue, jobs, on_done)
+        return len(jobs)
+
+    async def _fill_background(self, venue: VenueRunner, phase: str) -> int:
+        jobs = await self._jobs(venue, (phase,))
+        progress = self._progress
+        progress.background_state = RUNNING
+        progress.background_total += sum(len(job.pieces()) for job in jobs)
+
+        def on_done(_job: Job, error: Exception | None) -> None:
+            progress.background_done += 1
+            progress.background_failed += error is not None
+
+        in_background.set(True)
+        try:
+            await self._run(venue, jobs, on_done, is_background=True)
+        finally:
+            in_background.set(False)
+        return len(jobs)
+
+    async def _run(
+        self,
+        venue: VenueRunner,
+        jobs: Sequence[Job],
+        on_done: Callable[[Job, Exception | None], None] | None = None,
+        *,
+        is_background: bool = False,
+    ) -> None:
+        def told(job: Job, error: Exception | None) -> None:
+            if error is not None:
+                logger.error(
+                    "backfill_job_failed", venue=venue.venue, series=job.series,
+                    symbol=job.instrument.symbol, interval_s=job.interval_s, error=str(error),
+                )  # fmt: skip
+            if on_done is not None:
+                on_done(job, error)
+
+        await run_jobs(
+            jobs,
+            rest=venue.rest,
+            caller=venue.caller,
+            store=self._history.store,
+            on_done=told,
+            concurrency=BACKGROUND_CONCURRENCY if is_background else CONCURRENCY,
+            pace=self._pace if is_background else None,
+        )
+
+    # --- readers ---------------------------------------------------------------------------------------
+
+    async def _tell_repairs(self) -> None:
+        """A lost connection repairs many instruments: readers start anew once, when it is over."""
+        while True:
+            await self._repaired.wait()
+            await asyncio.sleep(_REPAIRS_TOGETHER_S)
+            self._repaired.clear()
+            await self._history_changed()
+
+    async def _history_changed(self) -> None:
+        self._progress.generation += 1
+        await self._progress.publish()
+
+    async def _report(self) -> None:
+        while True:
+            await self._progress.publish()
+            await asyncio.sleep(_TELL_EVERY_S)
+
+
+async def _wait_for(events: Iterable[asyncio.Event], timeout_s: float) -> None:
+    """Until all are set, or the time is over."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    if not waits:
+        return
+    try:
+        await asyncio.wait(waits, timeout=timeout_s)
+    finally:
+        for one in waits:
+            one.cancel()

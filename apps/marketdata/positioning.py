@@ -51,6 +51,8 @@ class PositioningSeries:
     """Position in ``SERIES``."""
     long_share: FloatArray
     period_s: npt.NDArray[np.int32]
+    is_past: npt.NDArray[np.bool_]
+    """Fetched as history, ``HISTORY_S`` apart."""
     known_at_ms: IntArray
 
 
@@ -61,6 +63,7 @@ _COLUMNS: Final = (
     Column.int32(f"CASE series {_PLACE} END"),
     Column.float64("long_share"),
     Column.int32("period_s"),
+    Column.boolean("origin = 'venue'"),
     Column.time("known_at"),
 )
 
@@ -69,7 +72,7 @@ def positioning_series(
     instrument_ids: Sequence[int], start: datetime, end: datetime, as_of: datetime | None = None
 ) -> PositioningSeries:
     """All series of these listings with ``start <= ts < end``, by time."""
-    ts, ids, series, share, period, known = read_columns(
+    ts, ids, series, share, period, is_past, known = read_columns(
         "positioning", _COLUMNS, instrument_ids, start, end, as_of
     )
-    return PositioningSeries(ts, ids, series.astype(np.int64), share, period, known)
+    return PositioningSeries(ts, ids, series.astype(np.int64), share, period, is_past, known)

@@ -34,6 +34,7 @@ from apps.markets.refresh_context import (
 from apps.markets.refresh_sources import (
     Listings,
     VenueHealth,
+    all_listings,
     as_datetime,
     main_listings,
     or_nan,
@@ -118,7 +119,7 @@ def load_open_interest(
     windows: dict[int, FloatArray] = {}
     for tier in {tier_of(asset) for asset in assets}:
         # Every main listing of a tier shares one file, whatever assets are asked for.
-        listed = chosen if as_of_ms is not None else _all_listings()
+        listed = chosen if as_of_ms is not None else all_listings(InstrumentKind.PERP)
         everyone = [row for (_, asset), row in listed.items() if tier_of(asset) is tier]
         window = open_interest_window(
             everyone, tier, now_ms, as_of_ms=as_of_ms, generation=generation
@@ -127,11 +128,6 @@ def load_open_interest(
     past = {name: _past(rows, name, now_ms, as_of_ms) for name in OPEN_INTEREST_WINDOWS}
     batch = _Batch(chosen, said, sources, windows, past, now_ms, tolerance_s)
     return [batch.asset(asset) for asset in assets]
-
-
-def _all_listings() -> Listings:
-    found = selectors.instruments(kind=InstrumentKind.PERP)
-    return main_listings([row.instrument.asset for row in found], InstrumentKind.PERP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,11 @@ def main_listings(assets: Sequence[str], kind: InstrumentKind) -> Listings:
     return chosen
 
 
+def all_listings(kind: InstrumentKind) -> Listings:
+    """The main listing of every (venue, asset) that there is."""
+    return main_listings([row.instrument.asset for row in instruments(kind=kind)], kind)
+
+
 def _preference(row: InstrumentRow) -> tuple[int, str]:
     quote = row.instrument.quote
     order = _QUOTE_ORDER.index(quote) if quote in _QUOTE_ORDER else len(_QUOTE_ORDER)
@@ -77,6 +82,11 @@ def venue_health(
         return VenueHealth(venue, "stale", age_s, source.last_ok_ms)
     word = "degraded" if source.status == SOURCE_DEGRADED else "ok"
     return VenueHealth(venue, word, age_s, source.last_ok_ms)
+
+
+def not_published(venue: str, source: SourceStatus) -> VenueHealth:
+    """A venue that lists the asset and has no such metric of it: nothing is expected of it."""
+    return VenueHealth(venue, "not_published", None, source.last_ok_ms)
 
 
 def past_sources(seen: Iterable[tuple[InstrumentRow, int | None]]) -> dict[str, SourceStatus]:
@@ -116,7 +126,7 @@ def missing_venues(health: Mapping[str, VenueHealth], used: Sequence[str]) -> li
     return [
         venue
         for venue, one in health.items()
-        if venue not in used and one.status not in ("not_connected", "not_listed")
+        if venue not in used and one.status not in ("not_connected", "not_listed", "not_published")
     ]
 
 

@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "apps.ingest",
     "apps.snapshots",
     "apps.markets",
+    "apps.stream",
     "apps.meta",
     "apps.dashboard",
 ]

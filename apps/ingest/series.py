@@ -12,7 +12,11 @@ from enum import StrEnum
 from typing import Final
 
 from apps.ingest.history import bar_rows, funding_rows, open_interest_rows
+from apps.ingest.positioning import positioning_rows
 from apps.marketdata.instruments import Instrument, InstrumentKind
+from apps.marketdata.models import Origin
+from apps.marketdata.positioning import HISTORY_S as POSITIONING_S
+from apps.marketdata.positioning import SERIES as POSITIONING
 from apps.marketdata.rows import SeriesRow
 from apps.marketdata.universe import AssetTier, tier_of
 from apps.venues.base import Offer, RestClient
@@ -153,11 +157,36 @@ async def _fetch_open_interest(rest: RestClient, ask: Ask) -> Sequence[SeriesRow
     return open_interest_rows(ask.row_id, samples)
 
 
+# --- shares of longs -----------------------------------------------------------------------------------
+
+
+def _positioning(series: str) -> HistorySeries:
+    """One of a venue's series of shares: each is asked for by itself."""
+
+    def ladder(instrument: Instrument, offer: Offer, days: int) -> list[Step]:
+        if instrument.kind is not InstrumentKind.PERP or series not in offer.positioning:
+            return []
+        steps = [
+            Step("context", POSITIONING_S, CONTEXT_DAYS, 2 * PIECE_ROWS),
+            Step("year", POSITIONING_S, days, PIECE_ROWS),
+        ]
+        return reached(steps, offer, "positioning")
+
+    async def ask_for(rest: RestClient, ask: Ask) -> Sequence[SeriesRow]:
+        window = (ask.interval_s, ask.since_ms, ask.until_ms)
+        shares = await rest.positioning(ask.instrument, series, *window)
+        return positioning_rows(ask.row_id, shares, Origin.VENUE.value)
+
+    # Stored names have sixteen characters at most.
+    return HistorySeries(f"ls_{series}", ladder, ask_for)
+
+
 SERIES: Final[Mapping[str, HistorySeries]] = {
     one.name: one
     for one in (
         HistorySeries(Series.FUNDING, _funding_ladder, _fetch_funding),
         HistorySeries(Series.BAR, _bar_ladder, _fetch_bars),
         HistorySeries(Series.OPEN_INTEREST, _open_interest_ladder, _fetch_open_interest),
+        *(_positioning(one) for one in POSITIONING),
     )
 }

@@ -5,10 +5,11 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
-from apps.ingest.backfill import REQUIRED, Job, Series, plan_jobs, run_jobs
+from apps.ingest.backfill import BACKGROUND, REQUIRED, Job, Series, Spans, plan_jobs, run_jobs
 from apps.ingest.history import bar_rows, funding_rows
 from apps.ingest.pace import Pace
 from apps.ingest.retry import RestCaller
+from apps.ingest.series import SERIES
 from apps.ingest.sources import SourceTracker
 from apps.marketdata.events import Candle, FundingKind, FundingRate
 from apps.marketdata.instruments import InstrumentKind
@@ -47,7 +48,7 @@ def test_what_readiness_needs_first_comes_first() -> None:
 
 def test_only_what_is_missing_is_asked_again() -> None:
     until = T0 - T0 % 300_000
-    spans = {(Series.BAR, 300): {1: (until - 30 * DAY, until - 600_000)}}
+    spans: Spans = {(Series.BAR, 300): {1: (until - 30 * DAY, until - 600_000)}}
     (job,) = plan_jobs([(BTC, 1)], spans, T0, ("bars",))
     assert (job.since_ms, job.until_ms) == (until - 600_000, until)
     spans = {(Series.BAR, 300): {1: (until - 30 * DAY, until)}}
@@ -56,14 +57,14 @@ def test_only_what_is_missing_is_asked_again() -> None:
 
 def test_of_a_span_that_begins_too_late_only_the_part_before_it_is_asked() -> None:
     until = T0 - T0 % 300_000
-    spans = {(Series.BAR, 300): {1: (until - 20 * DAY, until)}}
+    spans: Spans = {(Series.BAR, 300): {1: (until - 20 * DAY, until)}}
     (job,) = plan_jobs([(BTC, 1)], spans, T0, ("bars",))
     assert (job.since_ms, job.until_ms) == (until - 30 * DAY, until - 20 * DAY)
 
 
 def test_a_span_that_is_too_old_does_not_count() -> None:
     until = T0 - T0 % 60_000
-    spans = {(Series.BAR, 60): {1: (until - 9 * DAY, until - 8 * DAY)}}
+    spans: Spans = {(Series.BAR, 60): {1: (until - 9 * DAY, until - 8 * DAY)}}
     (job,) = plan_jobs([(BTC, 1)], spans, T0, ("minutes",))
     assert (job.since_ms, job.until_ms) == (until - DAY, until)
 
@@ -84,6 +85,7 @@ def test_no_more_is_asked_than_the_venue_keeps() -> None:
     offer = Offer(
         taker_candles=False,
         open_interest_history=False,
+        positioning=frozenset(),
         reach={"bar": Reach(rows=5000), "funding": Reach(days=90)},
     )
     jobs = plan_jobs([(BTC, 1)], {}, T0, offer=offer)
@@ -96,6 +98,21 @@ def test_no_more_is_asked_than_the_venue_keeps() -> None:
         ("year", 3600): 208,
         ("year", 86_400): 366,
     }
+
+
+def test_every_series_that_a_venue_has_is_declared_once() -> None:
+    offer = Offer(
+        positioning=frozenset({"accounts", "taker"}), reach={"positioning": Reach(rows=1440)}
+    )
+    jobs = plan_jobs([(BTC, 1), (SPOT, 2)], {}, T0, BACKGROUND, offer)
+    month = [job for job in jobs if job.phase == "context"]
+    assert [(job.series, job.row_id, job.missing_ms) for job in month] == [
+        ("ls_accounts", 1, 30 * DAY),
+        ("ls_taker", 1, 30 * DAY),
+    ]
+    # The venue keeps no more than that.
+    assert not [job for job in jobs if job.phase == "year" and job.series.startswith("ls_")]
+    assert all(len(name) <= 16 for name in SERIES)
 
 
 class Store:
@@ -175,7 +192,7 @@ def test_open_bars_and_bars_without_trades_are_left_out() -> None:
 def test_a_venue_without_taker_candles_or_open_interest_history_is_filled_in_the_background() -> (
     None
 ):
-    offer = Offer(taker_candles=False, open_interest_history=False)
+    offer = Offer(taker_candles=False, open_interest_history=False, positioning=frozenset())
     jobs = plan_jobs([(BTC, 1)], {}, T0, offer=offer)
     assert [job.phase for job in jobs] == [
         *("funding", "past_minutes", "past_bars"),

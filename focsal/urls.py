@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+
+# The admin's own sign-in form would pass the second factor and the brute-force guard by.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # as allauth documents
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("health/", include("apps.edge.urls")),
     path("v1/markets/", include("apps.markets.urls")),
     path("v1/meta/", include("apps.meta.urls")),
+    path("", include("apps.accounts.urls")),
     path("", include("apps.dashboard.urls")),
 ]
 handler404 = "apps.dashboard.views.page_not_found"

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from apps.accounts.models import Account, User
+from apps.accounts.services import email_mark_verified
 
 
 class UserCreationForm(BaseUserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -51,6 +52,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         allowed: bool = super().has_change_permission(request, obj)
         touches_staff = obj is not None and obj.is_staff and not request.user.is_superuser
         return allowed and not touches_staff
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change:
+            email_mark_verified(obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

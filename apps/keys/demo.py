@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 from apps.accounts.models import Account, User
-from apps.accounts.services import account_ensure
+from apps.accounts.services import account_ensure, email_mark_verified
 from apps.accounts.staff_groups import groups_ensure
 from apps.core.errors import FocsalError
 from apps.keys.format import hash_key, is_well_formed
@@ -93,6 +93,7 @@ def _is_valid(plaintext: str, account: Account) -> bool:
 
 def _login(email: str, known: Any) -> dict[str, str]:
     user = User.objects.get(email__iexact=email)
+    email_mark_verified(user)
     password = known.get("password") if isinstance(known, dict) else None
     if not (isinstance(password, str) and user.check_password(password)):
         password = secrets.token_urlsafe(18)

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.tiers.fallback import QuotaUse
 from apps.tiers.periods import day_start, month_start
 from apps.usage.models import UsageRequest
+
+_EXPORTED_ROWS: Final = 10_000
+
+
+def usage_exported(user: User) -> list[dict[str, Any]]:
+    """The account's newest requests, at most 10,000; the account page exports all of them as CSV."""
+    if user.account_id is None:
+        return []
+    rows = UsageRequest.objects.filter(account_id=user.account_id).order_by("-ts")
+    columns = ("ts", "request_id", "path", "params", "status")
+    return [dict(row) for row in rows.values(*columns)[:_EXPORTED_ROWS]]
 
 
 def quota_used(*, account_id: int, environment: str, now: datetime) -> QuotaUse:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
@@ -32,6 +33,7 @@ def sign_in() -> SignIn:
         email = f"{'-'.join(groups) or 'root'}@focsal.test"
         user = User.objects.create(email=email, is_staff=True, is_superuser=is_superuser)
         user.groups.set(Group.objects.filter(name__in=groups))
+        TOTP.activate(user, generate_totp_secret())
         client = Client()
         client.force_login(user)
         return client

@@ -32,6 +32,8 @@ from apps.ingest.venue import VenueRunner, Workplace
 from apps.marketdata.events import MarketEvent
 from apps.marketdata.universe import AssetTier, tier_of
 from apps.marketdata.venues import polled_venues
+from apps.marketdata.watching import LIQUIDATIONS as LIQUIDATION_WATCH
+from apps.marketdata.watching import watch_spans_extend
 from apps.venues.base import VenueAdapter
 from apps.venues.ccxt_generic.factory import make_adapter
 from apps.venues.registry import ADAPTERS
@@ -39,6 +41,8 @@ from apps.venues.registry import ADAPTERS
 logger = get_logger(__name__)
 
 _STOP_GRACE_S: Final = 10.0
+_WATCHED_EVERY_S: Final = 10.0
+"""How often is stored until when liquidations were watched: so much is unknown after a kill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ class IngestService:
                 for venue in self.venues:
                     group.create_task(self._serve(venue, flusher))
                 group.create_task(filler.run())
+                group.create_task(self._keep_watched())
         finally:
             await self._finish(flusher, writer)
 
@@ -188,8 +193,22 @@ class IngestService:
                 await flusher.flush(is_end=True)
                 for venue in self.venues:
                     await venue.close()
+                await self._store_watched()
         except TimeoutError:
             logger.warning("stop_took_too_long")
         await writer.close()
         await self._history.close()
         logger.info("ingest_stopped")
+
+    async def _keep_watched(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCHED_EVERY_S)
+            await self._store_watched()
+
+    async def _store_watched(self) -> None:
+        now_ms = market_clock.now_ms()
+        spans = [span for venue in self.venues for span in venue.liquidations_watched(now_ms)]
+        if spans:
+            await self._history.run(
+                lambda: watch_spans_extend(series=LIQUIDATION_WATCH, spans=spans)
+            )

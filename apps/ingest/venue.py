@@ -21,12 +21,15 @@ from apps.ingest.sharding import Shard
 from apps.ingest.sources import SourceTracker
 from apps.ingest.state import MarketState
 from apps.ingest.storage import HistoryThread, StreamWriter
+from apps.ingest.watching import EventWatch
 from apps.marketdata.books import BookSynchroniser
 from apps.marketdata.events import Control, Event, MarketEvent
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.listing_changes import Absence
 from apps.marketdata.live import SourceStatus
+from apps.marketdata.normalisation import LIQUIDATIONS
 from apps.marketdata.universe import tier_of
+from apps.marketdata.watching import Watched
 from apps.venues.base import (
     Connecting,
     ParseIssue,
@@ -95,6 +98,8 @@ class VenueRunner:
         """Set once the instruments are known and stored."""
         self._client: StreamClient | None = None
         self._trade_channels: dict[tuple[str, str], str] = {}
+        feed = LIQUIDATIONS.get(self.venue)
+        self._liquidations = EventWatch(feed.carried_by if feed is not None else ())
         self._last_trouble: tuple[str, ...] = ()
         self._events = EVENTS.labels(self.venue)
 
@@ -203,6 +208,7 @@ class VenueRunner:
         place = self._place
         plan = self.setup.plan(self.instruments)
         self._trade_channels = self._watch(plan)
+        self._liquidations.plan(plan, self.instruments)
         self._client = self.setup.adapter.stream_client(
             endpoints=self.setup.endpoints,
             instruments=self.instruments,
@@ -273,6 +279,7 @@ class VenueRunner:
     def _on_state(self, state: StreamState) -> None:
         self.tracker.on_state(state)
         self._log_trouble(state)
+        self._follow_liquidations(state)
         key = self._trade_channels.get((state.connection, state.channel))
         listing = self._place.state.listings.get(key) if key is not None else None
         if listing is None:
@@ -285,6 +292,21 @@ class VenueRunner:
             listing.coverage.down(listing.heard_ms)
             listing.state.stream_status = "stale"
         listing.is_dirty = True
+
+    def _follow_liquidations(self, state: StreamState) -> None:
+        for key in self._liquidations.on_state(state):
+            listing = self._place.state.listings.get(key)
+            if listing is not None:
+                listing.state.liquidations_since_ms = self._liquidations.since_ms(key)
+                listing.is_dirty = True
+
+    def liquidations_watched(self, now_ms: int) -> list[Watched]:
+        """When liquidations were listened to: spans that ended since the last call, and open ones."""
+        return [
+            Watched(self.ids[span.key], span.since_ms, span.until_ms)
+            for span in self._liquidations.take_spans(now_ms)
+            if span.key in self.ids
+        ]
 
     def _log_trouble(self, state: StreamState) -> None:
         """Once per cause: a lost connection tells the same of a hundred channels."""

@@ -44,11 +44,25 @@ class LiquidationRule:
 
 @dataclass(frozen=True, slots=True)
 class LiquidationFeed:
-    """A venue's feed. ``quality`` None: it publishes none."""
+    """A venue's feed. ``quality`` None: there is none, ``estimated``: ours, as the venue publishes none.
+
+    ``carried_by``: kinds of the channels that all must be up for none to be missed.
+    """
 
     quality: Quality | None
     rules: tuple[LiquidationRule, ...] = ()
     price: str = ""
+    carried_by: tuple[str, ...] = ("liquidation",)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the venue says it itself: estimates are never added to what venues publish."""
+        return self.quality not in (None, Quality.ESTIMATED)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its sums are the venue's full total; sums of the others are lower bounds or guesses."""
+        return self.quality is Quality.FULL
 
 
 _LONG, _SHORT = (PositionSide.LONG,), (PositionSide.SHORT,)
@@ -87,8 +101,12 @@ LIQUIDATIONS: Final[dict[str, LiquidationFeed]] = {
             LiquidationRule("MT/buy", (PositionSide.LONG, PositionSide.SHORT)),
         ),
         "trade price",
+        carried_by=("trade",),
     ),
-    "hyperliquid": LiquidationFeed(None),
+    # Publishes none: sweeps that take as many coins out of open interest.
+    "hyperliquid": LiquidationFeed(
+        Quality.ESTIMATED, price="mean price of the sweep", carried_by=("trade", "mark")
+    ),
 }
 
 

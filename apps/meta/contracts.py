@@ -98,7 +98,11 @@ class Conventions(MetaContract, frozen=True, kw_only=True):
         float | None, doc("Hours its raw rate is for; null: each symbol's own interval", "hours")
     ]
     liquidations: Annotated[
-        str, doc("How complete its liquidation feed is: full, sampled, partial or none")
+        str,
+        doc(
+            "How complete its liquidation feed is: full, sampled, partial, estimated (by us, as it "
+            "publishes none) or none"
+        ),
     ]
     liquidation_price: Annotated[
         str, doc("What the price of a liquidation is; empty without a feed")

@@ -17,6 +17,7 @@ from apps.marketdata.events import (
     Liquidation,
     OpenInterest,
     PositionSide,
+    Quality,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.normalisation import FUNDING, LIQUIDATIONS, OPEN_INTEREST, LiquidationRule
@@ -218,7 +219,17 @@ def test_who_tells_liquidations() -> None:
     assert set(LIQUIDATIONS) == set(FUNDING) == set(OPEN_INTEREST) == set(VENUES)
     sides = {side for feed in LIQUIDATIONS.values() for rule in feed.rules for side in rule.closes}
     assert sides == set(PositionSide)
-    assert LIQUIDATIONS["hyperliquid"].quality is None
+    assert [venue for venue, feed in LIQUIDATIONS.items() if not feed.is_published] == [
+        "hyperliquid"
+    ]
+    assert LIQUIDATIONS["hyperliquid"].quality is Quality.ESTIMATED
+    assert not LIQUIDATIONS["hyperliquid"].rules
+
+
+def test_what_carries_liquidations_is_in_the_stream_plan() -> None:
+    for venue, feed in LIQUIDATIONS.items():
+        kinds = {spec.kind for spec in ADAPTERS[venue].stream_plan([BTC[venue]])}
+        assert set(feed.carried_by) <= kinds, venue
 
 
 # --- open interest -----------------------------------------------------------------------------------

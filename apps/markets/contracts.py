@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, UnsetType
 
+from apps.markets.contracts_basis import BASIS_FIELDS
 from apps.markets.contracts_common import (
     COMPUTED,
     VENUE_FEEDS,
@@ -297,6 +298,7 @@ FIELDS: Final[list[FieldDoc]] = [
         },
     ),
     *OPEN_INTEREST_FIELDS,
+    *BASIS_FIELDS,
     *OHLCV_FIELDS,
 ]
 """Every leaf of all answers: the data behind /v1/meta/fields and the reference pages."""

@@ -143,7 +143,8 @@ class Context(Contract, frozen=True, kw_only=True):
         str,
         doc(
             "What the 30-day window holds",
-            values="settled_rate | rolling_1h_delta | rolling_1h_return | open_interest_level",
+            values="settled_rate | rolling_1h_delta | rolling_1h_return | open_interest_level | "
+            "mark_over_index",
             source=COMPUTED,
         ),
     ]
@@ -216,7 +217,8 @@ class Meta(Contract, frozen=True, kw_only=True):
         str,
         doc(
             "Name of the metric",
-            values="markets.funding | markets.volume_flow | markets.open_interest | markets.ohlcv",
+            values="markets.funding | markets.volume_flow | markets.open_interest | markets.ohlcv | "
+            "markets.basis",
         ),
     ]
     snapshot_ts: Annotated[

@@ -60,6 +60,8 @@ def _narrow(result: dict[str, Any], venues: tuple[str, ...]) -> None:
     if len(venues) == 1:
         meta["aggregate_scope"] = venues[0]
         _take_own(result, venues[0], details.get(venues[0]))
+        if "curve" in result:
+            result["curve"] = _own_curve(venues[0], details.get(venues[0]))
     result["meta"] = meta
 
 
@@ -91,6 +93,22 @@ def _take_own(result: dict[str, Any], venue: str, own: Mapping[str, Any] | None)
             }
         else:
             result.pop("spot")
+
+
+def _own_curve(venue: str, own: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """One venue's dated contracts, each a point of its own."""
+    names = ("expiry", "days_to_expiry", "value", "unit", "basis", "annualised", "state", "oi_usd")
+    return [
+        _with_reason(
+            {
+                **{name: one[name] for name in names},
+                "weighting": "none",
+                "contracts": {venue: [one["symbol"]]},
+            },
+            one.get("null_reason"),
+        )
+        for one in (own or {}).get("futures", ())
+    ]
 
 
 def _shaped(shape: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

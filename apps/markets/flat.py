@@ -29,6 +29,11 @@ OPEN_INTEREST_COLUMNS: Final = (
     "change_1h_percent", "change_24h_usd", "change_24h_percent", "updated_at", "null_reason",
 )  # fmt: skip
 
+BASIS_COLUMNS: Final = (
+    *_COMMON, "market", "symbol", "quote", "expiry", "days_to_expiry", "basis", "annualised",
+    "mark_price", "index_price", "oi_usd", "weight", "updated_at", "null_reason",
+)  # fmt: skip
+
 
 OHLCV_COLUMNS: Final = (
     *_COMMON, "kind", "interval", "ts", "closed", "open", "high", "low", "close", "volume_base",
@@ -88,6 +93,15 @@ def open_interest_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]
             for unit in ("usd", "percent")
         }
         yield {**block, **changes, **base}
+
+
+def basis_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Perpetuals (market perp), then every dated contract (market future)."""
+    dated: list[dict[str, Any]] = []
+    for base, block in _scopes(payload):
+        yield {**block, **base, "market": "perp"}
+        dated += [{**one, **base, "market": "future"} for one in block.get("futures", ())]
+    yield from dated
 
 
 def ohlcv_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -104,10 +104,10 @@ def load_funding(
     if as_of_ms is None:
         board = selectors.live_board()
         sources = board.sources
-        rates = {row.id: _live_rate(row, board.get(row.instrument.key)) for row in rows}
+        rates = {row.id: live_rate(row, board.get(row.instrument.key)) for row in rows}
         tolerance_s, generation = LIVE_TOLERANCE_S, history_generation()
     else:
-        rates = _stored_rates(rows, as_of_ms)
+        rates = stored_rates(rows, as_of_ms)
         sources = past_sources((rate.row, rate.ts_ms) for rate in rates.values())
         tolerance_s, generation = STORED_TOLERANCE_S, ""
     # Every listing of the market shares one file, whatever assets are asked for.
@@ -205,7 +205,7 @@ class _Batch:
         return max(0.0, (self.now_ms - rate.ts_ms) / 1000)
 
 
-def _live_rate(row: InstrumentRow, state: LiveState | None) -> VenueRate:
+def live_rate(row: InstrumentRow, state: LiveState | None) -> VenueRate:
     if state is None:
         return VenueRate(row, interval_h=row.instrument.funding_interval_h)
     return VenueRate(
@@ -221,7 +221,7 @@ def _live_rate(row: InstrumentRow, state: LiveState | None) -> VenueRate:
     )
 
 
-def _stored_rates(rows: Sequence[InstrumentRow], as_of_ms: int) -> dict[int, VenueRate]:
+def stored_rates(rows: Sequence[InstrumentRow], as_of_ms: int) -> dict[int, VenueRate]:
     """The last samples known at ``as_of_ms``; prices have no history here and stay unknown."""
     ids = [row.id for row in rows]
     until, as_of = as_datetime(as_of_ms + 1), as_datetime(as_of_ms)

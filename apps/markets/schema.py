@@ -22,10 +22,12 @@ from apps.core.schema import (
 from apps.marketdata.universe import ASSETS, VENUES
 from apps.markets import flat
 from apps.markets.contracts import FlowPayload, FundingPayload
+from apps.markets.contracts_basis import BasisPayload
 from apps.markets.contracts_ohlcv import CSV_COLUMNS as OHLCV_CSV_COLUMNS
 from apps.markets.contracts_ohlcv import OhlcvHistoryRow, OhlcvPayload
 from apps.markets.contracts_open_interest import OpenInterestPayload
 from apps.markets.formats import Format
+from apps.markets.history_basis import INTERVALS as BASIS_INTERVALS
 from apps.markets.history_contracts import (
     FLOW_CSV_COLUMNS,
     FUNDING_CSV_COLUMNS,
@@ -35,6 +37,7 @@ from apps.markets.history_contracts import (
     HistoryMeta,
     OpenInterestHistoryRow,
 )
+from apps.markets.history_contracts_basis import BASIS_CSV_COLUMNS, BasisHistoryRow
 from apps.markets.history_flow import INTERVALS as FLOW_INTERVALS
 from apps.markets.history_funding import INTERVALS as FUNDING_INTERVALS
 from apps.markets.history_ohlcv import INTERVALS as OHLCV_INTERVALS
@@ -106,6 +109,7 @@ _SHAPES: Final[dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]]] = {
     "Funding": (FundingPayload, FundingHistoryRow),
     "Flow": (FlowPayload, FlowHistoryRow),
     "OpenInterest": (OpenInterestPayload, OpenInterestHistoryRow),
+    "Basis": (BasisPayload, BasisHistoryRow),
     "Ohlcv": (OhlcvPayload, OhlcvHistoryRow),
 }
 """What an endpoint answers for one asset, and one row of its history."""
@@ -256,6 +260,17 @@ open_interest_schema = _endpoint(
     "with its changes and 30 days of context. With from or to: the last sample of each interval.",
     OPEN_INTEREST_INTERVALS,
     {"current": flat.OPEN_INTEREST_COLUMNS, "history": OPEN_INTEREST_CSV_COLUMNS},
+)
+basis_schema = _endpoint(
+    "Basis",
+    "basis",
+    "markets_basis",
+    "Basis",
+    "Mark price over index: of perpetuals, per venue and weighted by open interest, with what holding one "
+    "costs a year (its funding) and 30 days of context; and of dated futures, annualised, the curve per "
+    "venue and over the venues. With from or to: the last sample of each interval.",
+    BASIS_INTERVALS,
+    {"current": flat.BASIS_COLUMNS, "history": BASIS_CSV_COLUMNS},
 )
 ohlcv_schema = _endpoint(
     "Ohlcv",

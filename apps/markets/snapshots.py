@@ -14,10 +14,14 @@ from apps.core.logs import get_logger
 from apps.marketdata.clocksync import sync_market_clock
 from apps.marketdata.universe import CADENCE_S, AssetTier, tier_of
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
+from apps.markets.contracts_basis import BASIS_METRIC
 from apps.markets.contracts_common import Meta, Method, Payload
 from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
 from apps.markets.engines.context import ContextResult
+from apps.markets.refresh_basis import METHOD_VERSION as BASIS_VERSION
+from apps.markets.refresh_basis import AssetBasis, load_basis
+from apps.markets.refresh_basis_payload import basis_context, basis_payload
 from apps.markets.refresh_flow import METHOD_VERSION as FLOW_VERSION
 from apps.markets.refresh_flow import AssetFlow, load_flow
 from apps.markets.refresh_flow_payload import flow_context, flow_payload
@@ -36,6 +40,7 @@ from apps.snapshots.metrics import ASSET_FAILURES
 
 log = get_logger(__name__)
 
+BASIS_METHOD: Final = Method(name="basis", version=BASIS_VERSION)
 FUNDING_METHOD: Final = Method(name="funding", version=FUNDING_VERSION)
 FLOW_METHOD: Final = Method(name="volume_flow", version=FLOW_VERSION)
 OHLCV_METHOD: Final = Method(name="ohlcv", version=OHLCV_VERSION)
@@ -76,6 +81,11 @@ def build_open_interest(assets: Sequence[str], as_of_ms: int | None = None) -> l
     return list(_open_interest(assets, _now_ms(as_of_ms), as_of_ms))
 
 
+def build_basis(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
+    """Basis answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
+    return list(_basis(assets, _now_ms(as_of_ms), as_of_ms))
+
+
 def build_ohlcv(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
     """OHLCV answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
     return list(_ohlcv(assets, _now_ms(as_of_ms), as_of_ms))
@@ -94,6 +104,11 @@ def refresh_volume_flow(assets: Sequence[str], now_ms: int) -> list[SnapshotDocu
 def refresh_open_interest(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
     """Snapshots of a batch of assets from live state."""
     return _documents(OPEN_INTEREST_METRIC, now_ms, lambda: _open_interest(assets, now_ms, None))
+
+
+def refresh_basis(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+    """Snapshots of a batch of assets from live state."""
+    return _documents(BASIS_METRIC, now_ms, lambda: _basis(assets, now_ms, None))
 
 
 def refresh_ohlcv(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
@@ -147,6 +162,19 @@ def _open_interest(
         sizes = [len(one.venues) + 1 for one in batch]
         context = open_interest_context(batch)
         answers = _payloads(OPEN_INTEREST_METRIC, batch, sizes, context, payload)
+        found |= {answer["asset"]: answer for answer in answers}
+    return [found[asset] for asset in assets if asset in found]
+
+
+def _basis(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> Iterable[dict[str, Any]]:
+    def payload(one: AssetBasis, context: ContextResult, offset: int) -> Payload:
+        meta = _meta(one, BASIS_METRIC, BASIS_METHOD, one.used_venues, now_ms, as_of_ms)
+        return basis_payload(one, context, offset, meta)
+
+    found: dict[str, dict[str, Any]] = {}
+    for batch in _by_tier(load_basis(assets, now_ms, as_of_ms)):
+        sizes = [len(one.venues) + 1 for one in batch]
+        answers = _payloads(BASIS_METRIC, batch, sizes, basis_context(batch), payload)
         found |= {answer["asset"]: answer for answer in answers}
     return [found[asset] for asset in assets if asset in found]
 

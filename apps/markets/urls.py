@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from apps.markets.views import FundingViewSet, OhlcvViewSet, OpenInterestViewSet, VolumeFlowViewSet
+from apps.markets.views import (
+    BasisViewSet,
+    FundingViewSet,
+    OhlcvViewSet,
+    OpenInterestViewSet,
+    VolumeFlowViewSet,
+)
 
 urlpatterns: list[URLPattern] = [
     path("funding", FundingViewSet.as_view({"get": "retrieve"}), name="markets-funding"),
@@ -13,6 +19,7 @@ urlpatterns: list[URLPattern] = [
         OpenInterestViewSet.as_view({"get": "retrieve"}),
         name="markets-open-interest",
     ),
+    path("basis", BasisViewSet.as_view({"get": "retrieve"}), name="markets-basis"),
     path("ohlcv", OhlcvViewSet.as_view({"get": "retrieve"}), name="markets-ohlcv"),
     path("volume-flow", VolumeFlowViewSet.as_view({"get": "retrieve"}), name="markets-volume-flow"),
 ]

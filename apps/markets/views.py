@@ -21,12 +21,14 @@ from apps.core.streaming import streamed
 from apps.marketdata.clocksync import sync_market_clock
 from apps.markets import (
     flat,
+    history_basis,
     history_flow,
     history_funding,
     history_ohlcv,
     history_open_interest,
 )
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
+from apps.markets.contracts_basis import BASIS_METRIC
 from apps.markets.contracts_ohlcv import CSV_COLUMNS as OHLCV_CSV_COLUMNS
 from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
@@ -41,6 +43,7 @@ from apps.markets.history_contracts import (
     funding_csv_records,
     open_interest_csv_records,
 )
+from apps.markets.history_contracts_basis import BASIS_CSV_COLUMNS, basis_csv_records
 from apps.markets.queries import (
     CurrentQuery,
     HistoryQuery,
@@ -48,8 +51,15 @@ from apps.markets.queries import (
     read_query,
     simple_asset,
 )
-from apps.markets.schema import flow_schema, funding_schema, ohlcv_schema, open_interest_schema
+from apps.markets.schema import (
+    basis_schema,
+    flow_schema,
+    funding_schema,
+    ohlcv_schema,
+    open_interest_schema,
+)
 from apps.markets.snapshots import (
+    build_basis,
     build_funding,
     build_ohlcv,
     build_open_interest,
@@ -252,3 +262,26 @@ class OhlcvViewSet(MarketViewSet):
 
     def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
         return history_ohlcv.csv_records(asset, row)
+
+
+class BasisViewSet(MarketViewSet):
+    """How far contracts stand above their index, and what that is a year."""
+
+    metric = BASIS_METRIC
+    intervals = history_basis.INTERVALS
+    method = history_basis.METHOD
+    csv_current = CsvLayout(flat.BASIS_COLUMNS, flat.basis_records)
+    csv_history_columns = BASIS_CSV_COLUMNS
+
+    @basis_schema
+    def retrieve(self, request: Request) -> HttpResponseBase:
+        return self.answer(request)
+
+    def build_as_of(self) -> AsOfBuilder:
+        return build_basis
+
+    def page(self, query: HistoryQuery, now_ms: int) -> Page:
+        return history_basis.basis_page(query, now_ms)
+
+    def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
+        return basis_csv_records(asset, row)

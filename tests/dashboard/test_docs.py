@@ -22,6 +22,7 @@ PAGES = (
     "/docs/markets/funding/",
     "/docs/markets/volume-flow/",
     "/docs/markets/open-interest/",
+    "/docs/markets/basis/",
     "/docs/markets/ohlcv/",
     "/docs/reference/",
     "/login/",
@@ -94,7 +95,7 @@ def test_every_error_code_has_its_anchor() -> None:
 
 
 def test_metric_pages_have_formula_unit_example_and_every_field() -> None:
-    for slug in ("funding", "volume-flow", "open-interest", "ohlcv"):
+    for slug in ("funding", "volume-flow", "open-interest", "ohlcv", "basis"):
         metric = "markets." + slug.replace("-", "_")
         text = Client().get(f"/docs/markets/{slug}/").content.decode()
         assert {"unit", "formula", "example", "history", "fields"} <= set(_Page(text).ids)

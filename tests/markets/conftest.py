@@ -26,6 +26,7 @@ FUNDING = "/v1/markets/funding"
 FLOW = "/v1/markets/volume-flow"
 OPEN_INTEREST = "/v1/markets/open-interest"
 OHLCV = "/v1/markets/ohlcv"
+BASIS = "/v1/markets/basis"
 
 
 @pytest.fixture(autouse=True)

@@ -12,11 +12,13 @@ import pytest
 from apps.marketdata.universe import VENUES
 from apps.markets import contracts
 from apps.markets.contracts import FIELDS, FLOW_METRIC, FUNDING_METRIC, WINDOWS
+from apps.markets.contracts_basis import BASIS_METRIC
 from apps.markets.contracts_common import LABELS, NULL_REASONS
 from apps.markets.contracts_ohlcv import OHLCV_METRIC, OhlcvPayload
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC, OpenInterestPayload
 from apps.markets.fields import FieldDoc, doc, field_table
 from apps.markets.snapshots import (
+    build_basis,
     build_funding,
     build_ohlcv,
     build_open_interest,
@@ -57,6 +59,7 @@ def answers(assets: Sequence[str] = ("BTC", "ETH", "WIF")) -> list[tuple[str, di
         + [(FLOW_METRIC, one) for one in build_volume_flow(assets)]
         + [(OPEN_INTEREST_METRIC, one) for one in build_open_interest(assets)]
         + [(OHLCV_METRIC, one) for one in build_ohlcv(assets)]
+        + [(BASIS_METRIC, one) for one in build_basis(assets)]
     )
 
 
@@ -78,8 +81,8 @@ def test_every_leaf_is_documented(published: Market) -> None:
         table = documented(metric)
         for path, value in leaves(answer):
             # A block that is missing as a whole is documented by its parts.
-            parts = [name for name in table if name.startswith(path + ".")]
-            assert path in table or (parts and value in (None, {})), (metric, path)
+            parts = [name for name in table if name.startswith((path + ".", path + "[]"))]
+            assert path in table or (parts and value in (None, {}, [])), (metric, path)
 
 
 def test_no_field_is_documented_twice_and_all_have_a_meaning() -> None:

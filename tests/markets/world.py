@@ -14,9 +14,11 @@ from apps.marketdata.rows import BarRow, FundingRow, OpenInterestRow
 from apps.marketdata.services import instruments_sync
 from apps.marketdata.writers import rows_write
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
+from apps.markets.contracts_basis import BASIS_METRIC
 from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
 from apps.markets.snapshots import (
+    refresh_basis,
     refresh_funding,
     refresh_ohlcv,
     refresh_open_interest,
@@ -164,6 +166,7 @@ def _open_interest(market: Market) -> list[OpenInterestRow]:
 def _live(instrument: Instrument, rate: float | None) -> LiveState:
     state = LiveState.of(instrument)
     state.ts_event_ms = state.ts_recv_ms = state.mark_ts_ms = NOW_MS - 1000
+    state.index_ts_ms = NOW_MS - 1000
     state.last_price = state.mark_price = state.index_price = 100.0
     state.funding_rate = rate
     state.funding_rate_raw = None if rate is None else f"{rate:.8f}"
@@ -187,6 +190,7 @@ def publish() -> None:
     )
     documents += refresh_open_interest(["BTC", "ETH"], NOW_MS)
     documents += refresh_ohlcv(["BTC", "ETH"], NOW_MS)
+    documents += refresh_basis(["BTC", "ETH"], NOW_MS)
     store.publish_many(documents)
 
 
@@ -194,7 +198,7 @@ def forget() -> None:
     """Remove what ``publish`` left in Redis."""
     client = sync_redis()
     names = [live_key(), sources_key()]
-    for metric in (FUNDING_METRIC, FLOW_METRIC, OPEN_INTEREST_METRIC, OHLCV_METRIC):
+    for metric in (FUNDING_METRIC, FLOW_METRIC, OPEN_INTEREST_METRIC, OHLCV_METRIC, BASIS_METRIC):
         names += [
             key.decode() for key in client.scan_iter(store.snapshot_key(metric, "*"), count=1000)
         ]

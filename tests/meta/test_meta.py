@@ -52,6 +52,7 @@ def test_assets_are_the_65_with_what_is_stored(published: Market) -> None:
         "markets.volume_flow": iso_utc(NOW_MS),
         "markets.open_interest": iso_utc(NOW_MS),
         "markets.ohlcv": iso_utc(NOW_MS),
+        "markets.basis": iso_utc(NOW_MS),
     }
     # What is not there is not claimed.
     assert by_asset["SOL"]["venues"] == {}
@@ -92,11 +93,12 @@ def test_fields_explain_every_leaf_of_a_real_answer(published: Market, api: Api)
         "/v1/markets/volume-flow",
         "/v1/markets/open-interest",
         "/v1/markets/ohlcv",
+        "/v1/markets/basis",
     ):
         known = {one["name"] for one in answer["data"] if one["endpoint"] == path}
         payload = api.get(path, "asset=BTC").json()
         # A block that is null as a whole is explained by its parts.
-        blocks = {name.rpartition(".")[0] for name in known}
+        blocks = {name.rpartition(".")[0].removesuffix("[]") for name in known}
         assert {_generic(leaf) for leaf in _leaves(payload, "")} <= known | blocks
 
 
@@ -132,6 +134,7 @@ def test_status_is_ok_while_all_parts_are(published: Market) -> None:
         "snapshots:markets.volume_flow",
         "snapshots:markets.open_interest",
         "snapshots:markets.ohlcv",
+        "snapshots:markets.basis",
     }
 
 

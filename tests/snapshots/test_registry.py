@@ -18,6 +18,7 @@ def test_layer_1_is_registered() -> None:
         "markets.volume_flow",
         "markets.open_interest",
         "markets.ohlcv",
+        "markets.basis",
     }
     assert registry.by_path("/v1/markets/funding/") is None
 

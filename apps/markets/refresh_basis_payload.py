@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import UNSET
 
 from apps.core.clock import iso_utc
 from apps.markets.contracts_basis import (
@@ -191,7 +192,7 @@ def _future(one: Quoted, now_ms: int) -> BasisFuture:
         oi_usd=or_none(one.oi_usd),
         updated_at=optional_iso(one.marked.ts_ms),
         age_seconds=None if one.age_s is None else round(one.age_s, 3),
-        **({} if reason is None else {"null_reason": reason}),
+        null_reason=UNSET if reason is None else reason,
     )
 
 
@@ -238,7 +239,7 @@ def _point(expiry_ms: int, futures: Sequence[Quoted], now_ms: int) -> BasisPoint
         weighting=found.weighting,
         oi_usd=found.oi_usd,
         contracts=contracts,
-        **({} if reason is None else {"null_reason": reason}),
+        null_reason=UNSET if reason is None else reason,
     )
 
 

@@ -89,6 +89,7 @@ def logging_config(level: str) -> dict[str, Any]:
         "loggers": {
             "uvicorn.access": {"handlers": [], "propagate": False},
             "ccxt": {"level": "WARNING"},
+            "axes": {"level": "WARNING"},
         },
     }
 

@@ -1,4 +1,4 @@
-"""An estimate of liquidations, which Hyperliquid does not publish. Pure; fed beside the hot path.
+"""An estimate of liquidations, which Hyperliquid does not publish. Pure; fed with the stream's events.
 
 A forced close is one large order of the venue's that sweeps a side of the book, and it takes about as many
 coins out of open interest. So: between two samples of open interest, the largest one-sided sweep of the
@@ -11,7 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from apps.marketdata.events import Liquidation, OpenInterest, PositionSide, Quality, Side, Trade
+from apps.marketdata.events import (
+    Event,
+    Liquidation,
+    OpenInterest,
+    PositionSide,
+    Quality,
+    Side,
+    Trade,
+)
+from apps.venues.base import OnEvent
 
 NS_PER_MS: Final = 1_000_000
 
@@ -102,3 +111,26 @@ class LiquidationEstimator:
             Quality.ESTIMATED,
             f"estimate:{sample.instrument.symbol}:{largest.last_ns}:{largest.side.value}",
         )
+
+
+class EstimatedLiquidations:
+    """Passes a stream's events on, and behind them the liquidations that they look like."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self._on_event = on_event
+        self._estimators: dict[str, LiquidationEstimator] = {}
+
+    def on_event(self, event: Event) -> None:
+        self._on_event(event)
+        if isinstance(event, Trade):
+            self._of(event.instrument.key).on_trade(event)
+        elif isinstance(event, OpenInterest):
+            found = self._of(event.instrument.key).on_open_interest(event)
+            if found is not None:
+                self._on_event(found)
+
+    def _of(self, key: str) -> LiquidationEstimator:
+        known = self._estimators.get(key)
+        if known is None:
+            known = self._estimators[key] = LiquidationEstimator()
+        return known

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from apps.marketdata.events import Liquidation, OpenInterest, PositionSide, Quality, Side, Trade
+import random
+
+from apps.marketdata.events import (
+    Event,
+    Liquidation,
+    OpenInterest,
+    PositionSide,
+    Quality,
+    Side,
+    Trade,
+)
+from apps.venues.base import VenueEndpoints
 from apps.venues.hyperliquid.liquidations import LiquidationEstimator, Thresholds
+from apps.venues.hyperliquid.stream import stream_plan
+from apps.venues.registry import ADAPTERS
 from tests.venues.adapter_contract import fixture_instruments
 
-BTC = fixture_instruments("hyperliquid")[0]
+BTC, PEPE, _ = fixture_instruments("hyperliquid")
 T = 1_763_719_200_000
 SELL, BUY = Side.SELL, Side.BUY
 Print = tuple[int, Side, float, float]
@@ -100,3 +113,33 @@ def test_each_span_stands_for_itself() -> None:
     assert estimator.on_open_interest(interest(3_000, 1_000.0)) is None
     # The fall comes a sample too late: that sweep is over.
     assert estimator.on_open_interest(interest(6_000, 990.0)) is None
+
+
+def test_the_venues_stream_tells_estimates_like_published_liquidations() -> None:
+    """Through the client that ingest makes: interest, a sweep, less interest."""
+    told: list[Event] = []
+    client = ADAPTERS["hyperliquid"].stream_client(
+        endpoints=VenueEndpoints("", ""),
+        instruments=[BTC, PEPE],
+        stream_plan=stream_plan([BTC, PEPE]),
+        on_event=told.append,
+        on_state=lambda state: None,
+        now_ns=lambda: T * 1_000_000,
+        rng=random.Random(1),
+    )
+    deliver = client._deliver  # type: ignore[attr-defined]  # what a session calls with each event
+    deliver(interest(0, 1_000.0))
+    trades = [
+        Trade(BTC, (T + at_ms) * 1_000_000, 0, price, qty, side, str(number))
+        for number, (at_ms, side, price, qty) in enumerate(SWEEP)
+    ]
+    for trade in trades:
+        deliver(trade)
+    # Another coin's interest ends nothing of this one's.
+    deliver(OpenInterest(PEPE, (T + 2_000) * 1_000_000, 0, 5.0, 5.0, None))
+    deliver(interest(3_000, 990.5))
+    (found,) = [event for event in told if isinstance(event, Liquidation)]
+    assert told[-1] is found
+    assert (found.instrument, found.qty_base, found.quality) == (BTC, 9.5, Quality.ESTIMATED)
+    assert [event for event in told if isinstance(event, Trade)] == trades
+    assert len(told) == 7

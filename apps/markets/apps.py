@@ -11,6 +11,7 @@ class MarketsConfig(AppConfig):
         from apps.markets.contracts_basis import BASIS_METRIC
         from apps.markets.contracts_ohlcv import OHLCV_METRIC
         from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
+        from apps.markets.contracts_positioning import POSITIONING_METRIC
         from apps.markets.specs import SPECS
         from apps.snapshots.registry import register, register_refresher
 
@@ -21,3 +22,4 @@ class MarketsConfig(AppConfig):
         register_refresher(FLOW_METRIC, snapshots.refresh_volume_flow)
         register_refresher(OHLCV_METRIC, snapshots.refresh_ohlcv)
         register_refresher(OPEN_INTEREST_METRIC, snapshots.refresh_open_interest)
+        register_refresher(POSITIONING_METRIC, snapshots.refresh_positioning)

@@ -23,6 +23,7 @@ from apps.markets.contracts_common import (
 )
 from apps.markets.contracts_ohlcv import OHLCV_FIELDS
 from apps.markets.contracts_open_interest import OPEN_INTEREST_FIELDS
+from apps.markets.contracts_positioning import POSITIONING_FIELDS
 from apps.markets.fields import FieldDoc, doc, field_table, keyed_by
 
 WINDOWS: Final = {"5m": 5, "15m": 15, "1h": 60, "4h": 240, "24h": 1440}
@@ -298,6 +299,7 @@ FIELDS: Final[list[FieldDoc]] = [
         },
     ),
     *OPEN_INTEREST_FIELDS,
+    *POSITIONING_FIELDS,
     *BASIS_FIELDS,
     *OHLCV_FIELDS,
 ]

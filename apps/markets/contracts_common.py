@@ -113,7 +113,10 @@ class Context(Contract, frozen=True, kw_only=True):
 
     value: Annotated[float | None, doc("The metric", "see unit", source=COMPUTED)]
     unit: Annotated[
-        str, doc("Unit of value, thresholds and reference", values="percent_per_8h, usd, percent")
+        str,
+        doc(
+            "Unit of value, thresholds and reference", values="percent_per_8h, usd, percent, share"
+        ),
     ]
     percentile_30d: Annotated[
         float | None,
@@ -143,7 +146,8 @@ class Context(Contract, frozen=True, kw_only=True):
         str,
         doc(
             "What the 30-day window holds",
-            values="settled_rate | rolling_1h_delta | rolling_1h_return | open_interest_level | "
+            values="settled_rate | long_share | taker_buy_share | rolling_1h_delta | "
+            "rolling_1h_return | open_interest_level | "
             "mark_over_index",
             source=COMPUTED,
         ),
@@ -190,7 +194,7 @@ class Source(Contract, frozen=True, kw_only=True):
         str,
         doc(
             "State of the venue for this asset",
-            values="ok | stale | degraded | down | not_listed | not_connected",
+            values="ok | stale | degraded | down | not_listed | not_connected | not_published",
             source=COMPUTED,
         ),
     ]
@@ -218,7 +222,7 @@ class Meta(Contract, frozen=True, kw_only=True):
         doc(
             "Name of the metric",
             values="markets.funding | markets.volume_flow | markets.open_interest | markets.ohlcv | "
-            "markets.basis",
+            "markets.basis | markets.positioning",
         ),
     ]
     snapshot_ts: Annotated[

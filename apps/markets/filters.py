@@ -9,6 +9,8 @@ from apps.markets.queries import Selection
 
 # Blocks over all venues that one venue has of its own under the same name.
 _OWN_BLOCKS: Final = ("windows", "cvd")
+# What a block says whether there is a number or not.
+_KEPT: Final = ("unit", "window_kind", "kind", "window", "period_seconds")
 _REASON_BY_STATUS: Final = {"down": "venue_down", "not_listed": "not_listed", "stale": "stale"}
 
 
@@ -138,14 +140,20 @@ def _as_aggregate(shape: Mapping[str, Any], own: Mapping[str, Any], venue: str) 
         block["weighting"] = "none"
     if "venues_ranked" in shape:
         block["venues_ranked"] = list(block["venues_used"])
+    if "ls_consensus" in shape:
+        # One venue agrees with nobody.
+        block.setdefault("null_reason", "degenerate")
+    if "series" in shape:
+        parts = {name: (one, own["series"][name]) for name, one in shape["series"].items()}
+        block["series"] = {
+            name: _as_aggregate(one, mine, venue) for name, (one, mine) in parts.items()
+        }
     return block
 
 
 def _absent(shape: Mapping[str, Any], venue: str, reason: str) -> dict[str, Any]:
     """The aggregate of a venue that has nothing here."""
-    kept = {
-        name: shape[name] for name in ("unit", "window_kind", "kind", "window") if name in shape
-    }
+    kept = {name: shape[name] for name in _KEPT if name in shape}
     return {
         **dict.fromkeys(shape),
         **kept,
@@ -153,6 +161,11 @@ def _absent(shape: Mapping[str, Any], venue: str, reason: str) -> dict[str, Any]
         "samples": 0,
         **_quality(venue, False),
         **({"venues_ranked": []} if "venues_ranked" in shape else {}),
+        **(
+            {"series": {name: _absent(one, venue, reason) for name, one in shape["series"].items()}}
+            if "series" in shape
+            else {}
+        ),
         "null_reason": reason,
     }
 

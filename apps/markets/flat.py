@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from apps.markets.contracts_positioning import series_blocks
+
 _CONTEXT: Final = (
     "value",
     "unit",
@@ -34,6 +36,11 @@ BASIS_COLUMNS: Final = (
     "mark_price", "index_price", "oi_usd", "weight", "updated_at", "null_reason",
 )  # fmt: skip
 
+
+POSITIONING_COLUMNS: Final = (
+    *_COMMON, "series", "ratio", "period_seconds", "weight", "ls_consensus", "oi_usd", "updated_at",
+    "null_reason",
+)  # fmt: skip
 
 OHLCV_COLUMNS: Final = (
     *_COMMON, "kind", "interval", "ts", "closed", "open", "high", "low", "close", "volume_base",
@@ -102,6 +109,13 @@ def basis_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**block, **base, "market": "perp"}
         dated += [{**one, **base, "market": "future"} for one in block.get("futures", ())]
     yield from dated
+
+
+def positioning_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One line per scope and series."""
+    for base, block in _scopes(payload):
+        for name, one in series_blocks(block):
+            yield {**one, **base, "series": name}
 
 
 def ohlcv_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

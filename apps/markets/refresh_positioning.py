@@ -223,7 +223,7 @@ class _Batch:
             else 0.0
         )
         is_enough = covered >= WITHHELD
-        total = engine.aggregate(np.where(used, share, np.nan), oi_usd)
+        total = engine.aggregate(share, oi_usd)
         now = engine.aggregate(share[ranked], oi_usd[ranked]).share if is_enough else None
         return SeriesShares(
             venues=tuple(mine),

@@ -26,6 +26,8 @@ from apps.markets.contracts_basis import BasisPayload
 from apps.markets.contracts_ohlcv import CSV_COLUMNS as OHLCV_CSV_COLUMNS
 from apps.markets.contracts_ohlcv import OhlcvHistoryRow, OhlcvPayload
 from apps.markets.contracts_open_interest import OpenInterestPayload
+from apps.markets.contracts_positioning import CSV_COLUMNS as POSITIONING_CSV_COLUMNS
+from apps.markets.contracts_positioning import PositioningHistoryRow, PositioningPayload
 from apps.markets.formats import Format
 from apps.markets.history_basis import INTERVALS as BASIS_INTERVALS
 from apps.markets.history_contracts import (
@@ -43,6 +45,7 @@ from apps.markets.history_funding import INTERVALS as FUNDING_INTERVALS
 from apps.markets.history_ohlcv import INTERVALS as OHLCV_INTERVALS
 from apps.markets.history_ohlcv import KINDS as OHLCV_KINDS
 from apps.markets.history_open_interest import INTERVALS as OPEN_INTEREST_INTERVALS
+from apps.markets.history_positioning import INTERVALS as POSITIONING_INTERVALS
 from apps.markets.queries import DEFAULT_LIMIT, MAX_LIMIT, Intervals
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -111,6 +114,7 @@ _SHAPES: Final[dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]]] = {
     "OpenInterest": (OpenInterestPayload, OpenInterestHistoryRow),
     "Basis": (BasisPayload, BasisHistoryRow),
     "Ohlcv": (OhlcvPayload, OhlcvHistoryRow),
+    "Positioning": (PositioningPayload, PositioningHistoryRow),
 }
 """What an endpoint answers for one asset, and one row of its history."""
 
@@ -271,6 +275,17 @@ basis_schema = _endpoint(
     "venue and over the venues. With from or to: the last sample of each interval.",
     BASIS_INTERVALS,
     {"current": flat.BASIS_COLUMNS, "history": BASIS_CSV_COLUMNS},
+)
+positioning_schema = _endpoint(
+    "Positioning",
+    "positioning",
+    "markets_positioning",
+    "Positioning",
+    "Who is long: the share of accounts, of top traders' accounts and positions, and of taker buys, with "
+    "the ratios beside them; per venue that publishes it and weighted by open interest, with how far "
+    "venues agree and 30 days of context. With from or to: the last sample of each interval.",
+    POSITIONING_INTERVALS,
+    {"current": flat.POSITIONING_COLUMNS, "history": POSITIONING_CSV_COLUMNS},
 )
 ohlcv_schema = _endpoint(
     "Ohlcv",

@@ -18,6 +18,7 @@ from apps.markets.contracts_basis import BASIS_METRIC
 from apps.markets.contracts_common import Meta, Method, Payload
 from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
+from apps.markets.contracts_positioning import POSITIONING_METRIC
 from apps.markets.engines.context import ContextResult
 from apps.markets.refresh_basis import METHOD_VERSION as BASIS_VERSION
 from apps.markets.refresh_basis import AssetBasis, load_basis
@@ -34,6 +35,13 @@ from apps.markets.refresh_ohlcv_payload import Key, Ranked, ohlcv_context, ohlcv
 from apps.markets.refresh_open_interest import METHOD_VERSION as OPEN_INTEREST_VERSION
 from apps.markets.refresh_open_interest import AssetInterest, load_open_interest
 from apps.markets.refresh_open_interest_payload import open_interest_context, open_interest_payload
+from apps.markets.refresh_positioning import METHOD_VERSION as POSITIONING_VERSION
+from apps.markets.refresh_positioning import AssetPositioning, load_positioning
+from apps.markets.refresh_positioning_payload import (
+    context_rows,
+    positioning_context,
+    positioning_payload,
+)
 from apps.markets.refresh_sources import VenueHealth, missing_venues, sources_block
 from apps.snapshots.contracts import SnapshotDocument
 from apps.snapshots.metrics import ASSET_FAILURES
@@ -45,6 +53,7 @@ FUNDING_METHOD: Final = Method(name="funding", version=FUNDING_VERSION)
 FLOW_METHOD: Final = Method(name="volume_flow", version=FLOW_VERSION)
 OHLCV_METHOD: Final = Method(name="ohlcv", version=OHLCV_VERSION)
 OPEN_INTEREST_METHOD: Final = Method(name="open_interest", version=OPEN_INTEREST_VERSION)
+POSITIONING_METHOD: Final = Method(name="positioning", version=POSITIONING_VERSION)
 
 
 class _Inputs(Protocol):
@@ -86,6 +95,11 @@ def build_basis(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict
     return list(_basis(assets, _now_ms(as_of_ms), as_of_ms))
 
 
+def build_positioning(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
+    """Positioning as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
+    return list(_positioning(assets, _now_ms(as_of_ms), as_of_ms))
+
+
 def build_ohlcv(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
     """OHLCV answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
     return list(_ohlcv(assets, _now_ms(as_of_ms), as_of_ms))
@@ -109,6 +123,11 @@ def refresh_open_interest(assets: Sequence[str], now_ms: int) -> list[SnapshotDo
 def refresh_basis(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
     """Snapshots of a batch of assets from live state."""
     return _documents(BASIS_METRIC, now_ms, lambda: _basis(assets, now_ms, None))
+
+
+def refresh_positioning(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+    """Snapshots of a batch of assets from what is stored."""
+    return _documents(POSITIONING_METRIC, now_ms, lambda: _positioning(assets, now_ms, None))
 
 
 def refresh_ohlcv(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
@@ -175,6 +194,23 @@ def _basis(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> Iterable
     for batch in _by_tier(load_basis(assets, now_ms, as_of_ms)):
         sizes = [len(one.venues) + 1 for one in batch]
         answers = _payloads(BASIS_METRIC, batch, sizes, basis_context(batch), payload)
+        found |= {answer["asset"]: answer for answer in answers}
+    return [found[asset] for asset in assets if asset in found]
+
+
+def _positioning(
+    assets: Sequence[str], now_ms: int, as_of_ms: int | None
+) -> Iterable[dict[str, Any]]:
+    def payload(one: AssetPositioning, context: ContextResult, offset: int) -> Payload:
+        used, method = one.used_venues, POSITIONING_METHOD
+        meta = _meta(one, POSITIONING_METRIC, method, used, now_ms, as_of_ms)
+        return positioning_payload(one, context, offset, meta)
+
+    found: dict[str, dict[str, Any]] = {}
+    for batch in _by_tier(load_positioning(assets, now_ms, as_of_ms)):
+        sizes = [context_rows(one) for one in batch]
+        context = positioning_context(batch)
+        answers = _payloads(POSITIONING_METRIC, batch, sizes, context, payload)
         found |= {answer["asset"]: answer for answer in answers}
     return [found[asset] for asset in assets if asset in found]
 

@@ -9,6 +9,7 @@ from apps.markets.views import (
     FundingViewSet,
     OhlcvViewSet,
     OpenInterestViewSet,
+    PositioningViewSet,
     VolumeFlowViewSet,
 )
 
@@ -21,5 +22,10 @@ urlpatterns: list[URLPattern] = [
     ),
     path("basis", BasisViewSet.as_view({"get": "retrieve"}), name="markets-basis"),
     path("ohlcv", OhlcvViewSet.as_view({"get": "retrieve"}), name="markets-ohlcv"),
+    path(
+        "positioning",
+        PositioningViewSet.as_view({"get": "retrieve"}),
+        name="markets-positioning",
+    ),
     path("volume-flow", VolumeFlowViewSet.as_view({"get": "retrieve"}), name="markets-volume-flow"),
 ]

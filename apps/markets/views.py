@@ -26,12 +26,16 @@ from apps.markets import (
     history_funding,
     history_ohlcv,
     history_open_interest,
+    history_positioning,
 )
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
 from apps.markets.contracts_basis import BASIS_METRIC
 from apps.markets.contracts_ohlcv import CSV_COLUMNS as OHLCV_CSV_COLUMNS
 from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
+from apps.markets.contracts_positioning import CSV_COLUMNS as POSITIONING_CSV_COLUMNS
+from apps.markets.contracts_positioning import POSITIONING_METRIC
+from apps.markets.contracts_positioning import csv_records as positioning_csv_records
 from apps.markets.current import AsOfBuilder, CsvLayout, current_answer, documents_for
 from apps.markets.formats import Format, accepts_json, csv_lines, in_chunks, ndjson_lines
 from apps.markets.history import Page, Row
@@ -57,12 +61,14 @@ from apps.markets.schema import (
     funding_schema,
     ohlcv_schema,
     open_interest_schema,
+    positioning_schema,
 )
 from apps.markets.snapshots import (
     build_basis,
     build_funding,
     build_ohlcv,
     build_open_interest,
+    build_positioning,
     build_volume_flow,
 )
 
@@ -238,6 +244,29 @@ class OpenInterestViewSet(MarketViewSet):
 
     def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
         return open_interest_csv_records(asset, row)
+
+
+class PositioningViewSet(MarketViewSet):
+    """Who is long: accounts, top traders, takers."""
+
+    metric = POSITIONING_METRIC
+    intervals = history_positioning.INTERVALS
+    method = history_positioning.METHOD
+    csv_current = CsvLayout(flat.POSITIONING_COLUMNS, flat.positioning_records)
+    csv_history_columns = POSITIONING_CSV_COLUMNS
+
+    @positioning_schema
+    def retrieve(self, request: Request) -> HttpResponseBase:
+        return self.answer(request)
+
+    def build_as_of(self) -> AsOfBuilder:
+        return build_positioning
+
+    def page(self, query: HistoryQuery, now_ms: int) -> Page:
+        return history_positioning.positioning_page(query, now_ms)
+
+    def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
+        return positioning_csv_records(asset, row)
 
 
 class OhlcvViewSet(MarketViewSet):

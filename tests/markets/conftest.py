@@ -25,6 +25,7 @@ __all__ = ["clean_redis"]
 FUNDING = "/v1/markets/funding"
 FLOW = "/v1/markets/volume-flow"
 OPEN_INTEREST = "/v1/markets/open-interest"
+POSITIONING = "/v1/markets/positioning"
 OHLCV = "/v1/markets/ohlcv"
 BASIS = "/v1/markets/basis"
 

@@ -1,0 +1,244 @@
+"""Shares of longs at the end of each interval: per venue and weighted by open interest of that time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from apps.core.clock import iso_utc
+from apps.marketdata.coverage import positioning_slots
+from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.positioning import (
+    ACCOUNTS,
+    SERIES,
+    PositioningSeries,
+    positioning_series,
+    published_series,
+)
+from apps.marketdata.selectors import InstrumentRow
+from apps.markets.contracts_positioning import (
+    FURTHER_SERIES,
+    SHARE,
+    PositioningHistoryAggregate,
+    PositioningHistoryRow,
+    PositioningHistorySeries,
+    PositioningHistoryTotal,
+    PositioningHistoryVenue,
+)
+from apps.markets.engines import positioning as engine
+from apps.markets.engines.history import last_at, newest_at
+from apps.markets.history import Page, Row, listings, plan_slots
+from apps.markets.history_contracts import builtins
+from apps.markets.open_interest_samples import open_interest_samples
+from apps.markets.positioning_samples import WEIGHT_MAX_AGE_MS, hold_ms
+from apps.markets.queries import HistoryQuery, Intervals
+from apps.markets.refresh_sources import as_datetime
+
+INTERVALS: Final = Intervals({"5m": 300, "30m": 1800, "1h": 3600, "4h": 14_400, "1d": 86_400}, "1h")
+METHOD: Final = ("positioning-history", "1.0")
+# A sample is stored some seconds after it was taken.
+_CLOSING_MS: Final = 60_000
+_LONGEST_HOLD_MS: Final = 45 * 60_000
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The newest sample of each (series, slot, venue): its position in ``samples``, -1 without one.
+
+    ``is_current``: young enough at the slot's end to be weighed with other venues' samples.
+    ``oi_usd``: what each venue weighs at each slot's end, NaN where it is not known.
+    """
+
+    samples: PositioningSeries
+    newest: dict[str, IntArray]
+    is_current: dict[str, npt.NDArray[np.bool_]]
+    oi_usd: FloatArray
+
+
+def positioning_page(query: HistoryQuery, now_ms: int) -> Page:
+    """The page of shares that ``query`` asks for; ``now_ms`` decides which interval is still open."""
+    chosen = tuple(
+        one
+        for one in listings(query.asset, query.selection.venues, InstrumentKind.PERP)
+        if published_series(one.instrument.venue)
+    )
+    ids = [one.id for one in chosen]
+    as_of = query.selection.as_of_ms
+    moment = now_ms if as_of is None else as_of
+
+    def find(start_ms: int, end_ms: int) -> list[int]:
+        return positioning_slots(ids, query.interval_ms, start_ms, end_ms, as_of)
+
+    slots, cursor = plan_slots(query, find)
+    return Page(
+        slots,
+        cursor,
+        lambda block: _rows(query, chosen, block, moment),
+        tuple(one.instrument.venue for one in chosen),
+    )
+
+
+def _rows(
+    query: HistoryQuery, chosen: Sequence[InstrumentRow], block: Sequence[int], moment: int
+) -> list[Row]:
+    cells = _cells(query, chosen, np.asarray(block, dtype=np.int64), moment)
+    rows = []
+    for row, slot in enumerate(block):
+        detail = {
+            one.instrument.venue: _venue(cells, row, position)
+            for position, one in enumerate(chosen)
+            if any(cells.newest[name][row, position] >= 0 for name in SERIES)
+        }
+        optional: dict[str, Any] = (
+            {"aggregate": _aggregate(cells, row, chosen)} if query.selection.with_aggregate else {}
+        )
+        rows.append(
+            builtins(
+                PositioningHistoryRow(
+                    ts=iso_utc(slot),
+                    closed=moment >= slot + query.interval_ms + _CLOSING_MS,
+                    venues={v: one.value for v, one in detail.items() if one.value is not None},
+                    venues_detail=detail,
+                    **optional,
+                )
+            )
+        )
+    return rows
+
+
+def _cells(
+    query: HistoryQuery, chosen: Sequence[InstrumentRow], slots: IntArray, moment: int
+) -> _Cells:
+    as_of_ms = query.selection.as_of_ms
+    as_of = None if as_of_ms is None else as_datetime(as_of_ms)
+    until = as_datetime(int(slots[-1]) + query.interval_ms)
+    samples = positioning_series(
+        [one.id for one in chosen], as_datetime(int(slots[0]) - _LONGEST_HOLD_MS), until, as_of
+    )
+    # The last moment inside; the interval in the making ends now.
+    ends = np.minimum(slots + query.interval_ms - 1, moment)
+    held = hold_ms(samples)
+    newest: dict[str, IntArray] = {}
+    is_current: dict[str, npt.NDArray[np.bool_]] = {}
+    for place, name in enumerate(SERIES):
+        found = _newest(samples, samples.series == place, chosen, ends)
+        known = found >= 0
+        if not samples.ts_ms.size:
+            newest[name], is_current[name] = found, known
+            continue
+        sampled = samples.ts_ms[found]
+        current = known & (sampled >= ends[:, None] - held[found])
+        newest[name] = np.where(current | (known & (sampled >= slots[:, None])), found, -1)
+        is_current[name] = current
+    interest = open_interest_samples(
+        chosen, as_datetime(int(slots[0]) - WEIGHT_MAX_AGE_MS), until, as_of
+    )
+    oi_usd = np.full((slots.size, len(chosen)), np.nan)
+    for position, one in enumerate(chosen):
+        mine = (interest.instrument_id == one.id) & np.isfinite(interest.oi_usd)
+        oi_usd[:, position] = last_at(
+            interest.ts_ms[mine], interest.oi_usd[mine], ends, WEIGHT_MAX_AGE_MS
+        )
+    return _Cells(samples, newest, is_current, oi_usd)
+
+
+def _newest(
+    samples: PositioningSeries,
+    wanted: npt.NDArray[np.bool_],
+    chosen: Sequence[InstrumentRow],
+    ends: IntArray,
+) -> IntArray:
+    """Position of the newest sample at each end, per venue; -1 without one."""
+    newest = np.full((ends.size, len(chosen)), -1, dtype=np.int64)
+    for position, one in enumerate(chosen):
+        mine = np.flatnonzero(wanted & (samples.instrument_id == one.id))
+        found = newest_at(samples.ts_ms[mine], ends)
+        newest[found >= 0, position] = mine[found[found >= 0]]
+    return newest
+
+
+def _venue(cells: _Cells, row: int, position: int) -> PositioningHistoryVenue:
+    at = int(cells.newest[ACCOUNTS][row, position])
+    value = None if at < 0 else _share(cells.samples, at)
+    further = {name: int(cells.newest[name][row, position]) for name in FURTHER_SERIES}
+    return PositioningHistoryVenue(
+        value=value,
+        unit=SHARE,
+        ratio=engine.ratio_of_share(value),
+        sampled_at=None if at < 0 else iso_utc(int(cells.samples.ts_ms[at])),
+        series={
+            name: _sample(cells.samples, index) for name, index in further.items() if index >= 0
+        },
+        **_reason(value, "no_data"),
+    )
+
+
+def _sample(samples: PositioningSeries, index: int) -> PositioningHistorySeries:
+    value = _share(samples, index)
+    return PositioningHistorySeries(
+        value=value,
+        ratio=engine.ratio_of_share(value),
+        sampled_at=iso_utc(int(samples.ts_ms[index])),
+        **_reason(value, "no_data"),
+    )
+
+
+def _share(samples: PositioningSeries, index: int) -> float:
+    return round(float(samples.long_share[index]), engine.SHARE_DECIMALS)
+
+
+def _reason(share: float | None, absent: str) -> dict[str, Any]:
+    """Why a number beside it is null: no share, or a share of 1 that no ratio goes with."""
+    if share is None:
+        return {"null_reason": absent}
+    return {"null_reason": "degenerate"} if engine.ratio_of_share(share) is None else {}
+
+
+def _aggregate(
+    cells: _Cells, row: int, chosen: Sequence[InstrumentRow]
+) -> PositioningHistoryAggregate:
+    headline, weighting = _total(cells, ACCOUNTS, row, chosen)
+    totals = {name: _total(cells, name, row, chosen)[0] for name in FURTHER_SERIES}
+    expected = [one.instrument.venue for one in chosen]
+    return PositioningHistoryAggregate(
+        **headline,
+        unit=SHARE,
+        weighting=weighting,
+        venues_missing=[venue for venue in expected if venue not in headline["venues_used"]],
+        series={name: PositioningHistoryTotal(**total) for name, total in totals.items()},
+    )
+
+
+def _total(
+    cells: _Cells, name: str, row: int, chosen: Sequence[InstrumentRow]
+) -> tuple[dict[str, Any], str | None]:
+    """One series over the venues that were known together, and how they were weighted."""
+    at = cells.newest[name][row]
+    share = np.array(
+        [
+            _share(cells.samples, int(index)) if is_current else np.nan
+            for index, is_current in zip(at, cells.is_current[name][row], strict=True)
+        ],
+        dtype=float,
+    )
+    oi_usd = cells.oi_usd[row]
+    found = engine.aggregate(share, oi_usd)
+    # Nothing at the end of the interval: it was published earlier in it, or not at all.
+    absent = "stale" if (at >= 0).any() else "no_data"
+    why = "no_weights" if found.reason == "no_weights" else absent
+    inside = engine.usable(share, oi_usd)
+    used = [one.instrument.venue for one, is_in in zip(chosen, inside, strict=True) if is_in]
+    total = {
+        "value": found.share,
+        "ratio": engine.ratio_of_share(found.share),
+        "venues_used": [] if found.share is None else used,
+        **_reason(found.share, why),
+    }
+    return total, found.weighting

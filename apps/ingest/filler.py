@@ -13,6 +13,7 @@ from apps.ingest.backfill import (
     BACKGROUND_CONCURRENCY,
     CATCH_UP_MS,
     CONCURRENCY,
+    PHASES,
     REQUIRED,
     Job,
     Spans,
@@ -37,6 +38,9 @@ _READY_PATIENCE_S: Final = 75.0
 """A venue whose history takes longer (its request limits are narrow) does not hold up the others."""
 _REPAIRS_TOGETHER_S: Final = 30.0
 _TELL_EVERY_S: Final = 0.5
+_HELD_EVERY_S: Final = 60.0
+_WHOLE_EVERY_S: Final = 3600.0
+_LOOK_BACK_MS: Final = 48 * _HOUR_MS
 
 
 class HistoryFiller:
@@ -57,6 +61,7 @@ class HistoryFiller:
         self._now_ms = now_ms
         self._history_days = history_days
         self._ready = asyncio.Event()
+        self._complete = asyncio.Event()
         self._repaired = asyncio.Event()
         self._pace = Pace()
 
@@ -69,6 +74,8 @@ class HistoryFiller:
             group.create_task(self._fill())
             group.create_task(self._tell_repairs())
             group.create_task(self._report())
+            group.create_task(self._keep_held())
+            group.create_task(self._keep_whole())
 
     async def _fill(self) -> None:
         venues = self._venues
@@ -92,6 +99,7 @@ class HistoryFiller:
             await asyncio.gather(*complete)
             self._progress.background_state = COMPLETE
             await self._history_changed()
+            self._complete.set()
             took_s = round(time.monotonic() - started, 1)
             logger.info("history_complete", seconds=took_s)
 
@@ -133,6 +141,30 @@ class HistoryFiller:
             if hour != self._settled_hour():
                 hour = self._settled_hour()
                 await self._run(venue, await self._jobs(venue, ("funding",)))
+
+    # --- held and whole --------------------------------------------------------------------------------
+
+    async def _keep_held(self) -> None:
+        """What the streams brought is held: a start after a kill asks only for what came since."""
+        await self._ready.wait()
+        while True:
+            now_ms = self._now_ms()
+            held = [one for venue in self._venues for one in venue.repairs.held(now_ms)]
+            await self._history.advance(held)
+            await asyncio.sleep(_HELD_EVERY_S)
+
+    async def _keep_whole(self) -> None:
+        """Holes are looked for in everything once the history is there, then in what came since."""
+        await self._complete.wait()
+        in_background.set(True)
+        start_ms = self._now_ms() - self._history_days * 24 * _HOUR_MS
+        while True:
+            now_ms = self._now_ms()
+            for venue in self._venues:
+                await self._run(venue, await self._jobs(venue, PHASES), is_background=True)
+                await venue.repairs.fill_holes(start_ms, now_ms)
+            start_ms = now_ms - _LOOK_BACK_MS
+            await asyncio.sleep(_WHOLE_EVERY_S)
 
     def _settled_hour(self) -> int:
         return (self._now_ms() - _SETTLED_DELAY_MS) // _HOUR_MS

@@ -19,15 +19,19 @@ from django.db.utils import InterfaceError, OperationalError
 from apps.core.logs import get_logger
 from apps.ingest.backfill import COARSE_BAR_S, Job, Spans
 from apps.ingest.metrics import ROWS, ROWS_PENDING, SPOOLED_BYTES
+from apps.ingest.series import HOUR_S
+from apps.marketdata.gaps import Gap, Hole, gaps_note, holes_in
 from apps.marketdata.instruments import Instrument
 from apps.marketdata.listing_changes import Absence
 from apps.marketdata.partitions import ensure_window
 from apps.marketdata.rollup import bars_roll_up
 from apps.marketdata.rows import BarRow, LiquidationRow, SeriesRow
 from apps.marketdata.services import (
+    Held,
     Synced,
     backfill_span_extend,
     backfill_spans,
+    backfill_spans_advance,
     instruments_sync,
 )
 from apps.marketdata.spool import DurableWriter
@@ -112,6 +116,21 @@ class HistoryThread:
     async def store_rows(self, rows: Sequence[SeriesRow]) -> None:
         await self.run(lambda: rows_write(rows))
 
+    async def advance(self, held: Iterable[Held]) -> None:
+        """Spans grow by what the streams have brought."""
+        rows = list(held)
+        await self.run(lambda: backfill_spans_advance(rows))
+
+    async def holes(
+        self, series: str, instrument_ids: Sequence[int], start_ms: int, end_ms: int
+    ) -> list[Hole]:
+        return await self.run(lambda: holes_in(series, instrument_ids, start_ms, end_ms))
+
+    async def note_gaps(self, gaps: Iterable[Gap]) -> None:
+        rows = list(gaps)
+        if rows:
+            await self.run(lambda: gaps_note(rows))
+
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, connections.close_all)
@@ -130,10 +149,10 @@ def _read_spans() -> Spans:
 
 
 class RollUp:
-    """Which slots of one tier's longer bars are still to be summed up."""
+    """Which slots of longer bars are still to be summed up."""
 
-    def __init__(self, tier: AssetTier, origin: str, now_ms: int) -> None:
-        self.interval_s = COARSE_BAR_S[tier]
+    def __init__(self, interval_s: int, origin: str, now_ms: int) -> None:
+        self.interval_s = interval_s
         self._origin = origin
         self._step_ms = self.interval_s * 1000
         self._from_ms = now_ms - now_ms % self._step_ms
@@ -167,14 +186,18 @@ class StreamWriter:
         self._now_ms = now_ms
         self._pending: list[SeriesRow] = []
         self._last_write = 0.0
-        self._roll_ups = {tier: RollUp(tier, origin, now_ms()) for tier in AssetTier}
+        self._roll_ups = {
+            tier: [RollUp(length_s, origin, now_ms()) for length_s in (COARSE_BAR_S[tier], HOUR_S)]
+            for tier in AssetTier
+        }
         self._tier_ids: dict[AssetTier, list[int]] = {}
 
     def set_instruments(self, tier_ids: dict[AssetTier, list[int]]) -> None:
         self._tier_ids = tier_ids
 
     def reopen(self, tier: AssetTier, ts_ms: int) -> None:
-        self._roll_ups[tier].reopen(ts_ms)
+        for roll_up in self._roll_ups[tier]:
+            roll_up.reopen(ts_ms)
 
     def add(self, rows: Sequence[SeriesRow]) -> None:
         self._pending += rows
@@ -207,8 +230,9 @@ class StreamWriter:
         if not is_stored:
             return
         try:
-            for tier, roll_up in self._roll_ups.items():
-                roll_up.run_if_due(self._tier_ids.get(tier, []), self._now_ms())
+            for tier, roll_ups in self._roll_ups.items():
+                for roll_up in roll_ups:
+                    roll_up.run_if_due(self._tier_ids.get(tier, []), self._now_ms())
         except (OperationalError, InterfaceError) as error:
             logger.warning("roll_up_waits", error=str(error).strip())
 

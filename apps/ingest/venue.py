@@ -11,10 +11,10 @@ from typing import Final
 
 from apps.core.clock import NS_PER_MS
 from apps.core.logs import get_logger
-from apps.ingest.backfill import MINUTE_S, Job, Series, fetch
 from apps.ingest.metrics import BOOK_GAPS, EVENTS, MESSAGES
 from apps.ingest.polling import Pollers
 from apps.ingest.positioning import PositioningPoller
+from apps.ingest.repair import Repairs
 from apps.ingest.retry import RestCaller
 from apps.ingest.setups import VenueSetup, listed_instruments
 from apps.ingest.sharding import Shard
@@ -28,7 +28,6 @@ from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.listing_changes import Absence
 from apps.marketdata.live import SourceStatus
 from apps.marketdata.normalisation import LIQUIDATIONS
-from apps.marketdata.universe import tier_of
 from apps.marketdata.watching import Watched
 from apps.venues.base import (
     Connecting,
@@ -45,10 +44,6 @@ from apps.venues.limiter import BudgetFactory, RequestPool
 
 logger = get_logger(__name__)
 
-_READERS_LOOK_BACK_MS: Final = 10 * 60_000
-"""Readers keep closed minutes and look this far back at least for what was amended since."""
-_REPAIR_AFTER_MS: Final = 5_000
-"""A minute's own bar is closed and stored before the venue's bar is asked for."""
 _OUTCOMES: Final = ("ok", "control", "ignored", "unknown", "malformed")
 _INSTRUMENTS_EVERY_S: Final = 24 * 3600.0
 _INSTRUMENTS_AGAIN_S: Final = 30.0
@@ -94,6 +89,7 @@ class VenueRunner:
             budgets=place.budgets,
         )
         self._place = place
+        self.repairs = Repairs(self, place)
         self.loaded = asyncio.Event()
         """Set once the instruments are known and stored."""
         self._client: StreamClient | None = None
@@ -163,7 +159,7 @@ class VenueRunner:
                 group.create_task(pollers.open_interest())
                 group.create_task(pollers.marks())
                 group.create_task(self._positioning().run())
-                group.create_task(self._repair())
+                group.create_task(self.repairs.run())
             while True:
                 streaming = group.create_task(self._stream())
                 await self._until_instruments_change()
@@ -333,35 +329,3 @@ class VenueRunner:
         for outcome in _OUTCOMES:
             MESSAGES.labels(self.venue, outcome).set(getattr(stats, outcome).total())
         BOOK_GAPS.labels(self.venue).set(sum(book.gap_count for book in self.books.values()))
-
-    # --- gaps ------------------------------------------------------------------------------------------
-
-    async def _repair(self) -> None:
-        """Minutes that the stream missed are taken from the venue's own bars."""
-        while True:
-            await asyncio.sleep(2.0)
-            now_ms = self._place.now_ms() - _REPAIR_AFTER_MS
-            for one in self.instruments:
-                listing = self._place.state.listings[one.key]
-                for since_ms, until_ms in listing.coverage.take_repairs(now_ms):
-                    await self._repair_minutes(one, since_ms, until_ms)
-
-    async def _repair_minutes(self, one: Instrument, since_ms: int, until_ms: int) -> None:
-        job = Job(
-            phase="repair",
-            instrument=one,
-            row_id=self.ids[one.key],
-            series=Series.BAR,
-            interval_s=MINUTE_S,
-            since_ms=since_ms,
-            until_ms=until_ms,
-        )
-        try:
-            rows = await self.caller.until_answered(lambda: fetch(self.rest, job))
-        except VenueError as error:
-            logger.error("gap_not_repaired", symbol=one.symbol, error=str(error))
-            return
-        await self._place.history.store_rows(rows)
-        if self._place.now_ms() - since_ms > _READERS_LOOK_BACK_MS:
-            self._place.on_history()
-        self._place.writer.reopen(tier_of(one.asset), since_ms)

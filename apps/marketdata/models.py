@@ -292,3 +292,23 @@ class WatchSpan(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series}: {self.since} to {self.until}"
+
+
+class HistoryGap(models.Model):
+    """Nothing is stored of a series in ``[since, until)``, and no venue can fill it: see ``gaps``."""
+
+    pk = models.CompositePrimaryKey("instrument_id", "series", "interval_s", "since")
+    instrument = models.ForeignKey(
+        InstrumentListing, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    series = models.CharField(max_length=16)
+    interval_s = models.IntegerField(default=0)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    reason = models.CharField(max_length=16)
+
+    class Meta:
+        db_table = "history_gap"
+
+    def __str__(self) -> str:
+        return f"{self.series}: {self.since} to {self.until} ({self.reason})"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from django.db import transaction
+from django.db import connections, transaction
 
 from apps.marketdata.instruments import Instrument
 from apps.marketdata.listing_changes import Absence, Change, absences, changes_between
@@ -154,3 +155,36 @@ def backfill_spans() -> dict[tuple[str, int], dict[int, tuple[datetime, datetime
         key = (span.series, span.interval_s)
         found.setdefault(key, {})[span.instrument_id] = (span.since, span.until)
     return found
+
+
+class Held(NamedTuple):
+    """A series that was kept up to date from ``from_ms`` to ``until_ms`` without asking for its history."""
+
+    instrument_id: int
+    series: str
+    interval_s: int
+    from_ms: int
+    until_ms: int
+
+
+def backfill_spans_advance(held: Iterable[Held]) -> int:
+    """Let stored spans grow by what the streams brought; a span that ends before it stays as it is.
+
+    Returns how many have grown.
+    """
+    rows = [one for one in held if one.until_ms > one.from_ms]
+    if not rows:
+        return 0
+    connection_refresh()
+    with connections["market"].cursor() as cursor:
+        cursor.execute(
+            "UPDATE backfill_span AS span SET until = to_timestamp(held.until / 1000.0) "
+            "FROM unnest(%s::int[], %s::text[], %s::int[], %s::bigint[], %s::bigint[]) "
+            "AS held(id, series, interval_s, since, until) "
+            "WHERE span.instrument_id = held.id AND span.series = held.series "
+            "AND span.interval_s = held.interval_s "
+            "AND span.until >= to_timestamp(held.since / 1000.0) "
+            "AND span.until < to_timestamp(held.until / 1000.0)",
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+        return int(cursor.rowcount)

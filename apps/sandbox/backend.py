@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,13 +17,17 @@ from apps.sandbox.faces.hub import Hub
 from apps.sandbox.faces.registry import FACES, FaceKey, VenueFace
 from apps.sandbox.faults import Faults
 from apps.sandbox.manifest import instrument_entry, stream_entry
+from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.model import SeededMarket
+from apps.sandbox.market.scenarios import Scenario
 from apps.sandbox.replay.catalog import RecordingError, find_recordings
 from apps.sandbox.replay.memory import FaceMemory
 from apps.sandbox.replay.player import Player
 from apps.sandbox.replay.recording import load_recording
+from apps.sandbox.scenario_commands import BadScenario, scenario_of
 
 _NS_PER_MS = 1_000_000
+_SHORTEST_STEP_MS = 10
 
 
 class Backend(Protocol):
@@ -42,6 +47,13 @@ class Backend(Protocol):
 
     def start(self) -> None: ...
 
+    def start_scenario(self, command: dict[str, Any]) -> Scenario:
+        """Raises ``BadScenario``."""
+        ...
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]: ...
+
     def manifest(self) -> dict[str, Any]: ...
 
     def stats(self) -> dict[str, Any]: ...
@@ -51,12 +63,28 @@ def _wall_ms() -> int:
     return time.time_ns() // _NS_PER_MS
 
 
+def busier(listing: Listing, rate: float) -> Listing:
+    """The listing with ``rate`` times its trades and book updates."""
+    if rate == 1.0:
+        return listing
+    return replace(
+        listing,
+        trades_per_minute=listing.trades_per_minute * rate,
+        book_step_ms=max(_SHORTEST_STEP_MS, round(listing.book_step_ms / rate)),
+        pace=rate,
+    )
+
+
 class ModelBackend:
     """The seeded market on wall time."""
 
     def __init__(self, config: SandboxConfig, faults: Faults) -> None:
         assets = config.assets or ASSETS
-        self._listings = {face.key: face.listings(assets) for face in FACES}
+        self._assets = frozenset(assets)
+        self._listings = {
+            face.key: tuple(busier(one, config.rate) for one in face.listings(assets))
+            for face in FACES
+        }
         everything = [one for listings in self._listings.values() for one in listings]
         self._market = SeededMarket(config.seed, everything)
         self._faults = faults
@@ -88,6 +116,15 @@ class ModelBackend:
 
     def start(self) -> None:
         """It has started already."""
+
+    def start_scenario(self, command: dict[str, Any]) -> Scenario:
+        scenario = scenario_of(command, _wall_ms(), self._assets)
+        self._market.start(scenario)
+        return scenario
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        return self._market.scenarios
 
     def manifest(self) -> dict[str, Any]:
         """Any stream of a venue can be asked for, so none is listed."""
@@ -168,6 +205,13 @@ class ReplayBackend:
 
     def start(self) -> None:
         self.player.start()
+
+    def start_scenario(self, _command: dict[str, Any]) -> Scenario:
+        raise BadScenario("a replay plays what was recorded: it has no scenarios")
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        return ()
 
     def manifest(self) -> dict[str, Any]:
         recordings = self.player.recordings

@@ -15,6 +15,8 @@ class SandboxConfig:
     should not take the minutes that the real limits would ask for. 1 gives the real limits.
     ``grace_s``: a replay starts this long after the first subscription even when some of its streams
     were never asked for.
+    ``rate`` multiplies how many trades and book updates there are, for load. ``token`` is what the control
+    face wants to see; one is made when it is empty, and written to ``token_file`` where one is named.
     """
 
     mode: Literal["sandbox", "replay"] = "sandbox"
@@ -29,3 +31,6 @@ class SandboxConfig:
     limit_multiplier: float = 10.0
     grace_s: float = 30.0
     assets: tuple[str, ...] | None = None
+    rate: float = 1.0
+    token: str = ""
+    token_file: Path | None = None

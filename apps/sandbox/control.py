@@ -1,7 +1,13 @@
-"""The control face: clock, manifest, health, statistics, faults. For our own processes and tests."""
+"""The control face: clock, manifest, health, statistics, faults, scenarios. For our own processes and tests.
+
+Everything is asked under a name of this machine (``Host``), so that a web page cannot reach it by a name of
+its own that points here; whatever changes something needs the token that the emulator made at its start.
+"""
 
 from __future__ import annotations
 
+import hmac
+import ipaddress
 import resource
 import time
 from collections.abc import Callable
@@ -9,9 +15,13 @@ from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from apps.core.clock import ClockLine
 from apps.sandbox.faults import Faults, UnknownFault
+from apps.sandbox.scenario_commands import BadScenario
+
+TOKEN_HEADER = "X-Sandbox-Token"  # noqa: S105 (the header's name)
 
 
 class Controlled(Protocol):
@@ -19,11 +29,25 @@ class Controlled(Protocol):
 
     faults: Faults
 
+    @property
+    def token(self) -> str: ...
+
+    @property
+    def host(self) -> str:
+        """What it listens on."""
+        ...
+
     def clock_line(self) -> ClockLine: ...
 
     def is_started(self) -> bool: ...
 
     def start_market(self) -> None: ...
+
+    def start_scenario(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Raises ``BadScenario``."""
+        ...
+
+    def scenarios(self) -> list[dict[str, Any]]: ...
 
     def manifest(self) -> dict[str, Any]: ...
 
@@ -54,6 +78,32 @@ def _stats(sandbox: Controlled) -> dict[str, Any]:
     }
 
 
+def is_own_host(named: str, listens_on: str) -> bool:
+    """Whether a ``Host`` header names this machine: loopback, ``localhost``, or what we listen on."""
+    name = named.rpartition(":")[0] if named.rpartition(":")[2].isdigit() else named
+    name = name.strip("[]").lower()
+    if name in ("localhost", listens_on.lower()):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _guard(sandbox: Controlled) -> Middleware:
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not is_own_host(request.headers.get("Host", ""), sandbox.host):
+            return _json({"error": "expected a Host header that names this machine"}, 403)
+        if request.method not in ("GET", "HEAD"):
+            given = request.headers.get(TOKEN_HEADER, "")
+            if not hmac.compare_digest(given.encode("utf-8", "replace"), sandbox.token.encode()):
+                return _json({"error": f"expected the emulator's token in {TOKEN_HEADER}"}, 401)
+        return await handler(request)
+
+    return handle
+
+
 def control_app(sandbox: Controlled) -> web.Application:
     """Routes of the control face."""
 
@@ -63,27 +113,33 @@ def control_app(sandbox: Controlled) -> web.Application:
 
         return handle
 
+    def obey(carry_out: Callable[[dict[str, Any]], Any]) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                command = orjson.loads(await request.read())
+            except orjson.JSONDecodeError as error:
+                return _json({"error": f"expected a JSON object: {error}"}, 400)
+            if not isinstance(command, dict):
+                return _json({"error": "expected a JSON object"}, 400)
+            try:
+                return _json(carry_out(command))
+            except (UnknownFault, BadScenario) as error:
+                return _json({"error": str(error)}, 400)
+
+        return handle
+
     async def start(_request: web.Request) -> web.Response:
         sandbox.start_market()
         return _json(_clock(sandbox))
 
-    async def faults(request: web.Request) -> web.Response:
-        try:
-            command = orjson.loads(await request.read())
-        except orjson.JSONDecodeError as error:
-            return _json({"error": f"expected a JSON object: {error}"}, 400)
-        if not isinstance(command, dict):
-            return _json({"error": "expected a JSON object"}, 400)
-        try:
-            return _json(sandbox.faults.apply(command))
-        except UnknownFault as error:
-            return _json({"error": str(error)}, 400)
-
-    app = web.Application()
+    app = web.Application(middlewares=[_guard(sandbox)])
     app.router.add_get("/clock", reply(_clock))
     app.router.add_get("/manifest", reply(lambda one: one.manifest()))
     app.router.add_get("/health", reply(lambda one: {"status": "ok", "started": one.is_started()}))
     app.router.add_get("/stats", reply(_stats))
+    app.router.add_get("/faults", reply(lambda one: one.faults.in_force()))
+    app.router.add_get("/scenarios", reply(lambda one: one.scenarios()))
     app.router.add_post("/start", start)
-    app.router.add_post("/faults", faults)
+    app.router.add_post("/faults", obey(sandbox.faults.apply))
+    app.router.add_post("/scenarios", obey(sandbox.start_scenario))
     return app

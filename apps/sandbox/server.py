@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 import signal
 import time
 from collections.abc import Coroutine
@@ -18,7 +20,9 @@ from apps.sandbox.config import SandboxConfig
 from apps.sandbox.control import control_app
 from apps.sandbox.faces.base import Face
 from apps.sandbox.faces.registry import FACES, VENUES, FaceKey, VenueFace, urls
-from apps.sandbox.faults import Faults, UnknownFault
+from apps.sandbox.faults import Faults
+from apps.sandbox.rest_faults import rest_faults
+from apps.sandbox.scenario_commands import as_dict as scenario_dict
 
 _log = get_logger("sandbox")
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -29,7 +33,13 @@ class Sandbox:
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
-        self.faults = Faults(time.time, drop_connections=self._drop_connections)
+        self.token = config.token or secrets.token_urlsafe(32)
+        self.faults = Faults(
+            time.time,
+            drop_connections=self._drop_connections,
+            on_listings=self._listings_changed,
+            venues=VENUES,
+        )
         self.backend: Backend = (
             ReplayBackend(config, self.faults)
             if config.mode == "replay"
@@ -47,6 +57,7 @@ class Sandbox:
         for work in self.backend.work():
             self._spawn(work)
         await self._listen(control_app(self), self.config.port)
+        self._write_token()
         _log.info("sandbox.started", mode=self.config.mode, urls=self.urls())
 
     async def _open_face(self, venue_face: VenueFace) -> None:
@@ -60,6 +71,7 @@ class Sandbox:
         self.faces[key] = face
         self.backend.attach(key, face.hub)
         for name, app in face.ports().items():
+            app.middlewares.append(rest_faults(self.faults, key.venue, context.now_ms))
             await self._listen(app, self.config.port + venue_face.ports[name])
         for work in face.work():
             self._spawn(work)
@@ -93,6 +105,29 @@ class Sandbox:
         for runner in self._runners:
             await runner.cleanup()
         _log.info("sandbox.stopped")
+
+    def _write_token(self) -> None:
+        """Readable by our own user alone."""
+        path = self.config.token_file
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(number, "w") as file:
+            file.write(self.token)
+
+    @property
+    def host(self) -> str:
+        return self.config.host
+
+    def start_scenario(self, command: dict[str, Any]) -> dict[str, Any]:
+        scenario = self.backend.start_scenario(command)
+        _log.info("sandbox.scenario", **scenario_dict(scenario))
+        return scenario_dict(scenario)
+
+    def scenarios(self) -> list[dict[str, Any]]:
+        return [scenario_dict(one) for one in self.backend.scenarios]
 
     def clock_line(self) -> ClockLine:
         return self.backend.clock_line()
@@ -135,9 +170,12 @@ class Sandbox:
         }
 
     def _drop_connections(self, venue: str, path: str) -> int:
-        if venue not in VENUES:
-            raise UnknownFault(f"venue: expected one of {', '.join(VENUES)}, got {venue!r}")
-        return sum(face.drop(path) for key, face in self.faces.items() if key.venue == venue)
+        return sum(face.drop(path) for key, face in self.faces.items() if venue in ("", key.venue))
+
+    def _listings_changed(self, venue: str) -> None:
+        for key, face in self.faces.items():
+            if key.venue == venue:
+                face.hub.listings_changed()
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from apps.marketdata.books import BookState, BookSynchroniser, ContinuityRule
@@ -42,39 +42,40 @@ from apps.venues.bookfeed import BookFeed
 from apps.venues.limiter import RequestPool
 from apps.venues.session import Dialect, Session, SessionEnded, Timing, Wiring
 
-MAX_SEEN: Final = 50_000
+MAX_SEEN: Final = 2_000
+"""Per instrument."""
 _OWN_LANE: Final = frozenset({"book", "quote"})
 """Heavy kinds get connections of their own, so that a flood of books does not delay trades."""
 
 
-@dataclass(slots=True)
 class Seen:
-    """Trades and liquidations delivered while two connections overlap: each passes once."""
+    """Trades and liquidations of late: each passes once, whichever connection, reconnect, backlog or
+    stuttering venue brings it. Instruments live as long as their client: identity names them."""
 
-    overlaps: int = 0
-    _ids: dict[tuple[str, str], None] = field(default_factory=dict)
+    __slots__ = ("_forced", "_trades")
 
-    def begin(self) -> None:
-        self.overlaps += 1
-
-    def end(self) -> None:
-        self.overlaps -= 1
-        if not self.overlaps:
-            self._ids.clear()
+    def __init__(self) -> None:
+        self._trades: dict[int, dict[str, None]] = {}
+        self._forced: dict[int, dict[str, None]] = {}
 
     def is_repeat(self, event: Event) -> bool:
-        if isinstance(event, Trade | OptionTrade):
-            key = (event.instrument.key, event.trade_id)
-        elif isinstance(event, Liquidation):
-            key = (event.instrument.key, event.event_id)
-        else:
-            return False
-        if key in self._ids:
-            return True
-        if len(self._ids) >= MAX_SEEN:
-            del self._ids[next(iter(self._ids))]
-        self._ids[key] = None
+        if isinstance(event, (Trade, OptionTrade)):  # a union costs four times as much here
+            return _is_known(self._trades, id(event.instrument), event.trade_id)
+        if isinstance(event, Liquidation):
+            return _is_known(self._forced, id(event.instrument), event.event_id)
         return False
+
+
+def _is_known(memory: dict[int, dict[str, None]], key: int, name: str) -> bool:
+    known = memory.get(key)
+    if known is None:
+        known = memory[key] = {}
+    if name in known:
+        return True
+    if len(known) >= MAX_SEEN:
+        del known[next(iter(known))]
+    known[name] = None
+    return False
 
 
 class LaneOwner(Protocol):
@@ -87,9 +88,6 @@ class LaneOwner(Protocol):
     async def may_connect(self) -> None:
         """Wait until the address may open another connection."""
         ...
-
-    @property
-    def seen(self) -> Seen: ...
 
 
 class Lane:
@@ -168,7 +166,6 @@ class Lane:
     ) -> tuple[Session, asyncio.Future[str]]:
         """Open a second connection and close the first once the second delivers."""
         await self._owner.may_connect()
-        self._owner.seen.begin()
         new = self._owner.open_session(self.connection, self.specs)
         new.is_standby = True
         starting = asyncio.ensure_future(_until_end(new))
@@ -188,7 +185,6 @@ class Lane:
             raise
         finally:
             await _cancel(ready, patience)
-            self._owner.seen.end()
 
 
 class BaseStreamClient:
@@ -213,7 +209,7 @@ class BaseStreamClient:
         timing: Timing | None = None,
     ) -> None:
         self.venue = venue
-        self.seen = Seen()
+        self._seen = Seen()
         self._stats = stats
         self._parsers = parsers
         self._on_event = on_event
@@ -327,7 +323,7 @@ class BaseStreamClient:
         for event in self._parsers[session.connection].parse(raw, self._now_ns()):
             if isinstance(event, Control):
                 self._control(session, event)
-            elif not (self.seen.overlaps and self.seen.is_repeat(event)):
+            elif not self._seen.is_repeat(event):
                 if self._feed is not None:
                     if isinstance(event, BookDelta):
                         if self._snapshots_in_stream:

@@ -15,11 +15,13 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from apps.ingest.emulator import Emulator
+from apps.ingest.management.commands.sandbox import token_file
 from apps.ingest.service import IngestConfig, IngestService
 from apps.ingest.sharding import Shard
 from apps.marketdata import selectors
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.normalisation import FUNDING
+from apps.sandbox.control import TOKEN_HEADER
 from apps.sandbox.faces.registry import PORTS
 from apps.sandbox.faces.registry import VENUES as FACES
 from apps.venues.registry import ADAPTERS
@@ -115,8 +117,9 @@ async def ill(venues: set[str]) -> bool:
 
 async def cut(port: int, venue: str) -> None:
     command = {"fault": "drop_connections", "venue": venue}
+    headers = {TOKEN_HEADER: token_file(port).read_text()}
     async with (
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(headers=headers) as session,
         session.post(f"http://127.0.0.1:{port}/faults", json=command) as answer,
     ):
         assert answer.status == 200

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from apps.sandbox.config import SandboxConfig
+from apps.sandbox.control import TOKEN_HEADER
 from apps.sandbox.faces.binance.face import BinanceFace
 from apps.sandbox.faces.registry import PORTS, FaceKey
 from apps.sandbox.server import Sandbox
@@ -65,7 +66,9 @@ class Client:
             return response.status, (await response.json())["code"]
 
     async def post(self, path: str, body: Any = None) -> Any:
-        async with self.http.post(self.url("control", path), json=body) as response:
+        headers = {TOKEN_HEADER: self.sandbox.token}
+        url = self.url("control", path)
+        async with self.http.post(url, json=body, headers=headers) as response:
             return await response.json()
 
     async def socket(self, face: str, path: str, *channels: str) -> aiohttp.ClientWebSocketResponse:

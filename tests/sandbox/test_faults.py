@@ -3,106 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import itertools
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
 
-from apps.ingest.emulator import Emulator
-from apps.ingest.setups import VenueSetup, emulator_setups, listed_instruments
-from apps.marketdata.books import BookState
-from apps.marketdata.events import BookDelta, Event
-from apps.marketdata.instruments import Instrument
+from apps.marketdata.events import BookDelta, Trade
 from apps.sandbox.faces.registry import VENUES
-from apps.sandbox.faults import Faults, UnknownFault, Verdict, is_kind, words_of
-from apps.venues.base import StreamClient, StreamState, StreamStatus
-from apps.venues.registry import ADAPTERS
+from apps.sandbox.fault_catalog import FAULTS
+from apps.sandbox.faults import Action, Faults, UnknownFault, is_kind, words_of
+from apps.venues.base import (
+    StreamStatus,
+    VenueError,
+    VenueRefused,
+    VenueThrottled,
+    VenueUnavailable,
+)
 from tests.sandbox.conftest import Client, Starter
+from tests.sandbox.following import Watched, following, rest_of, until
 
-PASS, DROP, BREAK = Verdict(), Verdict(drop=True), Verdict(broken=True)
-
-
-@dataclass
-class Watched:
-    """One venue's client and what it told."""
-
-    setup: VenueSetup
-    states: list[StreamState] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    instruments: list[Instrument] = field(default_factory=list)
-    client: StreamClient | None = None
-
-    @property
-    def gaps(self) -> int:
-        assert self.client is not None
-        return sum(book.gap_count for book in self.client.books.values())
-
-    def is_live(self) -> bool:
-        assert self.client is not None
-        books = self.client.books.values()
-        return bool(books) and all(book.state is BookState.LIVE for book in books)
-
-    def lost(self) -> set[StreamStatus]:
-        bad = (StreamStatus.RECONNECTING, StreamStatus.STALE)
-        return {one.status for one in self.states if one.status in bad}
-
-    def book_symbol(self) -> str:
-        plan = self.setup.plan(self.instruments)
-        return next(one.symbol for one in plan if one.kind == "book" and one.asset == "BTC")
-
-
-async def until(check: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
-    begin = time.monotonic()
-    while not check():
-        assert time.monotonic() - begin < seconds, what
-        await asyncio.sleep(0.02)
-
-
-@asynccontextmanager
-async def following(sandbox: Client, *venues: str) -> AsyncIterator[list[Watched]]:
-    """Clients of the venues, with live books."""
-    emulator = Emulator("127.0.0.1", sandbox.config.port)
-    watched = [
-        Watched(one) for one in await emulator_setups([ADAPTERS[v] for v in venues], emulator)
-    ]
-    rests, running = [], []
-    for one in watched:
-        adapter, endpoints = one.setup.adapter, one.setup.endpoints
-        rest = adapter.rest_client(
-            endpoints=endpoints, now_ns=time.time_ns, rate_multiplier=one.setup.rate_multiplier
-        )
-        rests.append(rest)
-        one.instruments = await listed_instruments(one.setup, rest, frozenset({"BTC", "ETH"}))
-        one.client = adapter.stream_client(
-            endpoints=endpoints,
-            instruments=one.instruments,
-            stream_plan=one.setup.plan(one.instruments),
-            on_event=one.events.append,
-            on_state=one.states.append,
-            now_ns=time.time_ns,
-            rng=random.Random(3),
-            fetch_snapshot=rest.book_snapshot,
-        )
-        running.append(asyncio.create_task(one.client.run()))
-    try:
-        for one in watched:
-            await until(one.is_live, f"{one.setup.adapter.venue}: books are live")
-            one.states.clear()
-        yield watched
-    finally:
-        for one in watched:
-            if one.client is not None:
-                await one.client.stop()
-        await asyncio.gather(*running, return_exceptions=True)
-        for rest in rests:
-            await rest.close()
+REFUSALS: dict[int, type[VenueError]] = {
+    429: VenueThrottled,
+    418: VenueThrottled,
+    403: VenueRefused,
+    451: VenueRefused,
+    500: VenueUnavailable,
+    503: VenueUnavailable,
+}
+# A coin that the venue does not have is answered with 500 and "null" too.
+DIFFERENT = {("hyperliquid", 500): VenueError}
 
 
 def other_than(venue: str) -> str:
     return next(one for one in VENUES if one != venue)
+
+
+async def cause(sandbox: Client, name: str, **values: object) -> dict[str, object]:
+    answer: dict[str, object] = await sandbox.post("/faults", {"fault": name, **values})
+    assert "error" not in answer, answer
+    return answer
+
+
+def trade_ids(one: Watched) -> list[str]:
+    return [
+        event.trade_id
+        for event in one.events
+        if isinstance(event, Trade) and event.instrument.asset == "BTC"
+    ]
 
 
 @pytest.mark.parametrize("venue", VENUES)
@@ -117,19 +64,53 @@ async def test_one_venues_sockets_are_cut_and_come_back(start: Starter, venue: s
         assert other.is_live()
 
 
+@pytest.mark.parametrize("fault", ["gap", "reorder", "malformed", "truncated"])
 @pytest.mark.parametrize("venue", VENUES)
-async def test_a_gap_is_found_and_repaired(start: Starter, venue: str) -> None:
+async def test_a_book_that_lost_an_update_is_repaired(
+    start: Starter, venue: str, fault: str
+) -> None:
     sandbox = await start()
     async with following(sandbox, venue, other_than(venue)) as (hit, other):
-        symbol = hit.book_symbol()
         hit.events.clear()
-        await sandbox.post("/faults", {"fault": "gap", "venue": venue, "symbol": symbol})
-        hub = sandbox.sandbox.faults
-        await until(lambda: set(hub.gaps.values()) == {0}, "a frame was held back")
+        await cause(sandbox, fault, venue=venue, symbol=hit.book_symbol(), count=1)
+        faults = sandbox.sandbox.faults
+        await until(lambda: not any(one.left for one in faults.frames), "a frame was met")
+        assert hit.client is not None
+        if fault in ("malformed", "truncated"):
+            await until(lambda: hit.client.stats.malformed.total() == 1, "it is counted")
         if any(isinstance(event, BookDelta) for event in hit.events):
             await until(lambda: hit.gaps >= 1, "the gap is counted")
         await until(hit.is_live, "books are live again")
+        unhurt = [book for book in hit.client.books.values() if book.instrument.asset == "ETH"]
+        assert [book.gap_count for book in unhurt] == [0] * len(unhurt)
         assert other.gaps == 0
+        assert other.lost() == set()
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_what_comes_twice_counts_once(start: Starter, venue: str) -> None:
+    sandbox = await start()
+    async with following(sandbox, venue) as (hit,):
+        await cause(sandbox, "duplicate", venue=venue, kind="trade", count=500)
+        await cause(sandbox, "duplicate", venue=venue, kind="book", count=500)
+        hit.events.clear()
+        await until(lambda: len(trade_ids(hit)) >= 3, "trades go on", 40)
+        ids = trade_ids(hit)
+        assert len(ids) == len(set(ids))
+        # A repeated update is no gap.
+        assert hit.gaps == 0
+        assert hit.is_live()
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_a_torn_frame_ends_the_connection_and_it_comes_back(
+    start: Starter, venue: str
+) -> None:
+    sandbox = await start()
+    async with following(sandbox, venue, other_than(venue)) as (torn, other):
+        await cause(sandbox, "torn", venue=venue, symbol=torn.book_symbol())
+        await until(lambda: StreamStatus.RECONNECTING in torn.lost(), "the cut is noticed")
+        await until(torn.is_live, "books are live again")
         assert other.lost() == set()
 
 
@@ -137,9 +118,7 @@ async def test_a_gap_is_found_and_repaired(start: Starter, venue: str) -> None:
 async def test_a_stalled_venue_says_nothing_while_others_go_on(start: Starter, venue: str) -> None:
     sandbox = await start()
     async with following(sandbox, venue, other_than(venue)) as (stalled, other):
-        await sandbox.post(
-            "/faults", {"fault": "stall", "venue": venue, "symbol": "*", "seconds": 1.5}
-        )
+        await cause(sandbox, "stall", venue=venue, seconds=1.5)
         await asyncio.sleep(0.3)
         stalled.events.clear()
         other.events.clear()
@@ -148,11 +127,124 @@ async def test_a_stalled_venue_says_nothing_while_others_go_on(start: Starter, v
         await until(lambda: len(stalled.events) > 5, "it goes on")
 
 
+@pytest.mark.parametrize("venue", VENUES)
+async def test_acknowledged_without_data(start: Starter, venue: str) -> None:
+    sandbox = await start()
+    async with following(sandbox, venue) as (mute,):
+        await cause(sandbox, "ack_without_data", venue=venue)
+        await cause(sandbox, "disconnect", venue=venue)
+        await until(lambda: StreamStatus.RECONNECTING in mute.lost(), "the cut is noticed")
+        hubs = [one.hub for key, one in sandbox.sandbox.faces.items() if key.venue == venue]
+        await until(
+            lambda: all(any(c.channels for c in hub.connections) for hub in hubs), "it subscribed"
+        )
+        assert not any(hub.channels() for hub in hubs)
+        assert not mute.is_live()
+        await cause(sandbox, "clear")
+        await cause(sandbox, "disconnect", venue=venue)
+        await until(mute.is_live, "books are live again")
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_rest_refuses_in_the_venues_words(start: Starter, venue: str) -> None:
+    sandbox = await start()
+    async with rest_of(sandbox, venue) as rest, rest_of(sandbox, other_than(venue)) as other:
+        await rest.instruments()
+        for status, expected in REFUSALS.items():
+            # A client that was told to wait long makes no request; each refusal gets a fresh one.
+            async with rest_of(sandbox, venue) as fresh:
+                await cause(sandbox, "http_status", venue=venue, status=status)
+                with pytest.raises(DIFFERENT.get((venue, status), expected)) as caught:
+                    await fresh.mark_prices()
+                assert caught.value.status == status
+                if status in (429, 418):
+                    assert caught.value.retry_after is not None
+                await other.mark_prices()
+        assert all(one.left == 0 for one in sandbox.sandbox.faults.rest)
+
+
+@pytest.mark.parametrize("form", ["malformed", "truncated"])
+@pytest.mark.parametrize("venue", VENUES)
+async def test_broken_bodies_and_slow_answers(start: Starter, venue: str, form: str) -> None:
+    sandbox = await start()
+    async with rest_of(sandbox, venue) as rest:
+        await rest.instruments()
+        await cause(sandbox, "http_body", venue=venue, form=form)
+        with pytest.raises(VenueError):
+            await rest.mark_prices()
+        await cause(sandbox, "delay", venue=venue, seconds=0.4)
+        begin = time.monotonic()
+        assert await rest.mark_prices()
+        assert time.monotonic() - begin >= 0.4
+        await cause(sandbox, "delay", venue=venue, seconds=0)
+        assert sandbox.sandbox.faults.rest_fault(venue, "/", "delay_s") is None
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_a_venues_clock_is_wrong(start: Starter, venue: str) -> None:
+    sandbox = await start()
+    async with following(sandbox, venue, other_than(venue)) as (wrong, other):
+        await cause(sandbox, "clock_skew", venue=venue, seconds=-90)
+        await asyncio.sleep(0.3)
+        for one in (wrong, other):
+            one.events.clear()
+        await until(lambda: len(trade_ids(wrong)) > 0 and len(trade_ids(other)) > 0, "trades", 40)
+        for one, skew_s in ((wrong, -90), (other, 0)):
+            ages = [
+                (event.ts_event - time.time_ns()) / 1e9 - skew_s
+                for event in one.events
+                if isinstance(event, Trade) and event.instrument.asset == "BTC"
+            ]
+            assert all(-45 < age < 1 for age in ages), ages
+        assert wrong.is_live()
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_a_symbol_is_delisted(start: Starter, venue: str) -> None:
+    sandbox = await start()
+    async with following(sandbox, venue) as (hit,):
+        assert hit.rest is not None
+        symbol = hit.book_symbol()
+        before = {one.asset for one in await hit.rest.instruments() if one.symbol == symbol}
+        assert before == {"BTC"}
+        await cause(sandbox, "delist", venue=venue, symbol=symbol)
+        left = await hit.rest.instruments()
+        assert symbol not in {one.symbol for one in left}
+        assert "ETH" in {one.asset for one in left}
+        gone = [one for one in hit.instruments if one.symbol == symbol]
+        with pytest.raises(VenueError):
+            await hit.rest.book_snapshot(gone[0])
+        hit.events.clear()
+        await until(lambda: len(hit.events) > 20, "the others go on")
+        told = {getattr(event, "instrument", None) for event in hit.events}
+        assert not told & set(gone)
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_a_symbol_goes_on_under_another_name(start: Starter, venue: str) -> None:
+    sandbox = await start()
+    async with following(sandbox, venue) as (hit,):
+        assert hit.rest is not None
+        eth = next(one for one in hit.instruments if one.asset == "ETH" and one.kind == "perp")
+        new = eth.symbol.replace("ETH", "XETH")
+        await cause(sandbox, "rename", venue=venue, symbol=eth.symbol, to=new)
+        with pytest.raises(VenueError):
+            await hit.rest.book_snapshot(eth)
+        hit.events.clear()
+        await until(lambda: len(hit.events) > 20, "the others go on")
+        told = {getattr(event, "instrument", None) for event in hit.events}
+        assert eth not in told
+        # Whoever asks by the new name is answered as before.
+        assert hit.client is not None
+        await cause(sandbox, "clear")
+        assert await hit.rest.book_snapshot(eth)
+
+
 async def test_a_venue_that_is_not_there_is_refused(start: Starter) -> None:
     sandbox = await start()
     answer = await sandbox.post("/faults", {"fault": "drop_connections", "venue": "nyse"})
-    assert answer["error"].startswith("drop_connections: ")
-    assert "expected one of binance" in answer["error"]
+    assert answer["error"].startswith("disconnect: venue: expected one of binance")
+    assert sandbox.sandbox.faults.in_force()["frames"] == []
 
 
 def test_words_and_kinds_of_every_venues_channels() -> None:
@@ -177,18 +269,66 @@ def test_verdicts_by_venue_symbol_and_kind() -> None:
     now = [100.0]
     faults = Faults(lambda: now[0])
     faults.apply({"fault": "gap", "venue": "bybit", "symbol": "BTCUSDT", "count": 2})
-    assert faults.judge("binance", "btcusdt@depth@100ms") == PASS
-    assert faults.judge("bybit", "publicTrade.BTCUSDT") == PASS
-    assert [faults.judge("bybit", "orderbook.50.BTCUSDT") for _ in range(3)] == [DROP, DROP, PASS]
+    assert faults.judge("binance", "btcusdt@depth@100ms") is None
+    assert faults.judge("bybit", "publicTrade.BTCUSDT") is None
+    met = [faults.judge("bybit", "orderbook.50.BTCUSDT") for _ in range(3)]
+    assert met == [Action.LOSE, Action.LOSE, None]
     faults.apply({"fault": "stall", "symbol": "BTCUSDT", "seconds": 5})
-    assert faults.judge("binance", "btcusdt@trade") == DROP
-    assert faults.judge("bybit", "publicTrade.BTCUSDT") == DROP
-    assert faults.judge("bybit", "publicTrade.ETHUSDT") == PASS
+    assert faults.judge("binance", "btcusdt@trade") is Action.LOSE
+    assert faults.judge("bybit", "publicTrade.BTCUSDT") is Action.LOSE
+    assert faults.judge("bybit", "publicTrade.ETHUSDT") is None
     now[0] = 105.0
-    assert faults.judge("bybit", "publicTrade.BTCUSDT") == PASS
+    assert faults.judge("bybit", "publicTrade.BTCUSDT") is None
     faults.apply({"fault": "malformed", "venue": "okx", "kind": "mark"})
-    assert faults.judge("binance", "btcusdt@markPrice@1s") == PASS
-    assert faults.judge("okx", "mark-price:BTC-USDT-SWAP") == BREAK
-    assert faults.judge("okx", "mark-price:BTC-USDT-SWAP") == PASS
-    with pytest.raises(UnknownFault, match="gap: KeyError"):
-        faults.apply({"fault": "gap"})
+    assert faults.judge("binance", "btcusdt@markPrice@1s") is None
+    assert faults.judge("okx", "mark-price:BTC-USDT-SWAP") is Action.BREAK
+    assert faults.judge("okx", "mark-price:BTC-USDT-SWAP") is None
+    faults.apply({"fault": "ack_without_data", "venue": "okx"})
+    faults.apply({"fault": "clear", "venue": "bybit"})
+    assert (faults.is_mute("okx"), faults.is_mute("bybit")) == (True, False)
+    faults.apply({"fault": "clear"})
+    assert not faults.is_mute("okx")
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ({}, "fault: expected one of ack_without_data, clear"),
+        ({"fault": ["gap"]}, "fault: expected one of"),
+        ({"fault": "stall", "symbol": "X"}, "stall: seconds is required"),
+        ({"fault": "stall", "seconds": "soon"}, "stall: seconds: could not convert"),
+        ({"fault": "delay", "seconds": 61}, "delay: seconds: expected 0 to 60"),
+        ({"fault": "delay", "seconds": float("nan")}, "delay: seconds: expected 0 to 60"),
+        ({"fault": "gap", "count": 0}, "gap: count: expected 1"),
+        ({"fault": "gap", "symbol": ""}, "gap: symbol: expected a name"),
+        ({"fault": "malformed", "kind": "soup"}, "malformed: kind: expected one of trade"),
+        ({"fault": "http_status", "status": 200}, "http_status: status: expected an HTTP status"),
+        ({"fault": "http_body", "form": "soup"}, "http_body: form: expected malformed"),
+        ({"fault": "rename", "venue": "okx", "symbol": "A"}, "rename: to is required"),
+        ({"fault": "clear", "everything": 1}, "clear: unknown parameter everything"),
+        ({"fault": "ack_without_data", "on": "maybe"}, "ack_without_data: on: expected true"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_said(command: dict[str, object], what: str) -> None:
+    faults = Faults(lambda: 0.0)
+    with pytest.raises(UnknownFault) as caught:
+        faults.apply(command)
+    assert str(caught.value).startswith(what)
+    assert not faults.active
+
+
+def test_every_fault_of_the_catalogue_is_carried_out_and_ends() -> None:
+    values = {
+        "venue": "okx", "symbol": "BTC", "to": "XBT", "kind": "trade", "count": 2, "seconds": 3,
+        "status": 500, "form": "malformed", "path": "", "on": True,
+    }  # fmt: skip
+    quiet = Faults(lambda: 0.0).in_force()
+    for spec in FAULTS.values():
+        faults = Faults(lambda: 0.0)
+        command = {one.name: values[one.name] for one in spec.params}
+        faults.apply({"fault": spec.name, **command})
+        assert (faults.in_force() == quiet) == (spec.name in ("disconnect", "clear")), spec.name
+        faults.apply({"fault": "clear"})
+        assert faults.in_force() == quiet
+        assert not faults.active
+    assert all(a < b for a, b in itertools.pairwise(sorted(FAULTS)))

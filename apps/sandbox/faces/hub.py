@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from apps.sandbox.faults import MALFORMED_FRAME, Faults
+from apps.sandbox.faults import MALFORMED_FRAME, Action, Faults, words_of
+from apps.sandbox.replay.restamp import restamp
 
 # A reader this far behind is cut, as the venue does.
 _MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
@@ -38,9 +39,20 @@ class Connection:
     transport: asyncio.Transport
     channels: set[str] = field(default_factory=set)
     pending: list[bytes] = field(default_factory=list)
+    rewrite: Callable[[bytes], bytes] | None = None
+    """Turns inner names into those that the venue uses now."""
 
     def send(self, payload: bytes) -> None:
+        if self.rewrite is not None:
+            payload = self.rewrite(payload)
         self.pending.append(text_frame(payload))
+
+    def tear(self, payload: bytes) -> None:
+        """Half of a frame, and the end of the connection."""
+        frame = text_frame(payload)
+        self.pending.append(frame[: len(frame) // 2])
+        self.flush()
+        self.transport.close()
 
     def flush(self) -> None:
         if not self.pending:
@@ -58,6 +70,10 @@ class Connection:
         )
 
 
+def _wrapped(channel: str, data: bytes) -> bytes:
+    return b'{"stream":"%b","data":%b}' % (channel.encode(), data)
+
+
 class Hub:
     """Subscriptions of one face. Channels are the venue's stream names."""
 
@@ -70,9 +86,31 @@ class Hub:
         self.frames_sent = 0
         self.bytes_sent = 0
         self.on_change: list[Callable[[], None]] = []
+        self._held: dict[str, bytes] = {}
+        """Messages that a fault keeps back until their successor has gone."""
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether subscriptions are acknowledged and bring nothing."""
+        return self._faults.is_mute(self.venue)
 
     def add(self, connection: Connection) -> None:
         self.connections.add(connection)
+        changes = self._faults.listings.get(self.venue)
+        connection.rewrite = None if changes is None else changes.outgoing
+
+    def listings_changed(self) -> None:
+        """Symbols were renamed or delisted: everyone hears the names of now from here on."""
+        changes = self._faults.listings.get(self.venue)
+        for connection in self.connections:
+            connection.rewrite = None if changes is None else changes.outgoing
+
+    def heard(self, raw: str | bytes) -> str | bytes:
+        """What a client said, in inner names."""
+        changes = self._faults.listings.get(self.venue)
+        if changes is None:
+            return raw
+        return changes.incoming(raw.encode() if isinstance(raw, str) else raw)
 
     def remove(self, connection: Connection) -> None:
         self.connections.discard(connection)
@@ -111,23 +149,54 @@ class Hub:
         readers = self._subscribers.get(channel)
         if not readers:
             return
-        broken = False
         if self._faults.active:
-            verdict = self._faults.judge(self.venue, channel)
-            if verdict.drop:
-                return
-            broken = verdict.broken
+            self._publish_ill(channel, readers, data)
+            return
         for connection in readers:
-            if broken:
-                payload = MALFORMED_FRAME
-            elif connection.combined:
+            if connection.combined:
                 if combined is None:
-                    combined = b'{"stream":"%b","data":%b}' % (channel.encode(), data)
+                    combined = _wrapped(channel, data)
                 payload = combined
             else:
                 payload = data
             connection.send(payload)
             self.frames_sent += 1
+            self.bytes_sent += len(payload)
+
+    def _publish_ill(self, channel: str, readers: Iterable[Connection], data: bytes) -> None:
+        """As :meth:`publish`, while faults are in force."""
+        changes = self._faults.listings.get(self.venue)
+        if changes is not None:
+            if changes.is_gone(words_of(channel)):
+                return
+            data = changes.without_gone(data)
+        data = restamp(data, self._faults.skew_ms.get(self.venue, 0), self.venue)
+        action = self._faults.judge(self.venue, channel)
+        if action is Action.LOSE:
+            return
+        if action is Action.LATER and channel not in self._held:
+            self._held[channel] = data
+            return
+        messages = [data, data] if action is Action.TWICE else [data]
+        if channel in self._held:
+            messages.append(self._held.pop(channel))
+        for connection in list(readers):
+            for message in messages:
+                self._send_ill(connection, channel, message, action)
+
+    def _send_ill(
+        self, connection: Connection, channel: str, data: bytes, action: Action | None
+    ) -> None:
+        payload = _wrapped(channel, data) if connection.combined else data
+        self.frames_sent += 1
+        if action is Action.TEAR:
+            connection.tear(payload)
+        elif action is Action.BREAK:
+            connection.send(MALFORMED_FRAME)
+        elif action is Action.CUT:
+            connection.send(payload[: len(payload) // 2])
+        else:
+            connection.send(payload)
             self.bytes_sent += len(payload)
 
     def flush(self) -> None:

@@ -35,6 +35,8 @@ class Listing:
     expiry_ms: int | None = None
     strike: float | None = None
     option_type: str | None = None
+    pace: float = 1.0
+    """So many times the venue's own number of trades and book updates, for load."""
 
     @property
     def is_perp(self) -> bool:

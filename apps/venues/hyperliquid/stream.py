@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 
 from apps.marketdata.books import HYPERLIQUID, ContinuityRule
-from apps.marketdata.events import Control, Event, Trade
+from apps.marketdata.events import Control
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.universe import AssetTier, is_known_asset, tier_of
 from apps.venues.base import (
@@ -31,7 +31,7 @@ from apps.venues.base import (
 from apps.venues.hyperliquid.channels import FAST, channel_of, subscription_of
 from apps.venues.hyperliquid.parse import VENUE, HyperliquidParser
 from apps.venues.session import Dialect, Session, Timing
-from apps.venues.streaming import BaseStreamClient, Seen
+from apps.venues.streaming import BaseStreamClient
 
 CONNECTIONS: Final = ("ws",)
 BOOK_RULES: Final[dict[InstrumentKind, ContinuityRule]] = {InstrumentKind.PERP: HYPERLIQUID}
@@ -41,8 +41,6 @@ _MISSED_BOOKS: Final = 3
 _TRADE_SILENCE_S: Final = {AssetTier.HOT: 180.0, AssetTier.COLD: 1_800.0}
 _STATE_SILENCE_S: Final = 30.0
 _PING_EVERY_S: Final = 20.0
-_REMEMBERED_TRADES: Final = 2_000
-"""Per coin; the backlog after a subscription is 30 trades."""
 
 
 def stream_plan(
@@ -105,26 +103,6 @@ def _request(method: str, channels: Iterable[str]) -> bytes:
     return orjson.dumps({"method": method, "subscription": subscription_of(name)})
 
 
-class TradeMemory(Seen):
-    """Each trade passes once, whichever connection, reconnect or backlog brings it: ``tid`` names it."""
-
-    def __init__(self) -> None:
-        # Never zero: repeats are looked for all the time, not only while two connections overlap.
-        super().__init__(overlaps=1)
-        self._by_coin: dict[str, dict[str, None]] = {}
-
-    def is_repeat(self, event: Event) -> bool:
-        if not isinstance(event, Trade):
-            return False
-        known = self._by_coin.setdefault(event.instrument.symbol, {})
-        if event.trade_id in known:
-            return True
-        if len(known) >= _REMEMBERED_TRADES:
-            del known[next(iter(known))]
-        known[event.trade_id] = None
-        return False
-
-
 class HyperliquidStreamClient(BaseStreamClient):
     """Streams perpetuals and keeps their books, whose snapshots come in the stream."""
 
@@ -163,7 +141,6 @@ class HyperliquidStreamClient(BaseStreamClient):
             sleep=sleep,
             timing=timing,
         )
-        self.seen = TradeMemory()
 
     def _control(self, session: Session, event: Control) -> None:
         # An echo may leave "fast" out.

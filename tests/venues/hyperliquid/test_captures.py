@@ -29,8 +29,9 @@ from apps.venues.base import ParserStats
 from apps.venues.hyperliquid import wire
 from apps.venues.hyperliquid.parse import HyperliquidParser, book_snapshot
 from apps.venues.hyperliquid.rest_rows import FundingRow, candles_of, rows, settled_rates
-from apps.venues.hyperliquid.stream import BOOK_RULES, TradeMemory
+from apps.venues.hyperliquid.stream import BOOK_RULES
 from apps.venues.hyperliquid.symbols import instruments_from_meta, universe_of
+from apps.venues.streaming import Seen
 
 HOUR_NS = 3_600_000_000_000
 
@@ -70,7 +71,7 @@ def test_recorded_books_and_trades_of_btc(folder: Path) -> None:
     received = gzip.decompress((folder / "book" / f"{stem}.recv.gz").read_bytes()).split()
     parser = parser_of("BTC")
     book = BookSynchroniser(coin("BTC"), BOOK_RULES[InstrumentKind.PERP])
-    memory, passed = TradeMemory(), 0
+    memory, passed = Seen(), 0
     outcomes: Counter[Outcome] = Counter()
     events: list[Event] = []
     for line, at in zip(lines, received, strict=True):

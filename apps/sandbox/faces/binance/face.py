@@ -59,13 +59,10 @@ class BinanceFace:
         self.limits = Limits(_WEIGHT_PER_MINUTE[is_spot], context.limit_multiplier, context.wall_s)
         self._publisher: Publisher | None = None
         self.source = self._source(context)
-        self._rest = RestFace(
-            SPOT_ENDPOINTS if is_spot else UM_ENDPOINTS, self.source, self.limits, context.faults
-        )
+        self._rest = RestFace(SPOT_ENDPOINTS if is_spot else UM_ENDPOINTS, self.source, self.limits)
         self._sockets = WebSocketFace(
             self.hub,
             SPOT_RULES if is_spot else UM_RULES,
-            context.faults,
             context.wall_s,
             context.on_subscribed,
         )

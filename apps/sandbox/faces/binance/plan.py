@@ -55,7 +55,7 @@ def _depth_channel(listing: Listing, channel: str, kind: str) -> DepthChannel | 
     default = "250" if listing.is_perp else "1000"
     asked_ms = int(found.group(2) or default)
     # A quiet listing's book changes less often than the fastest stream allows.
-    every = max(1, round(asked_ms / listing.book_step_ms))
+    every = max(1, round(asked_ms / (listing.book_step_ms * listing.pace)))
     return DepthChannel(channel, int(found.group(1) or 0), every)
 
 

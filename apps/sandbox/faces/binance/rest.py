@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -14,7 +13,6 @@ from apps.sandbox.faces.binance import params
 from apps.sandbox.faces.binance.errors import VenueError, not_trading
 from apps.sandbox.faces.binance.limits import Limits
 from apps.sandbox.faces.binance.source import Json, Source, TimeRange
-from apps.sandbox.faults import Faults
 
 Query: TypeAlias = Mapping[str, str]
 Handler: TypeAlias = Callable[[Source, Query], Json]
@@ -221,13 +219,10 @@ SPOT_ENDPOINTS: Final = (
 class RestFace:
     """Registers endpoints on an aiohttp application and answers them from a source."""
 
-    def __init__(
-        self, endpoints: tuple[Endpoint, ...], source: Source, limits: Limits, faults: Faults
-    ) -> None:
+    def __init__(self, endpoints: tuple[Endpoint, ...], source: Source, limits: Limits) -> None:
         self._endpoints = endpoints
         self._source = source
         self._limits = limits
-        self._faults = faults
         self.requests = 0
 
     def register(self, app: web.Application) -> None:
@@ -237,23 +232,13 @@ class RestFace:
     def _handler(self, endpoint: Endpoint) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.Response:
             self.requests += 1
-            if self._faults.delay_s:
-                await asyncio.sleep(self._faults.delay_s)
             try:
-                self._refuse_if_told(request.path)
                 self._limits.charge(endpoint.weight(request.query), endpoint.pool)
                 return self._response(endpoint.handler(self._source, request.query))
             except VenueError as error:
                 return self._refusal(error)
 
         return handle
-
-    def _refuse_if_told(self, path: str) -> None:
-        status = self._faults.http_status(path)
-        if status is not None:
-            raise VenueError(
-                -1000, "An unknown error occurred while processing the request.", status
-            )
 
     def _headers(self) -> dict[str, str]:
         return {"X-MBX-USED-WEIGHT-1M": str(self._limits.weight.used)}

@@ -11,7 +11,6 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from apps.sandbox.faces.hub import Connection, Hub
-from apps.sandbox.faults import Faults
 
 PUBLIC: Final = "public"
 MARKET: Final = "market"
@@ -68,13 +67,11 @@ class WebSocketFace:
         self,
         hub: Hub,
         rules: SessionRules,
-        faults: Faults,
         now_s: Callable[[], float],
         on_subscribed: Callable[[set[str]], None] = lambda _channels: None,
     ) -> None:
         self.hub = hub
         self._rules = rules
-        self._faults = faults
         self._now_s = now_s
         self._on_subscribed = on_subscribed
         self._sessions: set[Session] = set()
@@ -122,7 +119,7 @@ class WebSocketFace:
                 if self._is_flooding(session):
                     await session.socket.close(code=_POLICY_VIOLATION, message=b"Too many requests")
                     return
-                self._answer(session, message.data)
+                self._answer(session, self.hub.heard(message.data))
                 session.connection.flush()
 
     def _is_flooding(self, session: Session) -> bool:
@@ -173,7 +170,7 @@ class WebSocketFace:
         if not names:
             return
         path = session.connection.path
-        mute = self._faults.ack_without_data
+        mute = self.hub.is_mute
         served = [name for name in names if not mute and is_served(path, name)]
         self.hub.subscribe(session.connection, served, silent=False)
         self.hub.subscribe(session.connection, set(names) - set(served), silent=True)

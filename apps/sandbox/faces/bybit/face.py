@@ -40,10 +40,9 @@ class BybitFace:
         self._publisher: Publisher | None = None
         self._memory: ReplayMemory | None = context.replay
         self.source = self._source(context)
-        self.rest = RestFace(self.source, context.faults, context.wall_s, context.limit_multiplier)
+        self.rest = RestFace(self.source, context.wall_s, context.limit_multiplier)
         self.sockets = WebSocketFace(
             self.hub,
-            context.faults,
             self.source.listings,
             context.wall_s,
             context.limit_multiplier,

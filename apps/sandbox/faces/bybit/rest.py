@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
@@ -13,7 +12,6 @@ from aiohttp import web
 from apps.sandbox.faces.bybit.errors import Refusal, shut_out, wrong
 from apps.sandbox.faces.bybit.history import INTERVALS, PERIODS, Span
 from apps.sandbox.faces.bybit.source import Source
-from apps.sandbox.faults import Faults
 
 Query: TypeAlias = Mapping[str, str]
 Handler: TypeAlias = Callable[[Source, Query], dict[str, Any]]
@@ -182,11 +180,8 @@ class Window:
 class RestFace:
     """Registers the endpoints on an application and answers them from a source."""
 
-    def __init__(
-        self, source: Source, faults: Faults, wall_s: Callable[[], float], multiplier: float
-    ) -> None:
+    def __init__(self, source: Source, wall_s: Callable[[], float], multiplier: float) -> None:
         self._source = source
-        self._faults = faults
         self.window = Window(multiplier, wall_s)
         self.requests = 0
 
@@ -197,25 +192,13 @@ class RestFace:
     def _handler(self, handler: Handler) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.Response:
             self.requests += 1
-            if self._faults.delay_s:
-                await asyncio.sleep(self._faults.delay_s)
             try:
-                self._refuse_if_told(request.path)
                 self.window.take()
                 return self._answer(0, "OK", handler(self._source, request.query))
             except Refusal as refusal:
                 return self._answer(refusal.code, refusal.msg, {}, refusal.status)
 
         return handle
-
-    def _refuse_if_told(self, path: str) -> None:
-        status = self._faults.http_status(path)
-        if status == 403:
-            raise shut_out()
-        if status == 429:
-            raise Refusal(10006, "Too many visits. Exceeded the API Rate Limit.", status)
-        if status is not None:
-            raise Refusal(10016, "Internal server error.", status)
 
     def _answer(
         self, code: int, msg: str, result: dict[str, Any], status: int = 200

@@ -15,7 +15,6 @@ from aiohttp import WSMsgType, web
 from apps.sandbox.faces.bybit.frames import DEPTHS
 from apps.sandbox.faces.bybit.history import INTERVALS
 from apps.sandbox.faces.hub import Connection, Hub
-from apps.sandbox.faults import Faults
 
 PATH: Final = "linear"
 _IDLE_S: Final = 600.0
@@ -51,7 +50,6 @@ class WebSocketFace:
     def __init__(
         self,
         hub: Hub,
-        faults: Faults,
         symbols: Iterable[str],
         wall_s: Callable[[], float],
         multiplier: float,
@@ -60,7 +58,6 @@ class WebSocketFace:
         served: Iterable[str] = (),
     ) -> None:
         self.hub = hub
-        self._faults = faults
         self._symbols = set(symbols)
         self._topics = TOPICS | set(served)
         self._wall_s = wall_s
@@ -97,7 +94,7 @@ class WebSocketFace:
             async for message in socket:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     session.active_s = self._wall_s()
-                    self._answer(session, message.data)
+                    self._answer(session, self.hub.heard(message.data))
                     connection.flush()
         finally:
             self._sessions.discard(session)
@@ -149,7 +146,7 @@ class WebSocketFace:
         return ""
 
     def _subscribe(self, connection: Connection, args: list[str]) -> None:
-        mute = self._faults.ack_without_data
+        mute = self.hub.is_mute
         # The state as it is now, and every later change, with nothing in between.
         if not mute:
             for channel in args:

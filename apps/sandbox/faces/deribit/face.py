@@ -36,12 +36,11 @@ class DeribitFace:
         self._model: ModelSource | None = None
         self._publisher: Publisher | None = None
         self.source = self._make_source()
-        self._rest = RestFace(self.source, self.limits, context.faults, context.wall_s)
+        self._rest = RestFace(self.source, self.limits, context.wall_s)
         self._sockets = WebSocketFace(
             self.hub,
             self.source,
             self.limits,
-            context.faults,
             context.wall_s,
             context.on_subscribed,
             self._first_frames,

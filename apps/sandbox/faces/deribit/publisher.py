@@ -195,7 +195,7 @@ class Publisher:
         listing = self._source.listings.get(channel.name)
         if listing is None:
             return
-        every = max(1, channel.pace_ms // listing.book_step_ms)
+        every = max(1, round(channel.pace_ms / (listing.book_step_ms * listing.pace)))
         step = now_ms // listing.book_step_ms // every * every
         old = self._books.get(channel.channel)
         if old is not None and step <= old.step:

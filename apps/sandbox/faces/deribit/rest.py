@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,7 +12,6 @@ from apps.sandbox.faces.deribit.errors import RpcRefusal
 from apps.sandbox.faces.deribit.limits import Limits
 from apps.sandbox.faces.deribit.rpc import call
 from apps.sandbox.faces.deribit.source import Source
-from apps.sandbox.faults import Faults
 
 PREFIX: Final = "/api/v2/public/"
 _US: Final = 1_000_000
@@ -44,12 +42,9 @@ def envelope(
 class RestFace:
     """Answers from a source; counts requests."""
 
-    def __init__(
-        self, source: Source, limits: Limits, faults: Faults, now_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, source: Source, limits: Limits, now_s: Callable[[], float]) -> None:
         self._source = source
         self._limits = limits
-        self._faults = faults
         self._now_s = now_s
         self.requests = 0
 
@@ -59,12 +54,7 @@ class RestFace:
     async def _handle(self, request: web.Request) -> web.Response:
         self.requests += 1
         began = self._now_s()
-        if self._faults.delay_s:
-            await asyncio.sleep(self._faults.delay_s)
         try:
-            status = self._faults.http_status(request.path)
-            if status is not None:
-                raise RpcRefusal(11094, "internal_server_error", status=status)
             method = request.match_info["method"]
             self._limits.charge(method)
             result = call(self._source, method, request.query)

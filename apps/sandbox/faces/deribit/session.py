@@ -17,7 +17,6 @@ from apps.sandbox.faces.deribit.rest import envelope
 from apps.sandbox.faces.deribit.rpc import call
 from apps.sandbox.faces.deribit.source import Source
 from apps.sandbox.faces.hub import Connection, Hub
-from apps.sandbox.faults import Faults
 
 PATH: Final = "/ws/api/v2"
 MAX_CHANNELS_PER_CALL: Final = 500
@@ -49,7 +48,6 @@ class WebSocketFace:
         hub: Hub,
         source: Source,
         limits: Limits,
-        faults: Faults,
         now_s: Callable[[], float],
         on_subscribed: Callable[[set[str]], None],
         first_frames: Callable[[Channel], list[bytes]],
@@ -60,7 +58,6 @@ class WebSocketFace:
         self.hub = hub
         self._source = source
         self._limits = limits
-        self._faults = faults
         self._now_s = now_s
         self._on_subscribed = on_subscribed
         self._first_frames = first_frames
@@ -88,7 +85,7 @@ class WebSocketFace:
                 if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                     continue
                 session.heard_s, session.is_tested = self._now_s(), False
-                goes_on = self._answer(session, message.data)
+                goes_on = self._answer(session, self.hub.heard(message.data))
                 connection.flush()
                 if not goes_on:
                     await socket.close(code=1008, message=b"too_many_requests")
@@ -164,7 +161,7 @@ class WebSocketFace:
         # What is not known is left out of the answer without an error.
         known = [one for one in parsed if one is not None and self._is_listed(one)]
         fresh = [one for one in known if one.channel not in connection.channels]
-        mute = self._faults.ack_without_data
+        mute = self.hub.is_mute
         self.hub.subscribe(connection, [one.channel for one in fresh], silent=mute)
         frames: list[bytes] = []
         if not mute:

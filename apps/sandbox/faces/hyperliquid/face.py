@@ -31,12 +31,11 @@ class HyperliquidFace:
         self.limits = Limits(context.limit_multiplier, context.wall_s)
         self._publisher: Publisher | None = None
         self.source = self._source(context)
-        self._info = InfoFace(self.source, self.limits, context.faults, context.now_ms)
+        self._info = InfoFace(self.source, self.limits, context.now_ms)
         self.sockets = WebSocketFace(
             self.hub,
             {one.symbol: one for one in self.source.listings},
             self.limits,
-            context.faults,
             context.wall_s,
             context.on_subscribed,
             self._first_frames(context.replay),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,7 +16,6 @@ from apps.sandbox.faces.hyperliquid.limits import (
 )
 from apps.sandbox.faces.hyperliquid.names import INTERVALS
 from apps.sandbox.faces.hyperliquid.source import RECENT_TRADES, Source, universe
-from apps.sandbox.faults import Faults
 from apps.sandbox.market.listing import Listing
 
 _HOUR_MS: Final = 3_600_000
@@ -59,13 +57,10 @@ def _unknown() -> Refusal:
 class InfoFace:
     """The venue's REST interface."""
 
-    def __init__(
-        self, source: Source, limits: Limits, faults: Faults, now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, source: Source, limits: Limits, now_ms: Callable[[], int]) -> None:
         self.requests = 0
         self._source = source
         self._limits = limits
-        self._faults = faults
         self._now_ms = now_ms
         self._coins = {one.symbol: one for one in source.listings}
         self._answers: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -88,11 +83,6 @@ class InfoFace:
 
     async def _handle(self, request: web.Request) -> web.Response:
         self.requests += 1
-        if self._faults.delay_s:
-            await asyncio.sleep(self._faults.delay_s)
-        status = self._faults.http_status(request.path)
-        if status is not None:
-            return _response(status, b"null")
         try:
             return _response(200, orjson.dumps(self._answer(await request.read())))
         except Refusal as refusal:

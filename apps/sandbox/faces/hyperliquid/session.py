@@ -13,7 +13,6 @@ from aiohttp import WSMsgType, web
 from apps.sandbox.faces.hub import Connection, Hub
 from apps.sandbox.faces.hyperliquid.limits import MAX_CONNECTIONS, MAX_SUBSCRIPTIONS, Limits
 from apps.sandbox.faces.hyperliquid.names import channel_name
-from apps.sandbox.faults import Faults
 from apps.sandbox.market.listing import Listing
 
 PATH: Final = "ws"
@@ -48,7 +47,6 @@ class WebSocketFace:
         hub: Hub,
         coins: dict[str, Listing],
         limits: Limits,
-        faults: Faults,
         now_s: Callable[[], float],
         on_subscribed: Callable[[set[str]], None],
         first_frames: Callable[[str], list[bytes]],
@@ -56,7 +54,6 @@ class WebSocketFace:
         self.hub = hub
         self._coins = coins
         self._limits = limits
-        self._faults = faults
         self._now_s = now_s
         self._on_subscribed = on_subscribed
         self._first_frames = first_frames
@@ -80,7 +77,7 @@ class WebSocketFace:
         try:
             async for message in socket:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    self._answer(connection, message.data)
+                    self._answer(connection, self.hub.heard(message.data))
                     connection.flush()
         finally:
             self._sessions.discard(session)
@@ -129,7 +126,7 @@ class WebSocketFace:
         self._subscribe(connection, name, asked)
 
     def _subscribe(self, connection: Connection, name: str, asked: dict[str, Any]) -> None:
-        mute = self._faults.ack_without_data
+        mute = self.hub.is_mute
         self.hub.subscribe(connection, [name], silent=mute)
         connection.send(_ack("subscribe", asked))
         if not mute:

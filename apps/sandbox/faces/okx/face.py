@@ -31,10 +31,9 @@ class OkxFace:
         self._publisher: Publisher | None = None
         self._memory: ReplayMemory | None = context.replay
         self.source = self._source(context)
-        self.rest = RestFace(self.source, context.faults, context.wall_s, context.limit_multiplier)
+        self.rest = RestFace(self.source, context.wall_s, context.limit_multiplier)
         self.sockets = WebSocketFace(
             self.hub,
-            context.faults,
             self.source.wires,
             {wire.index for wire in self.source.wires.values()},
             context.wall_s,

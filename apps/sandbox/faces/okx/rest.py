@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -19,7 +18,6 @@ from apps.sandbox.faces.okx.errors import (
 )
 from apps.sandbox.faces.okx.history import Page
 from apps.sandbox.faces.okx.source import Rows, Source
-from apps.sandbox.faults import Faults
 
 Query: TypeAlias = Mapping[str, str]
 Handler: TypeAlias = Callable[[Source, Query], Rows]
@@ -240,11 +238,8 @@ class Windows:
 class RestFace:
     """Registers the endpoints on an application and answers them from a source."""
 
-    def __init__(
-        self, source: Source, faults: Faults, wall_s: Callable[[], float], multiplier: float
-    ) -> None:
+    def __init__(self, source: Source, wall_s: Callable[[], float], multiplier: float) -> None:
         self._source = source
-        self._faults = faults
         self.windows = Windows(multiplier, wall_s)
         self.requests = 0
 
@@ -255,24 +250,13 @@ class RestFace:
     def _handler(self, limit: int, handler: Handler) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.Response:
             self.requests += 1
-            if self._faults.delay_s:
-                await asyncio.sleep(self._faults.delay_s)
             try:
-                self._refuse_if_told(request.path)
                 self.windows.take(request.path, limit)
                 return _answer("0", "", handler(self._source, request.query))
             except Refusal as refusal:
                 return _answer(refusal.code, refusal.msg, [], refusal.status)
 
         return handle
-
-    def _refuse_if_told(self, path: str) -> None:
-        status = self._faults.http_status(path)
-        if status == 429:
-            raise Refusal("50011", "Too Many Requests", status)
-        if status is not None:
-            code = "50026" if status >= 500 else "50000"
-            raise Refusal(code, "System error. Try again later", status)
 
 
 def _answer(code: str, msg: str, data: Rows, status: int = 200) -> web.Response:

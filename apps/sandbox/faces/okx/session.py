@@ -14,7 +14,6 @@ from aiohttp import WSMsgType, web
 
 from apps.sandbox.faces.hub import Connection, Hub
 from apps.sandbox.faces.okx.channels import BUSINESS, PUBLIC, hub_channel, is_served
-from apps.sandbox.faults import Faults
 
 _SILENCE_S: Final = 30.0
 _OPS_PER_HOUR: Final = 480
@@ -53,7 +52,6 @@ class WebSocketFace:
     def __init__(
         self,
         hub: Hub,
-        faults: Faults,
         symbols: Iterable[str],
         indices: Iterable[str],
         wall_s: Callable[[], float],
@@ -62,7 +60,6 @@ class WebSocketFace:
         on_subscribed: Callable[[set[str]], None],
     ) -> None:
         self.hub = hub
-        self._faults = faults
         self._symbols, self._indices = set(symbols), set(indices)
         self._wall_s = wall_s
         self._multiplier = multiplier
@@ -105,7 +102,7 @@ class WebSocketFace:
             async for message in socket:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     session.active_s = self._wall_s()
-                    self._answer(session, message.data)
+                    self._answer(session, self.hub.heard(message.data))
                     connection.flush()
         finally:
             self._sessions.discard(session)
@@ -171,7 +168,7 @@ class WebSocketFace:
             )
             return
         self._send(session, {"event": op, "arg": arg}, request)
-        mute = self._faults.ack_without_data
+        mute = self.hub.is_mute
         # The state as it is now, and every later change, with nothing in between.
         if not mute:
             for frame in self._first_frames(channel):

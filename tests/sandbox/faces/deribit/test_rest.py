@@ -165,8 +165,6 @@ async def test_refusals(served: Served) -> None:
         instrument_name="BTC-PERPETUAL", resolution="7", start_timestamp=0, end_timestamp=1,
     ) == (400, -32602)  # fmt: skip
     assert await served.refused("get_index_price", index_name="btc_nope") == (400, -32602)
-    served.faults.apply({"fault": "http_status", "path": "/api/v2/public/ticker", "status": 503})
-    assert await served.refused("ticker", instrument_name="BTC-PERPETUAL") == (503, 11094)
 
 
 async def test_the_venue_s_own_limits(strict: Served) -> None:

@@ -158,10 +158,3 @@ async def test_weights_are_counted_and_extra_rows_too(start: Starter) -> None:
     venue.wall[0] += 60
     assert (await venue.info(type="meta"))["collateralToken"] == 0
     assert venue.face.requests == 3 + 52 + 2
-
-
-async def test_faults_reach_rest(start: Starter) -> None:
-    venue = await start()
-    venue.faults.apply({"fault": "http_status", "path": "/info", "status": 503, "count": 1})
-    assert (await venue.refused(type="meta"))[0] == 503
-    assert (await venue.refused(type="meta"))[0] == 200

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from apps.marketdata.events import Candle, FundingKind, FundingRate, OpenInterest
+from apps.marketdata.events import Candle, FundingKind, FundingRate, MarkPrice, OpenInterest
 from apps.marketdata.models import Origin
-from apps.marketdata.rows import BarRow, FundingRow, OpenInterestRow
+from apps.marketdata.rows import BarRow, BasisRow, FundingRow, OpenInterestRow
 
 _NS_PER_MS: Final = 1_000_000
 _VENUE: Final = Origin.VENUE.value
@@ -99,4 +99,15 @@ def open_interest_rows(row_id: int, samples: Iterable[OpenInterest]) -> list[Ope
                 origin=_VENUE,
             )
         )
+    return rows
+
+
+def basis_rows(row_id: int, marks: Iterable[MarkPrice]) -> list[BasisRow]:
+    """Marks with their index, known at their own time."""
+    rows: list[BasisRow] = []
+    for one in marks:
+        if one.index_price is None:
+            continue
+        ts = one.ts_event // _NS_PER_MS
+        rows.append(BasisRow(row_id, ts, ts, one.mark_price, one.index_price, _VENUE))
     return rows

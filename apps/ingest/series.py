@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from apps.ingest.history import bar_rows, funding_rows, open_interest_rows
+from apps.ingest.history import bar_rows, basis_rows, funding_rows, open_interest_rows
 from apps.ingest.positioning import positioning_rows
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.models import Origin
@@ -19,7 +19,7 @@ from apps.marketdata.positioning import HISTORY_S as POSITIONING_S
 from apps.marketdata.positioning import SERIES as POSITIONING
 from apps.marketdata.rows import SeriesRow
 from apps.marketdata.universe import AssetTier, tier_of
-from apps.venues.base import Offer, RestClient
+from apps.venues.base import GivesMarkHistory, Offer, RestClient
 
 MINUTE_S: Final = 60
 FINE_S: Final = 300
@@ -30,7 +30,7 @@ COARSE_BAR_S: Final[dict[AssetTier, int]] = {AssetTier.HOT: FINE_S, AssetTier.CO
 """Bars that the 30-day windows are made of."""
 OPEN_INTEREST_S: Final[dict[AssetTier, int]] = {AssetTier.HOT: FINE_S, AssetTier.COLD: HOUR_S}
 
-REQUIRED: Final = ("funding", "bars", "minutes")
+REQUIRED: Final = ("funding", "bars", "minutes", "marks")
 """What readiness waits for: the windows of 30 days and a day of minutes."""
 BACKGROUND: Final = ("open_interest", "past_minutes", "past_bars", "context", "year")
 """What follows while answers are served, in this order."""
@@ -41,6 +41,7 @@ class Series(StrEnum):
     FUNDING = "funding"
     BAR = "bar"
     OPEN_INTEREST = "open_interest"
+    BASIS = "basis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,27 @@ async def _fetch_open_interest(rest: RestClient, ask: Ask) -> Sequence[SeriesRow
     return open_interest_rows(ask.row_id, samples)
 
 
+# --- mark price and index ------------------------------------------------------------------------------
+
+# Where an answer holds fewer, a month of five minutes takes hundreds of requests: not before serving.
+_QUICK_MARK_PAGE: Final = 1000
+
+
+def _basis_ladder(instrument: Instrument, offer: Offer, days: int) -> list[Step]:
+    if instrument.kind not in (InstrumentKind.PERP, InstrumentKind.FUTURE) or not offer.mark_page:
+        return []
+    phase = "marks" if offer.mark_page >= _QUICK_MARK_PAGE else "context"
+    fine = Step(phase, COARSE_BAR_S[tier_of(instrument.asset)], CONTEXT_DAYS)
+    return [*reached([fine], offer, Series.BASIS), *long_steps(offer, Series.BASIS, days)]
+
+
+async def _fetch_basis(rest: RestClient, ask: Ask) -> Sequence[SeriesRow]:
+    if not isinstance(rest, GivesMarkHistory):
+        raise TypeError(f"expected past mark prices of {ask.instrument.venue}, which has none")
+    window = (ask.interval_s, ask.since_ms, ask.until_ms)
+    return basis_rows(ask.row_id, await rest.mark_history(ask.instrument, *window))
+
+
 # --- shares of longs -----------------------------------------------------------------------------------
 
 
@@ -187,6 +209,7 @@ SERIES: Final[Mapping[str, HistorySeries]] = {
         HistorySeries(Series.FUNDING, _funding_ladder, _fetch_funding),
         HistorySeries(Series.BAR, _bar_ladder, _fetch_bars),
         HistorySeries(Series.OPEN_INTEREST, _open_interest_ladder, _fetch_open_interest),
+        HistorySeries(Series.BASIS, _basis_ladder, _fetch_basis),
         *(_positioning(one) for one in POSITIONING),
     )
 }

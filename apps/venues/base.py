@@ -293,6 +293,17 @@ class ListsOpenInterest(Protocol):
 
 
 @runtime_checkable
+class GivesMarkHistory(Protocol):
+    """A :class:`RestClient` whose venue keeps past mark prices and indices."""
+
+    async def mark_history(
+        self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
+    ) -> list[MarkPrice]:
+        """Mark and index at the close of every interval that opens in [``start_ms``, ``end_ms``)."""
+        ...
+
+
+@runtime_checkable
 class GivesBookBodies(Protocol):
     """A :class:`RestClient` whose order books begin with a REST answer: recordings need its bytes."""
 

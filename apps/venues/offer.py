@@ -29,6 +29,8 @@ class Offer:
     open_interest_history: bool = True
     positioning: frozenset[str] = frozenset({"accounts", "top_accounts", "top_positions", "taker"})
     """Series of :meth:`RestClient.positioning`."""
+    mark_page: int = 0
+    """Candles of past mark prices and indices in one answer; 0: it keeps none."""
     max_connections: int | None = None
     """WebSockets an address may hold at once; None: more than we ever need."""
     connects: tuple[int, float] = (100, 300.0)

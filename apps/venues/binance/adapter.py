@@ -32,5 +32,7 @@ ADAPTER: Final = VenueAdapter(
     stream_client=BinanceStreamClient,
     rest_client=BinanceRestClient,
     # /futures/data keeps a month.
-    offer=Offer(reach={"open_interest": Reach(days=30), "positioning": Reach(days=30)}),
+    offer=Offer(
+        mark_page=1500, reach={"open_interest": Reach(days=30), "positioning": Reach(days=30)}
+    ),
 )

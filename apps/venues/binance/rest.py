@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -39,6 +39,7 @@ from apps.venues.binance.parse import INTERVAL_S, NS_PER_MS, VENUE, BadValue, Ma
 from apps.venues.binance.symbols import Drop, instruments_from_exchange_info
 from apps.venues.errors import error_for_status
 from apps.venues.limiter import BudgetFactory, RequestPool
+from apps.venues.marks import paired
 
 _PERIOD: Final = {seconds: name for name, seconds in INTERVAL_S.items()}
 _SERIES: Final[dict[str, tuple[str, type[rest_rows.LongShortRow] | type[rest_rows.TakerRow]]]] = {
@@ -49,7 +50,7 @@ _SERIES: Final[dict[str, tuple[str, type[rest_rows.LongShortRow] | type[rest_row
 }
 _DATA_PAGE: Final = 500
 _FUNDING_PAGE: Final = 1000
-_KLINE_PAGE: Final = {InstrumentKind.PERP: 1500, InstrumentKind.SPOT: 1000}
+_KLINE_PAGE: Final = {Market.UM: 1500, Market.SPOT: 1000}
 _DEPTH_LIMIT: Final = 1000
 _DEPTH_WEIGHT: Final = {InstrumentKind.PERP: 20.0, InstrumentKind.SPOT: 50.0}
 _TIMEOUT_S: Final = 15.0
@@ -60,6 +61,8 @@ _WEIGHT: Final = {
     "publicGetExchangeInfo": 20.0,
     "fapiPublicGetKlines": 10.0,
     "publicGetKlines": 2.0,
+    "fapiPublicGetMarkPriceKlines": 10.0,
+    "fapiPublicGetIndexPriceKlines": 10.0,
     "fapiPublicGetPremiumIndex": 10.0,
     "fapiPublicGetOpenInterest": 1.0,
 }
@@ -183,32 +186,26 @@ class BinanceRestClient:
         is_spot = instrument.kind is InstrumentKind.SPOT
         market = Market.SPOT if is_spot else Market.UM
         call = "publicGetKlines" if is_spot else "fapiPublicGetKlines"
-        page_rows = _KLINE_PAGE[instrument.kind]
-        found: list[rest_rows.KlineRow] = []
-        cursor = start_ms
-        while cursor < end_ms:
-            page = self._rows(
-                await self._call(
-                    market,
-                    call,
-                    symbol=instrument.symbol,
-                    interval=_period(interval_s),
-                    startTime=cursor,
-                    endTime=end_ms - 1,
-                    limit=page_rows,
-                ),
-                rest_rows.KlineRow,
-            )
-            found += page
-            if len(page) < page_rows:
-                break
-            cursor = page[-1].open_time + interval_s * 1000
+        found = await self._klines(
+            market, call, {"symbol": instrument.symbol}, interval_s, start_ms, end_ms
+        )
         ts_recv = self._now_ns()
         now_ms = ts_recv // NS_PER_MS
-        return [
-            rest_rows.candle(instrument, row, interval_s, now_ms, ts_recv)
-            for row in sorted(found, key=lambda row: row.open_time)
+        return [rest_rows.candle(instrument, row, interval_s, now_ms, ts_recv) for row in found]
+
+    async def mark_history(
+        self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
+    ) -> list[MarkPrice]:
+        """See :class:`apps.venues.base.GivesMarkHistory`. An index is named by its pair."""
+        pair, span = instrument.symbol.partition("_")[0], (interval_s, start_ms, end_ms)
+        marks, indices = [
+            {row.open_time: row.close for row in await self._klines(Market.UM, call, name, *span)}
+            for call, name in (
+                ("fapiPublicGetMarkPriceKlines", {"symbol": instrument.symbol}),
+                ("fapiPublicGetIndexPriceKlines", {"pair": pair}),
+            )
         ]
+        return paired(instrument, interval_s, marks, indices, self._now_ns())
 
     async def positioning(
         self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int
@@ -269,6 +266,37 @@ class BinanceRestClient:
 
     def _markets(self) -> list[Market]:
         return [Market.UM, Market.SPOT] if self._endpoints.spot_rest else [Market.UM]
+
+    async def _klines(
+        self,
+        market: Market,
+        call: str,
+        name: Mapping[str, str],
+        interval_s: int,
+        start_ms: int,
+        end_ms: int,
+    ) -> list[rest_rows.KlineRow]:
+        """Rows that open in [``start_ms``, ``end_ms``), oldest first; ``name`` says of what."""
+        found: list[rest_rows.KlineRow] = []
+        cursor, page_rows = start_ms, _KLINE_PAGE[market]
+        while cursor < end_ms:
+            page = self._rows(
+                await self._call(
+                    market,
+                    call,
+                    **name,
+                    interval=_period(interval_s),
+                    startTime=cursor,
+                    endTime=end_ms - 1,
+                    limit=page_rows,
+                ),
+                rest_rows.KlineRow,
+            )
+            found += page
+            if len(page) < page_rows:
+                break
+            cursor = page[-1].open_time + interval_s * 1000
+        return sorted(found, key=lambda row: row.open_time)
 
     async def _data_pages(
         self,

@@ -26,5 +26,10 @@ ADAPTER: Final = VenueAdapter(
     stream_plan=stream_plan,
     stream_client=BybitStreamClient,
     rest_client=BybitRestClient,
-    offer=Offer(taker_candles=False, positioning=frozenset({"accounts"}), connects=(500, 300.0)),
+    offer=Offer(
+        taker_candles=False,
+        mark_page=1000,
+        positioning=frozenset({"accounts"}),
+        connects=(500, 300.0),
+    ),
 )

@@ -39,6 +39,7 @@ from apps.venues.bybit.convert import NS_PER_MS, VENUE, BadValue
 from apps.venues.bybit.errors import REFUSED_S, WINDOW_S, result_of
 from apps.venues.bybit.symbols import Drop, interval_h, listed_instruments, perpetuals_of
 from apps.venues.limiter import BudgetFactory, RequestPool
+from apps.venues.marks import paired
 
 REQUESTS: Final = 500
 """Per five seconds; the venue shuts an address out for ten minutes that goes beyond 600."""
@@ -49,6 +50,8 @@ _CALLS: Final[dict[str, str]] = {
     "open-interest": "publicGetV5MarketOpenInterest",
     "account-ratio": "publicGetV5MarketAccountRatio",
     "kline": "publicGetV5MarketKline",
+    "mark-price-kline": "publicGetV5MarketMarkPriceKline",
+    "index-price-kline": "publicGetV5MarketIndexPriceKline",
 }
 _LIST_PAGE: Final = 1_000
 _MOST_LIST_PAGES: Final = 20
@@ -173,19 +176,21 @@ class BybitRestClient:
     async def candles(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
     ) -> list[Candle]:
+        span = (interval_s, start_ms, end_ms)
+        found = await self._klines("kline", rest_rows.KlineRow, instrument, *span)
         ts_recv = self._now_ns()
-        found = await self._older_pages(
-            "kline",
-            rest_rows.KlineRow,
-            lambda row: row.start,
-            ("start", "end"),
-            (start_ms, min(end_ms, ts_recv // NS_PER_MS + 1)),
-            _KLINE_PAGE * interval_s * 1000,
-            symbol=instrument.symbol,
-            interval=rest_rows.named(rest_rows.INTERVAL, interval_s),
-            limit=_KLINE_PAGE,
-        )
         return [rest_rows.candle(instrument, row, interval_s, ts_recv) for row in found]
+
+    async def mark_history(
+        self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
+    ) -> list[MarkPrice]:
+        """See :class:`apps.venues.base.GivesMarkHistory`."""
+        span, row_type = (interval_s, start_ms, end_ms), rest_rows.PriceRow
+        marks, indices = [
+            {row.start: row.close for row in await self._klines(name, row_type, instrument, *span)}
+            for name in ("mark-price-kline", "index-price-kline")
+        ]
+        return paired(instrument, interval_s, marks, indices, self._now_ns())
 
     async def positioning(
         self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int
@@ -287,6 +292,27 @@ class BybitRestClient:
         if state.oi is None:
             return None
         return tickers.open_interest(instrument, state, ts_event, self._now_ns())
+
+    async def _klines(
+        self,
+        name: str,
+        row_type: type[rest_rows.Row],
+        instrument: Instrument,
+        interval_s: int,
+        start_ms: int,
+        end_ms: int,
+    ) -> list[rest_rows.Row]:
+        return await self._older_pages(
+            name,
+            row_type,
+            lambda row: row.start,
+            ("start", "end"),
+            (start_ms, min(end_ms, self._now_ns() // NS_PER_MS + 1)),
+            _KLINE_PAGE * interval_s * 1000,
+            symbol=instrument.symbol,
+            interval=rest_rows.named(rest_rows.INTERVAL, interval_s),
+            limit=_KLINE_PAGE,
+        )
 
     async def _older_pages(
         self,

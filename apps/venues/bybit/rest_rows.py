@@ -73,6 +73,16 @@ class KlineRow(Struct, array_like=True, gc=False):
     turnover: Volume
 
 
+class PriceRow(Struct, array_like=True, gc=False):
+    """``/v5/market/mark-price-kline``, ``index-price-kline``: no volumes."""
+
+    start: Ms
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+
+
 class BookBody(Struct, gc=False):
     """``/v5/market/orderbook``."""
 

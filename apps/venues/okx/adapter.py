@@ -28,6 +28,7 @@ ADAPTER: Final = VenueAdapter(
     stream_client=OkxStreamClient,
     rest_client=OkxRestClient,
     offer=Offer(
+        mark_page=100,
         taker_candles=False,
         connects=(3, 1.0),
         reach={

@@ -51,8 +51,8 @@ Handler: TypeAlias = Callable[[wire.Arg, str, Any, int], list[Event]]
 
 
 def index_name(instrument: Instrument) -> str:
-    """The index that a perpetual follows: ``BTC-USDT`` for ``BTC-USDT-SWAP``."""
-    return instrument.symbol.removesuffix("-SWAP")
+    """The index that a contract follows: ``BTC-USDT`` for ``BTC-USDT-SWAP`` and ``BTC-USDT-261225``."""
+    return "-".join(instrument.symbol.split("-")[:2])
 
 
 class OkxParser:

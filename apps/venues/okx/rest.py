@@ -34,6 +34,7 @@ from apps.venues.base import (
     VenueUnavailable,
 )
 from apps.venues.limiter import BudgetFactory, RequestPool
+from apps.venues.marks import paired
 from apps.venues.okx import convert, limits, rest_rows, wire
 from apps.venues.okx.convert import NS_PER_MS, VENUE, BadValue, UnknownValue
 from apps.venues.okx.errors import WINDOW_S, rows_of
@@ -170,9 +171,7 @@ class OkxRestClient:
     ) -> list[Candle]:
         bar = limits.bar_of(interval_s)
         ts_recv = self._now_ns()
-        # The quick endpoint knows the newest 1440 bars only; one bar of slack for the clocks.
-        oldest_recent = ts_recv // NS_PER_MS - (limits.RECENT_CANDLES - 1) * interval_s * 1000
-        is_recent = start_ms >= oldest_recent
+        is_recent = self._is_recent(interval_s, start_ms)
         found = await self._older_pages(
             "candles" if is_recent else "history-candles",
             wire.CandleRow,
@@ -191,6 +190,38 @@ class OkxRestClient:
             except UnknownValue:
                 self.bad_rows += 1
         return candles
+
+    async def mark_history(
+        self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
+    ) -> list[MarkPrice]:
+        """See :class:`apps.venues.base.GivesMarkHistory`. An index has a name of its own."""
+        age = "" if self._is_recent(interval_s, start_ms) else "history-"
+        marks, indices = [
+            {
+                row.ts: row.close
+                for row in await self._older_pages(
+                    f"{age}{name}",
+                    rest_rows.PriceRow,
+                    lambda row: row.ts,
+                    "after",
+                    start_ms,
+                    end_ms,
+                    instId=subject,
+                    bar=limits.bar_of(interval_s),
+                    limit=limits.HISTORY_CANDLE_PAGE,
+                )
+            }
+            for name, subject in (
+                ("mark-price-candles", instrument.symbol),
+                ("index-candles", index_name(instrument)),
+            )
+        ]
+        return paired(instrument, interval_s, marks, indices, self._now_ns())
+
+    def _is_recent(self, interval_s: int, start_ms: int) -> bool:
+        """The quick endpoints know the newest 1440 candles only; one of slack for the clocks."""
+        span_ms = (limits.RECENT_CANDLES - 1) * interval_s * 1000
+        return start_ms >= self._now_ns() // NS_PER_MS - span_ms
 
     async def positioning(
         self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int

@@ -29,7 +29,7 @@ from apps.venues.okx.convert import (
     BadValue,
     number,
 )
-from apps.venues.okx.wire import BookRow, MarkPriceRow, Ms, Qty, Volume
+from apps.venues.okx.wire import BookRow, MarkPriceRow, Ms, Price, Qty, Volume
 
 Row = TypeVar("Row", bound=Struct)
 _MINUTE_MS: Final = 60_000
@@ -49,6 +49,16 @@ class OpenInterestHistoryRow(Struct, array_like=True, gc=False):
     contracts: Volume
     coins: Volume
     usd: Volume
+
+
+class PriceRow(Struct, array_like=True, gc=False):
+    """``/market/mark-price-candles``, ``index-candles``: no volumes."""
+
+    ts: Ms
+    open: Price
+    high: Price
+    low: Price
+    close: Price
 
 
 class RatioRow(Struct, array_like=True, gc=False):

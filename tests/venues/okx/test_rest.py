@@ -393,4 +393,4 @@ async def test_budgets_are_named_for_sharing(venue: FakeVenue) -> None:
     )
     assert ("okx:candles", 40.0, 2.0) in taken
     assert ("okx:accounts", 5.0, 2.0) in taken
-    assert len({name for name, _, _ in taken}) == len(taken) == 14
+    assert len({name for name, _, _ in taken}) == len(taken) == 18

@@ -234,4 +234,4 @@ def csv_records(asset: str, row: Mapping[str, Any]) -> list[dict[str, Any]]:
 def series_blocks(scope: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(series, block) of an aggregate or a venue: accounts are the block itself."""
     yield SERIES[0], scope
-    yield from scope["series"].items()
+    yield from (scope.get("series") or {}).items()

@@ -16,12 +16,18 @@ from apps.markets.contracts_basis import BASIS_METRIC
 from apps.markets.contracts_common import LABELS, NULL_REASONS
 from apps.markets.contracts_ohlcv import OHLCV_METRIC, OhlcvPayload
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC, OpenInterestPayload
+from apps.markets.contracts_positioning import (
+    FURTHER_SERIES,
+    POSITIONING_METRIC,
+    PositioningPayload,
+)
 from apps.markets.fields import FieldDoc, doc, field_table
 from apps.markets.snapshots import (
     build_basis,
     build_funding,
     build_ohlcv,
     build_open_interest,
+    build_positioning,
     build_volume_flow,
 )
 from tests.markets.world import Market
@@ -41,10 +47,16 @@ SAMPLE = {
 }
 
 
+def _generic(key: str) -> str:
+    if key in FURTHER_SERIES:
+        return "{series}"
+    return "{venue}" if key in VENUES else "{window}" if key in (*WINDOWS, "1m") else key
+
+
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            name = "{venue}" if key in VENUES else "{window}" if key in (*WINDOWS, "1m") else key
+            name = _generic(key)
             yield from leaves(item, f"{path}.{name}" if path else name)
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         for item in value:
@@ -59,6 +71,7 @@ def answers(assets: Sequence[str] = ("BTC", "ETH", "WIF")) -> list[tuple[str, di
         + [(FLOW_METRIC, one) for one in build_volume_flow(assets)]
         + [(OPEN_INTEREST_METRIC, one) for one in build_open_interest(assets)]
         + [(OHLCV_METRIC, one) for one in build_ohlcv(assets)]
+        + [(POSITIONING_METRIC, one) for one in build_positioning(assets)]
         + [(BASIS_METRIC, one) for one in build_basis(assets)]
     )
 
@@ -114,7 +127,15 @@ def test_words_come_from_their_vocabulary(published: Market) -> None:
             if path.endswith("interpretation"):
                 assert value in LABELS
             if path.endswith("status"):
-                assert value in ("ok", "stale", "degraded", "down", "not_listed", "not_connected")
+                assert value in (
+                    "ok",
+                    "stale",
+                    "degraded",
+                    "down",
+                    "not_listed",
+                    "not_connected",
+                    "not_published",
+                )
             if path.endswith(("_ts", "_at", "last_ok", "session_start")) and value is not None:
                 assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", value)
 
@@ -132,6 +153,7 @@ def test_types_have_a_json_schema() -> None:
         contracts.FlowPayload,
         OpenInterestPayload,
         OhlcvPayload,
+        PositioningPayload,
     ):
         _, components = msgspec.json.schema_components([payload])
         assert components["Thresholds"]["properties"]["value_from"]["description"]

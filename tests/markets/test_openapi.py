@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 
 from apps.core.error_guide import ERROR_GUIDE
 from apps.core.errors import FocsalError
-from tests.markets.conftest import BASIS, FLOW, FUNDING, OHLCV, OPEN_INTEREST, Api
+from tests.markets.conftest import BASIS, FLOW, FUNDING, OHLCV, OPEN_INTEREST, POSITIONING, Api
 from tests.markets.world import NOW_MS, Market
 
 pytestmark = pytest.mark.django_db(databases=["default", "market"])
@@ -44,14 +44,22 @@ def check(document: dict[str, Any], path: str, status: str, media: str, body: An
 def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     validate(document)
     assert document["openapi"] == "3.1.0"
-    assert set(document["paths"]) >= {FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, *META}
+    assert set(document["paths"]) >= {
+        FUNDING,
+        FLOW,
+        OPEN_INTEREST,
+        OHLCV,
+        BASIS,
+        POSITIONING,
+        *META,
+    }
 
 
 def test_both_header_forms_of_a_key_are_described(document: dict[str, Any]) -> None:
     schemes = document["components"]["securitySchemes"]
     assert schemes["ApiKeyHeader"]["name"] == "X-API-Key"
     assert schemes["BearerKey"]["scheme"] == "bearer"
-    for path in (FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS):
+    for path in (FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING):
         assert document["paths"][path]["get"]["security"] == [
             {"ApiKeyHeader": []},
             {"BearerKey": []},
@@ -106,7 +114,7 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize("path", [FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS])
+@pytest.mark.parametrize("path", [FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING])
 @pytest.mark.parametrize("query", QUERIES)
 def test_real_answers_fit(
     document: dict[str, Any], published: Market, api: Api, path: str, query: dict[str, Any]
@@ -124,7 +132,7 @@ def test_real_answers_fit(
     check(document, path, "200", "application/json", content)
 
 
-@pytest.mark.parametrize("path", [FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS])
+@pytest.mark.parametrize("path", [FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING])
 @pytest.mark.parametrize(
     ("query", "status"), [("asset=BTC&x=1", "400"), ("asset=NOPE", "404"), ("asset=SOL", "503")]
 )

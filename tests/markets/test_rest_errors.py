@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from apps.core.cursors import encode_cursor
 from apps.markets.queries import PARAMETERS, HistoryCursor
 from tests.customers import make_customer
-from tests.markets.conftest import BASIS, FLOW, FUNDING, OHLCV, OPEN_INTEREST, Api
+from tests.markets.conftest import BASIS, FLOW, FUNDING, OHLCV, OPEN_INTEREST, POSITIONING, Api
 from tests.markets.world import DAY, NOW_MS, Market
 
 pytestmark = pytest.mark.django_db(databases=["default", "market"])
@@ -233,7 +233,9 @@ def test_no_query_makes_a_500(
 
 
 @_fuzz
-@given(query=_sensible, path=st.sampled_from([FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS]))
+@given(
+    query=_sensible, path=st.sampled_from([FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING])
+)
 def test_no_sensible_query_makes_a_500(
     published: Market, unlimited: Api, query: dict[str, str], path: str
 ) -> None:

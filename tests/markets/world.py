@@ -10,18 +10,21 @@ from apps.core.clock import market_clock
 from apps.core.redis import sync_redis
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.live import LiveState, SourceStatus, live_key, sources_key, write_live
-from apps.marketdata.rows import BarRow, FundingRow, OpenInterestRow
+from apps.marketdata.positioning import TAKER, published_series
+from apps.marketdata.rows import BarRow, FundingRow, OpenInterestRow, PositioningRow
 from apps.marketdata.services import instruments_sync
 from apps.marketdata.writers import rows_write
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
 from apps.markets.contracts_basis import BASIS_METRIC
 from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
+from apps.markets.contracts_positioning import POSITIONING_METRIC
 from apps.markets.snapshots import (
     refresh_basis,
     refresh_funding,
     refresh_ohlcv,
     refresh_open_interest,
+    refresh_positioning,
     refresh_volume_flow,
 )
 from apps.snapshots import store
@@ -88,6 +91,7 @@ def make_market(days: int = 30) -> Market:
     rows_write(_funding(market, days))
     rows_write(_bars(market))
     rows_write(_open_interest(market))
+    rows_write(_positioning(market))
     return market
 
 
@@ -163,6 +167,19 @@ def _open_interest(market: Market) -> list[OpenInterestRow]:
     return rows
 
 
+def _positioning(market: Market) -> list[PositioningRow]:
+    """Three days by the half hour: 60 % long at Binance, 56 % at Bybit."""
+    return [
+        PositioningRow(
+            market.id(f"{venue}:perp:BTCUSDT"),
+            series, ts, ts, share, 1800 if series == TAKER else 0, "venue",
+        )
+        for venue, share in (("binance", 0.6), ("bybit", 0.56))
+        for series in published_series(venue)
+        for ts in range(NOW_MS // 1_800_000 * 1_800_000 - 3 * DAY, NOW_MS, 1_800_000)
+    ]  # fmt: skip
+
+
 def _live(instrument: Instrument, rate: float | None) -> LiveState:
     state = LiveState.of(instrument)
     state.ts_event_ms = state.ts_recv_ms = state.mark_ts_ms = NOW_MS - 1000
@@ -189,6 +206,7 @@ def publish() -> None:
         ["BTC", "ETH"], NOW_MS
     )
     documents += refresh_open_interest(["BTC", "ETH"], NOW_MS)
+    documents += refresh_positioning(["BTC", "ETH"], NOW_MS)
     documents += refresh_ohlcv(["BTC", "ETH"], NOW_MS)
     documents += refresh_basis(["BTC", "ETH"], NOW_MS)
     store.publish_many(documents)
@@ -198,7 +216,14 @@ def forget() -> None:
     """Remove what ``publish`` left in Redis."""
     client = sync_redis()
     names = [live_key(), sources_key()]
-    for metric in (FUNDING_METRIC, FLOW_METRIC, OPEN_INTEREST_METRIC, OHLCV_METRIC, BASIS_METRIC):
+    for metric in (
+        FUNDING_METRIC,
+        FLOW_METRIC,
+        OPEN_INTEREST_METRIC,
+        POSITIONING_METRIC,
+        OHLCV_METRIC,
+        BASIS_METRIC,
+    ):
         names += [
             key.decode() for key in client.scan_iter(store.snapshot_key(metric, "*"), count=1000)
         ]

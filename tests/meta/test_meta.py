@@ -45,12 +45,15 @@ def test_assets_are_the_65_with_what_is_stored(published: Market) -> None:
     settled = perp["datasets"]["funding_settled"]
     assert settled["until"] == iso_utc(LAST_SETTLEMENT)
     assert settled["age_seconds"] == (NOW_MS - LAST_SETTLEMENT) // 1000
-    assert set(perp["datasets"]) == {"funding_settled", "open_interest", "bars_1m", "bars_5m"}
+    assert set(perp["datasets"]) == {
+        "funding_settled", "open_interest", "positioning", "bars_1m", "bars_5m",
+    }  # fmt: skip
     assert perp["live_age_seconds"] == 1
     assert btc["snapshots"] == {
         "markets.funding": iso_utc(NOW_MS),
         "markets.volume_flow": iso_utc(NOW_MS),
         "markets.open_interest": iso_utc(NOW_MS),
+        "markets.positioning": iso_utc(NOW_MS),
         "markets.ohlcv": iso_utc(NOW_MS),
         "markets.basis": iso_utc(NOW_MS),
     }
@@ -92,6 +95,7 @@ def test_fields_explain_every_leaf_of_a_real_answer(published: Market, api: Api)
         "/v1/markets/funding",
         "/v1/markets/volume-flow",
         "/v1/markets/open-interest",
+        "/v1/markets/positioning",
         "/v1/markets/ohlcv",
         "/v1/markets/basis",
     ):
@@ -118,6 +122,8 @@ def _generic(leaf: str) -> str:
     for position, part in enumerate(parts):
         if part in ("binance", "bybit"):
             parts[position] = "{venue}"
+        elif part in ("top_accounts", "top_positions", "taker"):
+            parts[position] = "{series}"
         elif part in ("1m", "5m", "15m", "1h", "4h", "24h"):
             parts[position] = "{window}"
     return ".".join(parts)
@@ -133,6 +139,7 @@ def test_status_is_ok_while_all_parts_are(published: Market) -> None:
         "snapshots:markets.funding",
         "snapshots:markets.volume_flow",
         "snapshots:markets.open_interest",
+        "snapshots:markets.positioning",
         "snapshots:markets.ohlcv",
         "snapshots:markets.basis",
     }

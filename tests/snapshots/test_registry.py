@@ -17,6 +17,7 @@ def test_layer_1_is_registered() -> None:
         "markets.funding",
         "markets.volume_flow",
         "markets.open_interest",
+        "markets.positioning",
         "markets.ohlcv",
         "markets.basis",
     }

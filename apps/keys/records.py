@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
 from redis.exceptions import NoScriptError
 
+from apps.core.control import control_send
 from apps.core.redis import decisive_redis
 from apps.keys.models import ApiKey
+from apps.tiers.addresses import network_digits
 from apps.tiers.key_record import KeyRecord
 from apps.tiers.limits import key_record_name, load_script
 from apps.tiers.selectors import layer_plans
@@ -17,8 +18,6 @@ from apps.tiers.selectors import layer_plans
 RECORD_TTL_S: Final = 7 * 86_400
 # Long enough to shield PostgreSQL from a repeated unknown key.
 UNKNOWN_TTL_S: Final = 30
-# Open sockets learn of a revoked key or another plan here.
-CONTROL_CHANNEL: Final = "focsal:auth:control"
 _RECORD_LUA, _RECORD_SHA = load_script("record.lua")
 
 
@@ -42,6 +41,11 @@ def record_of(key: ApiKey, plans_by_layer: str | None = None) -> KeyRecord:
         expires_s=int(key.expires_at.timestamp()) if key.expires_at else 0,
         layer_plans=layer_plans() if plans_by_layer is None else plans_by_layer,
         version=key.record_version,
+        networks=tuple(network_digits(network) for network in key.allowed_ips),
+        channels=frozenset(key.channels),
+        suspended_s=int(key.suspended_until.timestamp()) if key.suspended_until else 0,
+        max_sockets=plan.max_sockets if plan.has_websocket else 0,
+        max_subscriptions=plan.max_subscriptions_per_socket if plan.has_websocket else 0,
     )
 
 
@@ -66,5 +70,4 @@ def _write(key_hash: str, version: int, ttl_s: int, fields: list[str | int]) -> 
 
 def control_publish(event: str, *, account_id: int, key_ids: list[int]) -> None:
     """Tell open sockets; an event is a hint, the record decides."""
-    message = orjson.dumps({"event": event, "account_id": account_id, "key_ids": key_ids})
-    decisive_redis().publish(CONTROL_CHANNEL, message)
+    control_send(event, account_id=account_id, key_ids=key_ids)

@@ -61,6 +61,7 @@ CACHES = {
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_EDGE_URL], "prefix": f"focsal:{MARKET}:channels"},
+        # Control messages are about accounts, whatever market a process serves.
+        "CONFIG": {"hosts": [REDIS_EDGE_URL], "prefix": "focsal:auth:channels"},
     }
 }

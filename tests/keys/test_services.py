@@ -8,10 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from apps.core.control import CONTROL_GROUP
 from apps.core.errors import FocsalError
 from apps.core.redis import sync_redis
 from apps.keys import records, services
@@ -117,7 +119,8 @@ def test_revoking_reaches_redis_with_the_commit_and_tells_sockets(
     alice = make_customer("pro")
     client: Any = sync_redis()
     listener = client.pubsub()
-    listener.subscribe(records.CONTROL_CHANNEL)
+    layer: Any = get_channel_layer()
+    listener.subscribe(f"focsal:auth:channels__group__{CONTROL_GROUP}")
     assert listener.get_message(timeout=2)["type"] == "subscribe"
     with django_capture_on_commit_callbacks(execute=True):
         key_revoke(account_id=alice.account.pk, key_id=alice.key.pk, reason="leaked")
@@ -125,11 +128,13 @@ def test_revoking_reaches_redis_with_the_commit_and_tells_sockets(
     assert status_in_redis(alice.key) == b"revoked"
     message = listener.get_message(timeout=2)
     listener.close()
-    expected = b'{"event":"key_revoked","account_id":%d,"key_ids":[%d]}' % (
-        alice.account.pk,
-        alice.key.pk,
-    )
-    assert message["data"] == expected
+    assert layer.deserialize(message["data"]) == {
+        "type": "control",
+        "event": "key_revoked",
+        "account_id": alice.account.pk,
+        "key_ids": [alice.key.pk],
+        "session_id": "",
+    }
     alice.key.refresh_from_db()
     assert alice.key.revoked_at is not None
     assert (alice.key.revoked_reason, alice.key.record_pending) == ("leaked", False)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from threading import Lock
 from typing import Final
 
+from django.conf import settings
 from django.db import connections, transaction
 
 _LOCK_NAMESPACE: Final = 0x464F4353
@@ -29,21 +30,31 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a table is cut, how long rows stay, and which of its rows stay for less."""
+    """How a table is cut, and which of its intervals (seconds) may stay for less than the others.
+
+    How long rows stay is a setting, ``RETENTION_DAYS``, by table or ``table:interval``; nothing that the
+    contract promises a year of can be set shorter.
+    """
 
     period: Period
-    keep: timedelta
-    keep_by_interval: tuple[tuple[int, timedelta], ...] = ()
+    short_intervals: tuple[int, ...] = ()
 
 
 POLICIES: Final[dict[str, Policy]] = {
-    "funding_rate": Policy(Period.MONTH, timedelta(days=400)),
-    "open_interest": Policy(Period.MONTH, timedelta(days=400)),
-    "basis": Policy(Period.MONTH, timedelta(days=400)),
-    "positioning": Policy(Period.MONTH, timedelta(days=400)),
-    "liquidation": Policy(Period.MONTH, timedelta(days=400)),
-    "bar": Policy(Period.WEEK, timedelta(days=400), ((60, timedelta(days=90)),)),
+    "funding_rate": Policy(Period.MONTH),
+    "open_interest": Policy(Period.MONTH),
+    "basis": Policy(Period.MONTH),
+    "positioning": Policy(Period.MONTH),
+    "liquidation": Policy(Period.MONTH),
+    "bar": Policy(Period.WEEK, short_intervals=(60,)),
 }
+
+
+def keep_of(table: str, interval_s: int | None = None) -> timedelta:
+    """How long rows of a table, or those of one of its short intervals, are kept."""
+    days: dict[str, int] = settings.RETENTION_DAYS
+    name = table if interval_s is None else f"{table}:{interval_s}"
+    return timedelta(days=days.get(name, days["*"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,11 @@ def spans_between(period: Period, start: datetime, end: datetime) -> list[Span]:
 
 def partition_name(table: str, span: Span) -> str:
     return f"{table}_p{span.suffix}"
+
+
+def short_name(partition: str, interval_s: int) -> str:
+    """The part of a partition that holds one short interval."""
+    return f"{partition}_s{interval_s}"
 
 
 _known: set[str] = set()
@@ -114,7 +130,17 @@ def _create(table: str, span: Span) -> bool:
         (exists,) = cursor.fetchone()
         if exists:
             return False
-        cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS)")
+        short = POLICIES[table].short_intervals
+        cut = " PARTITION BY LIST (interval_s)" if short else ""
+        cursor.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS){cut}")
+        for interval_s in short:
+            # A table of their own, so that they too end by being dropped and not row by row.
+            cursor.execute(
+                f"CREATE TABLE {short_name(name, interval_s)} PARTITION OF {name} "
+                f"FOR VALUES IN ({interval_s})"
+            )
+        if short:
+            cursor.execute(f"CREATE TABLE {name}_rest PARTITION OF {name} DEFAULT")
         cursor.execute(
             f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM (%s) TO (%s)",
             [span.start, span.end],
@@ -153,19 +179,28 @@ def _span_of_name(table: str, name: str) -> Span:
 
 
 def drop_expired(now: datetime) -> list[str]:
-    """Drop partitions whose last row is too old, and delete short-lived rows from those that stay."""
+    """Drop partitions whose last row is too old, and the short intervals of those that stay."""
     dropped: list[str] = []
     for table, policy in POLICIES.items():
         for name in existing_partitions(table):
             end = _span_of_name(table, name).end
-            if end <= now - policy.keep:
+            if end <= now - keep_of(table):
                 _drop(name)
                 dropped.append(name)
                 continue
-            for interval_s, keep in policy.keep_by_interval:
-                if end <= now - keep:
-                    _delete_interval(name, interval_s)
+            for interval_s in policy.short_intervals:
+                part = short_name(name, interval_s)
+                if end <= now - keep_of(table, interval_s) and _exists(part):
+                    _drop(part)
+                    dropped.append(part)
     return dropped
+
+
+def _exists(name: str) -> bool:
+    with connections["market"].cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name])
+        (exists,) = cursor.fetchone()
+        return bool(exists)
 
 
 def _drop(name: str) -> None:
@@ -175,11 +210,3 @@ def _drop(name: str) -> None:
         cursor.execute(f"DROP TABLE {name}")
     with _known_lock:
         _known.discard(name)
-
-
-def _delete_interval(name: str, interval_s: int) -> None:
-    with connections["market"].cursor() as cursor:
-        cursor.execute(
-            f"DELETE FROM {name} WHERE interval_s = %s",  # noqa: S608 name read from the catalogue
-            [interval_s],
-        )

@@ -90,6 +90,23 @@ def env_list(name: str, default: list[str]) -> list[str]:
     return [part.strip() for part in raw.split(",") if part.strip()] if raw else list(default)
 
 
+def env_days(
+    name: str, default: dict[str, int], *, least: dict[str, int], least_of_others: int
+) -> dict[str, int]:
+    """``what=days`` pairs over ``default``, such as ``liquidation=800,bar:60=30``; none below its least."""
+    days = dict(default)
+    for item in env_list(name, []):
+        what, _, text = item.partition("=")
+        if not text.isdigit():
+            raise ImproperlyConfigured(f"{name} must hold name=days pairs, got {item!r}")
+        days[what.strip()] = int(text)
+    for what, kept in days.items():
+        lowest = least.get(what, least_of_others)
+        if kept < lowest:
+            raise ImproperlyConfigured(f"{name}: {what} must be {lowest} days or more, got {kept}")
+    return days
+
+
 def env_cadences(name: str, taken: tuple[str, ...] = ()) -> dict[str, float]:
     """``bitget:60,gate:120`` → seconds by name; at least 5 s each, no name twice or in ``taken``."""
     found: dict[str, float] = {}

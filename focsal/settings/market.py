@@ -12,6 +12,7 @@ from focsal.settings.environment import (
     ReplayEnd,
     env_cadences,
     env_choice,
+    env_days,
     env_float,
     env_int,
     env_list,
@@ -43,5 +44,14 @@ SANDBOX_SEED = env_int("FOCSAL_SANDBOX_SEED", 20261121)
 
 # How many days of the venues' history are fetched and kept: a year is promised, and a year is the least.
 HISTORY_DAYS = env_int("FOCSAL_HISTORY_DAYS", 366, minimum=366)
+
+# Days that stored rows stay, by table or table:interval in seconds; "*" is every other table. Partitions are
+# dropped whole, so the oldest rows stay up to a month longer. Minute bars are no part of the year's promise.
+RETENTION_DAYS = env_days(
+    "FOCSAL_RETENTION_DAYS",
+    {"*": HISTORY_DAYS + 2, "bar:60": 90},
+    least={"bar:60": 2},
+    least_of_others=HISTORY_DAYS,
+)
 
 METRICS_PORT = env_int("FOCSAL_METRICS_PORT", 0)

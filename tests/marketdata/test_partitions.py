@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connections
 
+from apps.core.clock import market_clock
 from apps.marketdata.partitions import (
+    POLICIES,
     Period,
     drop_expired,
     ensure_partitions,
@@ -14,8 +18,9 @@ from apps.marketdata.partitions import (
     forget_known_partitions,
     span_of,
 )
+from apps.marketdata.tasks import maintain_partitions
 from apps.marketdata.writers import rows_write
-from tests.marketdata.samples import at, bar_row, funding_row
+from tests.marketdata.samples import at, bar_row, funding_row, liquidation_row
 
 pytestmark = pytest.mark.django_db(databases=["market"])
 
@@ -66,16 +71,70 @@ def test_a_partition_dropped_behind_our_back_is_made_again() -> None:
     assert rows_write([bar_row()]) == 1
 
 
-def test_retention_drops_old_partitions_and_short_lived_rows() -> None:
+def test_retention_drops_whole_partitions_and_minutes_before_the_rest() -> None:
     row = bar_row()
-    rows_write([row, bar_row(interval_s=300), funding_row()])
+    rows_write([row, bar_row(interval_s=300), bar_row(interval_s=3600), funding_row()])
     opened = at(row.ts)
     assert drop_expired(opened + timedelta(days=89)) == []
-    assert _intervals() == [60, 300]
-    assert drop_expired(opened + timedelta(days=98)) == []
-    assert _intervals() == [300]
-    assert drop_expired(opened + timedelta(days=420)) == ["funding_rate_p202311", "bar_p20231113"]
+    assert _intervals() == [60, 300, 3600]
+    assert drop_expired(opened + timedelta(days=98)) == ["bar_p20231113_s60"]
+    assert _intervals() == [300, 3600]
+    assert drop_expired(opened + timedelta(days=99)) == []
+    # The week ended on the 20th, the month on the last day: a year later both are still whole.
+    assert drop_expired(opened + timedelta(days=371)) == []
+    assert drop_expired(opened + timedelta(days=380)) == ["bar_p20231113"]
+    assert drop_expired(opened + timedelta(days=420)) == ["funding_rate_p202311"]
     assert existing_partitions("bar") == []
+
+
+def test_how_long_rows_stay_is_a_setting(settings: Any) -> None:
+    settings.RETENTION_DAYS = {"*": 366, "bar:60": 7, "liquidation": 800}
+    row = bar_row()
+    rows_write([row, liquidation_row(), funding_row()])
+    opened = at(row.ts)
+    assert drop_expired(opened + timedelta(days=16)) == ["bar_p20231113_s60"]
+    assert set(drop_expired(opened + timedelta(days=600))) == {
+        "bar_p20231113",
+        "funding_rate_p202311",
+    }
+    assert existing_partitions("liquidation") == ["liquidation_p202311"]
+
+
+def test_no_retention_is_shorter_than_the_promised_year() -> None:
+    days = settings.RETENTION_DAYS
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    for table in POLICIES:
+        assert days.get(table, days["*"]) >= 366
+        start = now - timedelta(days=366)
+        ensure_partitions(table, [start, now])
+    kept = {table: existing_partitions(table) for table in POLICIES}
+    assert drop_expired(now) == [name for table in ("bar",) for name in [f"{kept[table][0]}_s60"]]
+    assert {table: existing_partitions(table) for table in POLICIES} == kept
+
+
+def test_minutes_and_the_rest_lie_apart() -> None:
+    """A question for hours never opens the minutes of its weeks."""
+    rows_write([bar_row(), bar_row(interval_s=3600)])
+    with connections["market"].cursor() as cursor:
+        cursor.execute("EXPLAIN SELECT * FROM bar WHERE instrument_id = 1 AND interval_s = 3600")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "bar_p20231113_rest" in plan
+    assert "_s60" not in plan
+
+
+def test_the_task_makes_partitions_before_they_are_needed() -> None:
+    """Two periods ahead of market time, so that a day without the task costs nothing."""
+    market_clock.freeze(int(NOW.timestamp() * 1e9))
+    maintain_partitions()
+    assert existing_partitions("bar")[-1] == "bar_p20261130"
+    assert existing_partitions("positioning")[-1] == "positioning_p202701"
+    maintain_partitions()
+    assert len(existing_partitions("bar")) == 7
+
+
+def test_the_task_is_in_the_schedule() -> None:
+    names = {one["task"] for one in settings.CELERY_BEAT_SCHEDULE.values()}
+    assert "marketdata.maintain_partitions" in names
 
 
 def _intervals() -> list[int]:

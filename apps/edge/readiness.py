@@ -66,6 +66,12 @@ def check_backfill() -> CheckResult:
         "done": _number(state.get(b"done")),
         "total": _number(state.get(b"total")),
         "phase": state.get(b"phase", b"waiting").decode("utf-8", "replace"),
+        # The rest of the year, which goes on while answers are served.
+        "background": {
+            "state": state.get(b"background_state", b"waiting").decode("utf-8", "replace"),
+            "done": _number(state.get(b"background_done")),
+            "total": _number(state.get(b"background_total")),
+        },
     }
     is_ready = state.get(b"state") == b"ready"
     if is_ready or settings.MARKET != "sandbox":

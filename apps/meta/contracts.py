@@ -196,10 +196,33 @@ class Component(MetaContract, frozen=True, kw_only=True):
     detail: Annotated[str, doc("What is wrong, when something is")]
 
 
+class BackfillPart(MetaContract, frozen=True, kw_only=True):
+    """How far a part of the history is."""
+
+    state: Annotated[str, doc("waiting, running, ready or complete")]
+    done: Annotated[int, doc("Pieces stored", "pieces")]
+    total: Annotated[int, doc("Pieces known so far", "pieces")]
+    failed: Annotated[
+        int, doc("Pieces that a venue did not give; asked for again hourly", "pieces")
+    ]
+
+
+class Backfill(MetaContract, frozen=True, kw_only=True):
+    """The venues' history: what answers need first, then the rest of the year."""
+
+    required: BackfillPart
+    background: BackfillPart
+    gaps: Annotated[
+        dict[str, int],
+        doc("Holes that no venue can fill, by series; absent series have none", "holes"),
+    ]
+
+
 class Status(MetaContract, frozen=True, kw_only=True):
     """``GET /v1/meta/status``."""
 
     status: Annotated[str, doc("Worst of the parts: ok, degraded or down")]
     components: list[Component]
     sources: list[Venue]
+    backfill: Backfill
     meta: MarketMeta

@@ -121,6 +121,11 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
             {"name": "snapshots:markets.funding", "status": "ok", "detail": ""},
         ],
         "sources": [_BINANCE],
+        "backfill": {
+            "required": {"state": "ready", "done": 542, "total": 542, "failed": 0},
+            "background": {"state": "running", "done": 4321, "total": 8259, "failed": 0},
+            "gaps": {"open_interest": 2},
+        },
         "meta": _META,
     },
 }

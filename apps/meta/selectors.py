@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
@@ -14,9 +14,10 @@ from django.db import connections
 from redis.exceptions import RedisError
 
 from apps.core.clock import iso_utc, market_clock
-from apps.core.redis import sync_redis
+from apps.core.redis import market_key, sync_redis
 from apps.marketdata import selectors as marketdata
 from apps.marketdata.coverage import DATASETS, dataset_spans
+from apps.marketdata.gaps import gap_counts
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import LiveBoard, SourceStatus, make_board
 from apps.marketdata.normalisation import FUNDING, LIQUIDATIONS, OPEN_INTEREST
@@ -28,6 +29,8 @@ from apps.meta.contracts import (
     Asset,
     Assets,
     AssetsMeta,
+    Backfill,
+    BackfillPart,
     Component,
     Conventions,
     Dataset,
@@ -292,7 +295,43 @@ def status() -> Status:
     ]
     order = ("ok", "degraded", "down")
     worst = max((one.status for one in components), key=order.index)
-    return Status(status=worst, components=components, sources=sources, meta=market_meta(now_ms))
+    return Status(
+        status=worst,
+        components=components,
+        sources=sources,
+        backfill=_backfill(),
+        meta=market_meta(now_ms),
+    )
+
+
+held_gaps: Final = Held(gap_counts, _SPANS_TTL_S)
+
+
+def _backfill() -> Backfill:
+    """As ingest tells it; zeros while nobody does."""
+    try:
+        told: Any = sync_redis().hgetall(market_key("backfill"))
+    except RedisError:
+        told = {}
+    try:
+        gaps = held_gaps.get()
+    except DatabaseError:
+        gaps = {}
+    return Backfill(
+        required=_backfill_part(told, ""), background=_backfill_part(told, "background_"), gaps=gaps
+    )
+
+
+def _backfill_part(told: Mapping[bytes, bytes], prefix: str) -> BackfillPart:
+    def number(name: str) -> int:
+        return int(told.get(f"{prefix}{name}".encode(), 0))
+
+    return BackfillPart(
+        state=told.get(f"{prefix}state".encode(), b"waiting").decode(),
+        done=number("done"),
+        total=number("total"),
+        failed=number("failed"),
+    )
 
 
 def _ask_databases() -> Any:

@@ -22,6 +22,7 @@ from apps.marketdata.universe import HOT
 from apps.snapshots.registry import all_specs
 from apps.snapshots.services import published_key
 
+NOT_BEGUN = {"state": "waiting", "done": 0, "total": 0}
 both_databases = pytest.mark.django_db(databases=["default", "market"])
 
 
@@ -62,7 +63,7 @@ def test_ready_when_everything_is_there(client: Client, market: Any) -> None:
         "checks": dict.fromkeys(
             ["postgresql", "redis", "migrations", "snapshots", "backfill", "venues"], "ok"
         ),
-        "backfill": {"done": 65, "total": 65, "phase": "history"},
+        "backfill": {"done": 65, "total": 65, "phase": "history", "background": NOT_BEGUN},
     }
     assert response["Cache-Control"] == "no-store"
 
@@ -79,7 +80,10 @@ def test_not_ready_is_a_problem_with_progress(client: Client, market: Any) -> No
         document["checks"]["snapshots"]
         == f"missing: {total - 1} of {total} snapshots are published."
     )
-    assert document["backfill"] == {"done": 12, "total": 65, "phase": "bars"}
+    assert document["backfill"] == {
+        **{"done": 12, "total": 65, "phase": "bars"},
+        "background": NOT_BEGUN,
+    }
     assert response["Content-Type"] == "application/problem+json"
     assert (response["Retry-After"], document["retry_after"]) == ("2", 2)
 
@@ -88,7 +92,10 @@ def test_not_ready_is_a_problem_with_progress(client: Client, market: Any) -> No
 def test_a_fresh_start_has_no_progress_yet(client: Client) -> None:
     sync_redis().delete(market_key("backfill"))
     _, document, _ = _get(client, "/health/ready")
-    assert document["backfill"] == {"done": 0, "total": 0, "phase": "waiting"}
+    assert document["backfill"] == {
+        **{"done": 0, "total": 0, "phase": "waiting"},
+        "background": NOT_BEGUN,
+    }
 
 
 def test_snapshots_without_their_history_are_not_enough(market: Any) -> None:

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from apps.core.clock import iso_utc
-from apps.core.redis import sync_redis
+from apps.core.redis import market_key, sync_redis
 from apps.marketdata import selectors as marketdata
+from apps.marketdata.gaps import NO_DATA, Gap, gaps_note
 from apps.marketdata.listing_changes import Absence
 from apps.marketdata.services import instruments_sync
+from apps.meta.selectors import held_gaps
 from apps.tiers.catalogue import plans_ensure
 from apps.tiers.models import Plan
 from tests.markets.conftest import Api
@@ -152,6 +154,26 @@ def test_status_says_what_is_missing(market: Market) -> None:
     assert by_name["snapshots:markets.funding"]["status"] == "down"
     assert by_name["market_data"]["status"] == "down"
     assert by_name["redis"]["status"] == "ok"
+
+
+def test_status_tells_how_far_the_history_is_and_what_nobody_has(market: Market) -> None:
+    client: Any = sync_redis()
+    told = {"state": "ready", "done": 5, "total": 5, "background_state": "running"}
+    more = {"background_done": 3, "background_total": 9, "background_failed": 1}
+    held_gaps.clear()
+    gaps_note([Gap(market.id("bybit:perp:BTCUSDT"), "open_interest", 0, 0, 1, NO_DATA)])
+    try:
+        client.hset(market_key("backfill"), mapping={**told, **more})
+        answer = get("status")["backfill"]
+    finally:
+        client.delete(market_key("backfill"))
+        held_gaps.clear()
+    assert answer == {
+        "required": {"state": "ready", "done": 5, "total": 5, "failed": 0},
+        "background": {"state": "running", "done": 3, "total": 9, "failed": 1},
+        "gaps": {"open_interest": 1},
+    }
+    assert get("status")["backfill"]["required"]["state"] == "waiting"
 
 
 def test_without_redis_it_still_answers(published: Market, monkeypatch: pytest.MonkeyPatch) -> None:

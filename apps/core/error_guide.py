@@ -102,6 +102,20 @@ ERROR_GUIDE: Final = (
         "Ask for JSON, CSV or NDJSON, or use format=.",
     ),
     ErrorEntry(
+        errors.IpNotAllowed("This key may be used from its owner's listed addresses only."),
+        "The key has an allow-list of addresses, and the caller's is not on it.",
+        "Add the address to the key on the account page, or call from a listed one.",
+    ),
+    ErrorEntry(
+        errors.KeySuspended(
+            "This key goes on calling while it is refused, so it rests; it works again in 900 s. "
+            "Wait Retry-After seconds after a 429.",
+            retry_after=900,
+        ),
+        "The key was refused with 429 again and again without a pause, after a warning by e-mail.",
+        "Make the program wait Retry-After seconds after each 429; the key works again by itself.",
+    ),
+    ErrorEntry(
         errors.RateLimited(
             "40 requests a minute are allowed; the next is possible in 12 s.", retry_after=12
         ),

@@ -51,6 +51,14 @@ class PermissionDenied(FocsalError):
     code, status, title = "permission_denied", 403, "Not allowed"
 
 
+class IpNotAllowed(FocsalError):
+    code, status, title = "ip_not_allowed", 403, "Address not on the key's list"
+
+
+class KeySuspended(FocsalError):
+    code, status, title = "key_suspended", 403, "API key rests"
+
+
 class RateLimited(FocsalError):
     code, status, title = "rate_limited", 429, "Too many requests"
 

@@ -23,7 +23,7 @@ from apps.edge.door import Door
 from apps.edge.metrics import EdgeMetrics
 from apps.edge.plans import UNKNOWN, KeyedView, Remembered, keyed_view, logged_params
 from apps.edge.redis_pipe import RedisBusy, RedisPipe
-from apps.edge.requests import Gatekeeper, header_map, request_id_of
+from apps.edge.requests import Gatekeeper, client_ip_of, header_map, request_id_of
 from apps.edge.snapshots import Asked, SnapshotDesk
 from apps.edge.statics import Header, static_headers
 from apps.tiers.admission import AdmissionRequest
@@ -88,7 +88,9 @@ class EdgeApplication:
             if plan is not None:
                 static = self._gatekeeper.fitting(headers, scope["scheme"])
                 if static is not None:
-                    asked = Asked(plan, headers, request_id, static, market_clock.now_ms())
+                    now_ms = market_clock.now_ms()
+                    client_ip = client_ip_of(scope)
+                    asked = Asked(plan, headers, request_id, static, now_ms, client_ip)
                     await self._answer(asked, scope, receive, send, started_ns)
                     return
         await self._admit_and_pass_on(scope, receive, send, headers, started_ns)
@@ -204,6 +206,7 @@ def _request_for(scope: Scope, view: KeyedView, key_hash: str) -> AdmissionReque
         path=path,
         method=scope["method"],
         params=logged_params(query),
+        client_ip=client_ip_of(scope),
     )
 
 

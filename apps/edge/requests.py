@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from apps.core.ids import is_acceptable_request_id, new_request_id
+from apps.edge.asgi_types import Scope
 from apps.edge.plans import UNKNOWN, Remembered
 from apps.edge.statics import Header, static_headers
 from apps.keys.authentication import checked_key_hash, key_from_headers
@@ -36,6 +37,12 @@ def request_id_of(headers: dict[bytes, bytes]) -> str:
         if is_acceptable_request_id(text):
             return text
     return new_request_id()
+
+
+def client_ip_of(scope: Scope) -> str:
+    """The caller's address as the server tells it (behind a trusted proxy, the proxy's word)."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 class Gatekeeper:

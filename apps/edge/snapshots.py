@@ -51,6 +51,7 @@ class Asked:
     request_id: str
     static: tuple[Header, ...]
     now_ms: int
+    client_ip: str = ""
 
 
 class SnapshotDesk:
@@ -92,7 +93,9 @@ class SnapshotDesk:
         """The answer; or the admission, when there is no snapshot and Django must say so."""
         plan = asked.plan
         if_none_match = asked.headers.get(b"if-none-match")
-        command = plan.command.fill(key_hash, if_none_match, asked.now_ms, asked.request_id)
+        command = plan.command.fill(
+            key_hash, if_none_match, asked.now_ms, asked.request_id, asked.client_ip
+        )
         first: list[bytes] | RedisAway
         try:
             raw = first = await self._door.run(command)
@@ -141,6 +144,7 @@ class SnapshotDesk:
             path=plan.spec.path,
             method=plan.method,
             params=plan.params,
+            client_ip=asked.client_ip,
         )
         admission = await self._door.settle(request, first)
         error = refusal(admission, settings.KEY_ENVIRONMENT)

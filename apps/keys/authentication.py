@@ -116,6 +116,7 @@ class ApiKeyAuthentication(BaseAuthentication):
                 path=django_request.path,
                 method=django_request.method or "GET",
                 params=_logged_params(django_request),
+                client_ip=django_request.META.get("REMOTE_ADDR", ""),
             )
         )
 

@@ -19,7 +19,10 @@ class Environment(models.TextChoices):
 class ApiKey(models.Model):
     """A secret that lets a program act for an account. Changed by ``apps.keys.services`` only.
 
-    ``layers`` restricts the key below its account's plan; empty means all that the plan has.
+    ``layers`` and ``channels`` (stream channels by name, such as ``liquidations``) restrict the key below
+    its account's plan, ``allowed_ips`` to networks in CIDR form; empty means no restriction.
+    A rolled key is ``superseded_at`` and works until it expires. ``warned_at`` and ``suspended_until``
+    tell of a caller that did not wait after refusals.
     ``record_version`` increases with everything that concerns the key's Redis record, so that a slow
     loader never overwrites a revocation; ``record_pending`` is true until Redis has that version.
     """
@@ -41,11 +44,16 @@ class ApiKey(models.Model):
     layers = ArrayField(
         models.CharField(max_length=2, choices=Layer.choices), default=list, blank=True
     )
+    channels = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    allowed_ips = ArrayField(models.CharField(max_length=43), default=list, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_reason = models.CharField(max_length=120, blank=True)
+    superseded_at = models.DateTimeField(null=True, blank=True)
+    warned_at = models.DateTimeField(null=True, blank=True)
+    suspended_until = models.DateTimeField(null=True, blank=True)
     record_version = models.PositiveBigIntegerField(default=1)
     record_pending = models.BooleanField(default=True)
 

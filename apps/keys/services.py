@@ -6,13 +6,15 @@ the pending records over; until then requests are decided from PostgreSQL anyway
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from ipaddress import ip_network
 from typing import Final
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import Account, User
@@ -27,6 +29,10 @@ from apps.tiers.models import Plan
 from apps.tiers.selectors import layer_plans
 
 _SYNC_BATCH: Final = 500
+MAX_GRACE: Final = timedelta(days=7)
+MAX_NETWORKS: Final = 20
+MAX_CHANNELS: Final = 20
+_CHANNEL: Final = re.compile(r"[a-z][a-z0-9.-]{1,38}\Z")
 _log = get_logger(__name__)
 
 
@@ -36,6 +42,16 @@ class KeyLimitReached(FocsalError):
 
 class KeyInvalid(FocsalError):
     code, status, title = "invalid_parameter", 400, "Key data not valid"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyScope:
+    """What a key may be used for, below its account's plan; empty means no restriction."""
+
+    layers: tuple[str, ...]
+    channels: tuple[str, ...]
+    allowed_ips: tuple[str, ...]
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -58,21 +74,24 @@ def key_create(
     created_by: User | None = None,
     layers: Collection[str] = (),
     expires_at: datetime | None = None,
+    channels: Collection[str] = (),
+    allowed_ips: Collection[str] = (),
 ) -> CreatedKey:
     """Make a key. The account's row is locked, so that parallel calls cannot pass the plan's limit."""
     locked = (
         Account.objects.select_for_update(of=("self",)).select_related("plan").get(pk=account.pk)
     )
-    _check_new_key(locked.plan, name, layers, expires_at)
-    in_use = ApiKey.objects.filter(
-        account=locked, environment=environment, revoked_at__isnull=True
-    ).count()
+    scope = KeyScope(
+        tuple(sorted(layers)), tuple(sorted(channels)), networks_cleaned(allowed_ips), expires_at
+    )
+    _check_new_key(locked.plan, name, scope)
+    in_use = keys_in_use(locked.pk).filter(environment=environment).count()
     if in_use >= locked.plan.max_keys:
         raise KeyLimitReached(
             f"The {locked.plan.name} plan allows {locked.plan.max_keys} {environment} keys; "
             f"{in_use} are in use. Revoke one first."
         )
-    return _insert(locked, name, environment, created_by, layers, expires_at)
+    return _insert(locked, name, environment, created_by, scope)
 
 
 @transaction.atomic
@@ -95,14 +114,31 @@ def keys_revoke_all(*, account_id: int, reason: str) -> int:
 
 
 @transaction.atomic
-def key_roll(*, account_id: int, key_id: int, created_by: User | None = None) -> CreatedKey:
-    """Replace a key by a new one with the same name, restriction and expiry; the old one stops now."""
+def key_roll(
+    *,
+    account_id: int,
+    key_id: int,
+    created_by: User | None = None,
+    grace: timedelta = timedelta(0),
+) -> CreatedKey:
+    """Replace a key by a new one with the same name and scope.
+
+    The old one stops now, or works on for ``grace`` (at most seven days), so that a fleet can change over.
+    """
+    if not timedelta(0) <= grace <= MAX_GRACE:
+        raise KeyInvalid("grace: expected none to seven days.", param="grace")
     account = Account.objects.select_for_update().get(pk=account_id)
     old = ApiKey.objects.select_for_update().get(account=account, pk=key_id)
     if old.revoked_at is not None:
         raise KeyInvalid("Expected a key in use, received a revoked one.", param="key")
-    _revoke([old], "rolled")
-    return _insert(account, old.name, old.environment, created_by, old.layers, old.expires_at)
+    if old.superseded_at is not None:
+        raise KeyInvalid("Expected a key in use, received one that was rolled.", param="key")
+    scope = KeyScope(tuple(old.layers), tuple(old.channels), tuple(old.allowed_ips), old.expires_at)
+    if grace:
+        _supersede(old, timezone.now() + grace)
+    else:
+        _revoke([old], "rolled")
+    return _insert(account, old.name, old.environment, created_by, scope)
 
 
 @transaction.atomic
@@ -139,22 +175,57 @@ def keys_touch(*, keys: QuerySet[ApiKey], event: str) -> None:
         _follow_on_commit(account_id, key_ids, event)
 
 
-def _check_new_key(
-    plan: Plan, name: str, layers: Collection[str], expires_at: datetime | None
-) -> None:
+def keys_in_use(account_id: int) -> QuerySet[ApiKey]:
+    """Keys that count against the plan: not revoked, not expired, not rolled."""
+    now = timezone.now()
+    return ApiKey.objects.filter(
+        Q(expires_at__isnull=True) | Q(expires_at__gt=now),
+        account_id=account_id,
+        revoked_at__isnull=True,
+        superseded_at__isnull=True,
+    )
+
+
+def networks_cleaned(networks: Collection[str]) -> tuple[str, ...]:
+    """Addresses and networks in one spelling; raises ``KeyInvalid`` that names the wrong one."""
+    found = []
+    for text in networks:
+        try:
+            found.append(str(ip_network(text.strip(), strict=False)))
+        except ValueError:
+            raise KeyInvalid(
+                f"allowed_ips: expected addresses or networks such as 203.0.113.0/24, "
+                f"received {text[:60]!r}.",
+                param="allowed_ips",
+            ) from None
+    if len(found) > MAX_NETWORKS:
+        raise KeyInvalid(
+            f"allowed_ips: expected at most {MAX_NETWORKS}, received {len(found)}.",
+            param="allowed_ips",
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def _check_new_key(plan: Plan, name: str, scope: KeyScope) -> None:
     if plan.max_keys == 0:
         raise KeyLimitReached(f"The {plan.name} plan has no API access.")
     if not 1 <= len(name.strip()) <= 80 or not name.isprintable():
         raise KeyInvalid(
             f"name: expected 1 to 80 printable characters, received {len(name)}.", param="name"
         )
-    missing = sorted(set(layers) - set(plan.layers))
+    missing = sorted(set(scope.layers) - set(plan.layers))
     if missing:
         raise KeyInvalid(
             f"layers: expected layers of the {plan.name} plan, received {', '.join(missing)[:60]}.",
             param="layers",
         )
-    if expires_at is not None and expires_at <= timezone.now():
+    unknown = [channel for channel in scope.channels if _CHANNEL.match(channel) is None]
+    if unknown or len(scope.channels) > MAX_CHANNELS:
+        raise KeyInvalid(
+            f"channels: expected at most {MAX_CHANNELS} channel names such as liquidations.",
+            param="channels",
+        )
+    if scope.expires_at is not None and scope.expires_at <= timezone.now():
         raise KeyInvalid(
             "expires_at: expected a future time, received a past one.", param="expires_at"
         )
@@ -165,8 +236,7 @@ def _insert(
     name: str,
     environment: str,
     created_by: User | None,
-    layers: Collection[str],
-    expires_at: datetime | None,
+    scope: KeyScope,
 ) -> CreatedKey:
     plaintext = new_key(environment)
     key = ApiKey.objects.create(
@@ -176,11 +246,23 @@ def _insert(
         prefix=shown_prefix(plaintext),
         sha256=hash_key(plaintext),
         environment=environment,
-        layers=sorted(layers),
-        expires_at=expires_at,
+        layers=list(scope.layers),
+        channels=list(scope.channels),
+        allowed_ips=list(scope.allowed_ips),
+        expires_at=scope.expires_at,
     )
     _follow_on_commit(account.pk, [key.pk], "key_created")
     return CreatedKey(key, plaintext)
+
+
+def _supersede(key: ApiKey, until: datetime) -> None:
+    """The old key of a roll: it goes on until then, or its own earlier end."""
+    key.superseded_at = timezone.now()
+    key.expires_at = until if key.expires_at is None else min(until, key.expires_at)
+    key.record_version += 1
+    key.record_pending = True
+    key.save(update_fields=["superseded_at", "expires_at", "record_version", "record_pending"])
+    _follow_on_commit(key.account_id, [key.pk], "key_rolled")
 
 
 def _revoke(keys: list[ApiKey], reason: str) -> None:

@@ -13,6 +13,8 @@ class Outcome(StrEnum):
     UNKNOWN_KEY = "unknown_key"
     REVOKED = "revoked"
     EXPIRED = "expired"
+    SUSPENDED = "suspended"
+    IP_NOT_ALLOWED = "ip_not_allowed"
     WRONG_ENVIRONMENT = "wrong_environment"
     TIER_REQUIRED = "tier_required"
     RATE_LIMITED = "rate_limited"
@@ -38,7 +40,7 @@ class AdmissionRequest:
 
     ``layer`` is None where no tier is asked for. ``metric`` and ``asset`` name the snapshot whose version
     decides about 304; without them ``if_none_match`` is not looked at. ``path`` has no query string.
-    ``now_us`` replaces Redis' own clock (tests).
+    ``client_ip`` is held against the key's allow-list. ``now_us`` replaces Redis' own clock (tests).
     """
 
     key_hash: str
@@ -53,6 +55,7 @@ class AdmissionRequest:
     method: str
     params: str = ""
     now_us: int | None = None
+    client_ip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class Admission:
         return (self.key_id != 0 or self.user_id != 0) and self.outcome not in (
             Outcome.REVOKED,
             Outcome.EXPIRED,
+            Outcome.SUSPENDED,
+            Outcome.IP_NOT_ALLOWED,
             Outcome.WRONG_ENVIRONMENT,
         )
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from apps.tiers.addresses import is_listed
 from apps.tiers.admission import (
     Admission,
     AdmissionRequest,
@@ -89,9 +90,11 @@ class LocalGate:
         if record is None:
             return Admission(Outcome.UNKNOWN_KEY, layer=request.layer)
         caller = _Caller(f"k{record.key_id}", record.rate_per_minute, _identity(record, request))
-        refused = _status_outcome(record, now_us)
+        refused = _status_outcome(record, request.client_ip, now_us)
         if refused is not None:
-            return Admission(refused, **caller.known)
+            wait_s = record.suspended_s - now_us // 1_000_000
+            retry_after_s = wait_s if refused is Outcome.SUSPENDED else None
+            return Admission(refused, **caller.known, retry_after_s=retry_after_s)
         quota = self._quota(record, now_us)
         with self._lock:
             return self._decide(request, record, caller, quota, now_us)
@@ -234,14 +237,16 @@ def _identity(record: KeyRecord, request: AdmissionRequest) -> dict[str, Any]:
     }
 
 
-def _status_outcome(record: KeyRecord, now_us: int) -> Outcome | None:
+def _status_outcome(record: KeyRecord, client_ip: str, now_us: int) -> Outcome | None:
     if record.is_revoked:
         return Outcome.REVOKED
     if record.environment != settings.KEY_ENVIRONMENT:
         return Outcome.WRONG_ENVIRONMENT
     if 0 < record.expires_s <= now_us // 1_000_000:
         return Outcome.EXPIRED
-    return None
+    if record.suspended_s > now_us // 1_000_000:
+        return Outcome.SUSPENDED
+    return None if is_listed(client_ip, record.networks) else Outcome.IP_NOT_ALLOWED
 
 
 def _exceeded(record: KeyRecord, quota: _Quota, cost: int, now_us: int) -> tuple[str, int] | None:

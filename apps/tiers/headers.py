@@ -65,6 +65,14 @@ def refusal(admission: Admission, environment: str) -> FocsalError | None:
         return errors.InvalidApiKey("This API key has expired; create another one.")
     if outcome is Outcome.WRONG_ENVIRONMENT:
         return wrong_environment(environment)
+    if outcome is Outcome.SUSPENDED:
+        return errors.KeySuspended(
+            "This key goes on calling while it is refused, so it rests; "
+            f"it works again in {admission.retry_after_s} s. Wait Retry-After seconds after a 429.",
+            retry_after=admission.retry_after_s,
+        )
+    if outcome is Outcome.IP_NOT_ALLOWED:
+        return errors.IpNotAllowed("This key may be used from its owner's listed addresses only.")
     if outcome is Outcome.TIER_REQUIRED:
         return tier_required(admission, admission.layer)
     if outcome is Outcome.RATE_LIMITED:

@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError
 
 from apps.core.logs import redact
 from apps.core.redis import market_key
+from apps.tiers.addresses import address_digits
 from apps.tiers.admission import (
     Admission,
     AdmissionRequest,
@@ -112,6 +113,7 @@ def encode(request: AdmissionRequest) -> tuple[list[str], list[str | int]]:
         request.metric or "",
         clean_text(request.params),
         "",
+        address_digits(request.client_ip),
     ]
     return keys, arguments
 
@@ -129,7 +131,7 @@ def encode_session(request: SessionRequest) -> tuple[list[str], list[str | int]]
     )
     now = "" if request.now_us is None else request.now_us
     arguments: list[str | int] = [settings.KEY_ENVIRONMENT, 1, request.layer or "", "", 0]
-    arguments += ["", "", "", settings.MARKET, now, "", "", record]
+    arguments += ["", "", "", settings.MARKET, now, "", "", record, ""]
     return ["", "", ADMISSIONS_STREAM, SENTINEL], arguments
 
 

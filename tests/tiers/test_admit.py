@@ -11,7 +11,9 @@ import redis.asyncio as aredis
 from django.conf import settings
 
 from apps.core.redis import market_key, sync_redis
+from apps.tiers.addresses import is_listed, network_digits
 from apps.tiers.admission import Outcome, SessionRequest
+from apps.tiers.headers import refusal
 from apps.tiers.key_record import KeyRecord
 from apps.tiers.limits import (
     ADMISSIONS_STREAM,
@@ -154,7 +156,87 @@ def test_refused_requests_do_not_prolong_the_wait(limiter: SyncLimiter, clean_re
     for second in range(1, 60):
         assert ask(limiter, NOON_US + second * SECOND).retry_after_s == 60 - second
     assert ask(limiter, NOON_US + 60 * SECOND).outcome is Outcome.ADMITTED
-    assert clean_redis.xlen(ADMISSIONS_STREAM) == 2
+    charges = [entry[b"c"] for _, entry in clean_redis.xrange(ADMISSIONS_STREAM)]
+    assert (charges.count(b"1"), charges.count(b"0")) == (2, 59)
+
+
+def test_refusals_are_logged_up_to_sixty_a_minute_and_key(
+    limiter: SyncLimiter, clean_redis: Any
+) -> None:
+    write_record(record(rate_per_minute=1))
+    answers = [ask(limiter, NOON_US + number) for number in range(100)]
+    assert answers[1].usage_id
+    assert [answer.usage_id for answer in answers[61:]] == [""] * 39
+    assert clean_redis.xlen(ADMISSIONS_STREAM) == 61
+    next_minute = [ask(limiter, NOON_US + 60 * SECOND + number) for number in range(3)]
+    assert next_minute[1].usage_id
+
+
+@pytest.mark.parametrize(
+    ("rate", "refused", "strikes"), [(1, 59, 0), (1, 60, 1), (40, 79, 0), (40, 80, 1)]
+)
+def test_twice_the_rate_refused_in_a_minute_is_one_strike(
+    limiter: SyncLimiter, clean_redis: Any, rate: int, refused: int, strikes: int
+) -> None:
+    write_record(record(rate_per_minute=rate))
+    for number in range(rate + refused):
+        ask(limiter, NOON_US + number)
+    assert clean_redis.zcard("focsal:auth:strikes") == strikes
+
+
+class TestAddresses:
+    """A key with an allow-list works from there only, and a stranger spends nothing."""
+
+    @pytest.mark.parametrize(
+        ("networks", "address", "is_let_in"),
+        [
+            (("203.0.113.0/24",), "203.0.113.9", True),
+            (("203.0.113.0/24",), "203.0.114.9", False),
+            (("203.0.113.7",), "203.0.113.7", True),
+            (("203.0.113.7",), "203.0.113.70", False),
+            (("10.0.0.0/8", "192.0.2.128/25"), "192.0.2.129", True),
+            (("10.0.0.0/8", "192.0.2.128/25"), "192.0.2.127", False),
+            (("2001:db8::/32",), "2001:db8:1::5", True),
+            (("2001:db8::/32",), "2001:db9::5", False),
+            (("203.0.113.0/24",), "::ffff:203.0.113.9", True),
+            (("0.0.0.0/0",), "2001:db8::1", False),
+            (("0.0.0.0/0",), "198.51.100.1", True),
+            (("203.0.113.0/24",), "", False),
+            (("203.0.113.0/24",), "unix:", False),
+            ((), "", True),
+        ],
+    )
+    def test_script_and_fallback_agree(
+        self,
+        limiter: SyncLimiter,
+        clean_redis: Any,
+        networks: tuple[str, ...],
+        address: str,
+        is_let_in: bool,
+    ) -> None:
+        digits = tuple(network_digits(network) for network in networks)
+        write_record(record(networks=digits))
+        answer = ask(limiter, client_ip=address)
+        assert answer.outcome is (Outcome.ADMITTED if is_let_in else Outcome.IP_NOT_ALLOWED)
+        assert is_listed(address, digits) is is_let_in
+        assert clean_redis.xlen(ADMISSIONS_STREAM) == (1 if is_let_in else 0)
+
+    def test_it_is_a_403_that_says_so(self, limiter: SyncLimiter) -> None:
+        write_record(record(networks=(network_digits("203.0.113.7"),)))
+        problem = refusal(ask(limiter, client_ip="192.0.2.1"), "test")
+        assert problem is not None
+        assert (problem.status, problem.code) == (403, "ip_not_allowed")
+
+
+def test_a_suspended_key_rests_and_says_how_long(limiter: SyncLimiter, clean_redis: Any) -> None:
+    write_record(record(suspended_s=NOON_US // SECOND + 90))
+    answer = ask(limiter)
+    assert (answer.outcome, answer.retry_after_s) == (Outcome.SUSPENDED, 90)
+    problem = refusal(answer, "test")
+    assert problem is not None
+    assert (problem.status, problem.code, problem.retry_after) == (403, "key_suspended", 90)
+    assert clean_redis.xlen(ADMISSIONS_STREAM) == 0
+    assert ask(limiter, NOON_US + 90 * SECOND).outcome is Outcome.ADMITTED
 
 
 def test_the_same_request_id_twice_counts_twice(limiter: SyncLimiter) -> None:
@@ -334,7 +416,8 @@ def test_500_threads_at_a_limit_of_40_let_exactly_40_through(clean_redis: Any) -
         thread.join()
     assert outcomes.count(Outcome.ADMITTED) == 40
     assert outcomes.count(Outcome.RATE_LIMITED) == 460
-    assert clean_redis.xlen(ADMISSIONS_STREAM) == 40
+    charges = [entry[b"c"] for _, entry in clean_redis.xrange(ADMISSIONS_STREAM)]
+    assert charges.count(b"1") == 40
 
 
 async def test_500_coroutines_at_a_limit_of_40_let_exactly_40_through() -> None:

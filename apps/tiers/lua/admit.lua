@@ -8,11 +8,14 @@
 -- ARGV: 1 environment  2 cost  3 layer  4 If-None-Match candidates "<version>-<letter> …" or "*"
 --       5 market now, ms  6 request id  7 method  8 path  9 market  10 wall clock in µs or ""
 --       11 metric  12 params  13 session record "user;account;plan;layers;rate;layer plans" or ""
+--       14 the caller's address as family and binary digits ("4:1100…"), or "" when it is not known
 -- Returns {outcome, key, account, user, plan, layers, limit, remaining, reset_s, day_remaining,
 --          month_remaining, retry_after_s, charged, usage_id, ts_us, snap_v, snap_ts, snap_cad,
 --          quota, denied_by, layer_plans}
 
 local WINDOW_US = 60000000
+-- Of a key's refusals in one minute, so many enter the usage log; a bot gone wild must not fill it.
+local LOGGED_REFUSALS = 60
 local PREFIX = "focsal:auth:"
 
 local now_us
@@ -71,7 +74,7 @@ if is_session then
   rate = tonumber(rate)
 else
   local record = redis.call("HMGET", KEYS[1], "key", "account", "env", "status", "plan", "layers",
-    "plan_layers", "rate", "day", "month", "expires", "layer_plans")
+    "plan_layers", "rate", "day", "month", "expires", "layer_plans", "ips", "suspended")
   if not record[4] or record[4] == "unknown" then
     -- The answer tells a missing record (ask PostgreSQL) from a known unknown (don't).
     local answer = refuse("unknown_key")
@@ -85,6 +88,20 @@ else
   if record_env ~= ARGV[1] then return refuse("wrong_environment") end
   local expires = tonumber(record[11])
   if expires > 0 and now_s >= expires then return refuse("expired") end
+  local suspended = tonumber(record[14] or 0)
+  if suspended > now_s then
+    local answer = refuse("suspended")
+    answer[12] = int(suspended - now_s)
+    return answer
+  end
+  -- Refused before anything is counted: a stolen key spends none of its owner's calls.
+  if record[13] and record[13] ~= "" then
+    local is_listed = false
+    for prefix in string.gmatch(record[13], "[^,]+") do
+      is_listed = is_listed or string.sub(ARGV[14], 1, #prefix) == prefix
+    end
+    if not is_listed then return refuse("ip_not_allowed") end
+  end
 end
 
 -- Day and month, and whether these counters are complete.
@@ -139,6 +156,26 @@ local function answer(outcome, remaining, free_at_us, retry_after_s, charged, us
           quota, denied_by, layer_plans}
 end
 
+local function log(charged)
+  -- The stream's own entry id is the identity: callers may repeat their request ids.
+  return redis.call("XADD", KEYS[3], "*", "ts", int(now_us), "r", ARGV[6], "a", account,
+    "k", key_id, "e", record_env, "m", ARGV[9], "x", ARGV[11], "h", ARGV[7], "p", ARGV[8],
+    "q", ARGV[12], "c", int(charged))
+end
+
+-- A refusal is counted by key and minute. One minute with twice the plan's rate refused is a strike:
+-- keys.enforce reads them, warns, and suspends who goes on.
+local function count_refusal()
+  local minute = int(math.floor(now_s / 60))
+  local name = PREFIX .. "refused:" .. key_id .. ":" .. minute
+  local count = redis.call("INCR", name)
+  if count == 1 then redis.call("EXPIRE", name, 120) end
+  if count == math.max(60, 2 * rate) then
+    redis.call("ZADD", PREFIX .. "strikes", int(now_s), key_id .. ":" .. minute)
+  end
+  return count <= LOGGED_REFUSALS and log(0) or ""
+end
+
 if used >= rate then
   -- When this entry leaves, one place is free (the oldest, unless the plan's rate was lowered).
   local free_us = reset_us
@@ -147,7 +184,8 @@ if used >= rate then
     free_us = tonumber(entry[2]) + WINDOW_US
   end
   local wait = math.max(1, math.ceil((free_us - now_us) / 1000000))
-  return answer("rate_limited", 0, free_us, int(wait), 0, "", "")
+  local refusal_id = is_session and "" or count_refusal()
+  return answer("rate_limited", 0, free_us, int(wait), 0, refusal_id, "")
 end
 
 -- 304: the caller's copy has the snapshot's version and freshness.
@@ -179,10 +217,7 @@ local member
 if is_session then
   member = redis.call("INCR", PREFIX .. "session-seq")
 else
-  -- The stream's own entry id is the identity: callers may repeat their request ids.
-  usage_id = redis.call("XADD", KEYS[3], "*", "ts", int(now_us), "r", ARGV[6], "a", account,
-    "k", key_id, "e", record_env, "m", ARGV[9], "x", ARGV[11], "h", ARGV[7], "p", ARGV[8],
-    "q", ARGV[12], "c", int(charged))
+  usage_id = log(charged)
   member = usage_id
 end
 redis.call("ZADD", window, int(now_us), member)

@@ -12,7 +12,9 @@ HEAD: Final = b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"'
 _PACE: Final = r"(?P<pace>100ms|agg2|raw)"
 _NAME: Final = r"(?P<name>[A-Z0-9_]+-[A-Za-z0-9_-]+)"
 _INDEX: Final = r"(?P<name>[a-z]+_[a-z]+)"
-_GROUP: Final = r"(?P<kind>future|option|any)\.(?P<name>BTC|ETH|USDC|any)"
+_GROUP: Final = (
+    r"(?P<kind>future_combo|option_combo|combo|future|option|any)\.(?P<name>BTC|ETH|USDC|any)"
+)
 _FORMS: Final = tuple(
     (family, re.compile(form))
     for family, form in (
@@ -78,6 +80,11 @@ def parse_channel(channel: str) -> Channel | None:
                 parts.get("width") or "",
             )
     return None
+
+
+def frame(channel: str, data: bytes) -> bytes:
+    """A data frame as the venue writes it."""
+    return b'%b%b","data":%b}}' % (HEAD, channel.encode(), data)
 
 
 def channel_of(frame: bytes) -> str | None:

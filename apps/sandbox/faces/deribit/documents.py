@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from apps.sandbox.faces.deribit.listings import INDEX_NAMES, currency_of
-from apps.sandbox.faces.deribit.options import OptionListing
+from apps.sandbox.faces.deribit.listings import INDEX_NAMES
 from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.options.board import Contract
 
 LISTED_MS: Final = 1_704_067_200_000
 _NEVER_MS: Final = 32_503_708_800_000
@@ -25,7 +25,7 @@ def perpetual(listing: Listing, number: int) -> dict[str, Any]:
         "maker_commission": 0.0,
         "taker_commission": 0.0005,
         "instrument_type": kind,
-        "expiration_timestamp": _NEVER_MS,
+        "expiration_timestamp": listing.expiry_ms or _NEVER_MS,
         "creation_timestamp": LISTED_MS,
         "is_active": True,
         "state": "open",
@@ -36,7 +36,7 @@ def perpetual(listing: Listing, number: int) -> dict[str, Any]:
         "future_type": kind,
         "max_liquidation_commission": 0.0075,
         "settlement_currency": settled_in,
-        "settlement_period": "perpetual",
+        "settlement_period": "perpetual" if listing.is_perp else "month",
         "base_currency": coin,
         "counter_currency": "USD" if listing.is_inverse else "USDC",
         "quote_currency": "USD" if listing.is_inverse else "USDC",
@@ -44,31 +44,37 @@ def perpetual(listing: Listing, number: int) -> dict[str, Any]:
     }
 
 
-def option(listing: OptionListing, number: int) -> dict[str, Any]:
-    money = listing.asset if listing.is_inverse else "USDC"
+def option(contract: Contract, *, is_open: bool = True) -> dict[str, Any]:
+    terms = contract.terms
+    money = terms.asset if terms.is_inverse else "USDC"
     return {
-        "price_index": INDEX_NAMES[listing.asset],
+        "price_index": INDEX_NAMES[terms.asset],
         "kind": "option",
-        "instrument_name": listing.symbol,
-        "option_type": "call" if listing.is_call else "put",
-        "strike": listing.strike,
+        "instrument_name": contract.symbol,
+        "option_type": "call" if contract.is_call else "put",
+        "strike": contract.strike,
         "maker_commission": 0.0003,
         "taker_commission": 0.0003,
-        "instrument_type": "reversed" if listing.is_inverse else "linear",
-        "expiration_timestamp": listing.expiry_ms,
-        "creation_timestamp": LISTED_MS,
-        "is_active": True,
-        "state": "open",
-        "tick_size": listing.tick,
-        "contract_size": listing.contract_size,
-        "instrument_id": number,
-        "min_trade_amount": listing.min_amount,
+        "instrument_type": "reversed" if terms.is_inverse else "linear",
+        "expiration_timestamp": contract.expiry.at_ms,
+        "creation_timestamp": contract.expiry.listed_ms,
+        "is_active": is_open,
+        "state": "open" if is_open else "closed",
+        "tick_size": terms.tick,
+        "contract_size": terms.contract_size,
+        "instrument_id": 1_000_000 + contract.number % 1_000_000_007,
+        "min_trade_amount": terms.min_amount,
+        "block_trade_commission": 0.0003,
+        "block_trade_min_trade_amount": terms.block_amount,
+        "block_trade_tick_size": terms.tick,
         "settlement_currency": money,
-        "settlement_period": "week",
-        "base_currency": listing.asset,
-        "counter_currency": "USD" if listing.is_inverse else "USDC",
+        "settlement_period": contract.expiry.period,
+        "base_currency": terms.asset,
+        "counter_currency": "USD" if terms.is_inverse else "USDC",
         "quote_currency": money,
-        "tick_size_steps": [],
+        "tick_size_steps": [
+            {"tick_size": tick, "above_price": above} for tick, above in terms.ticks[1:]
+        ],
     }
 
 
@@ -92,7 +98,3 @@ def currencies() -> list[dict[str, Any]]:
 
 def is_in(currency: str, own: str) -> bool:
     return currency in ("any", own)
-
-
-def listing_currency(listing: Listing | OptionListing) -> str:
-    return listing.currency if isinstance(listing, OptionListing) else currency_of(listing)

@@ -20,7 +20,7 @@ from apps.sandbox.faces.deribit.source import Source
 from apps.sandbox.faces.hub import Hub
 
 __all__ = ["FACTORY", "channel_of", "listings", "stream_of"]
-_OPTIONS_TOO: Final = frozenset({"ticker", "trades"})
+_OPTIONS_TOO: Final = frozenset({"ticker", "trades", "book", "grouped book", "quote"})
 _EVERYTHING: Final = frozenset({"all trades", "state"})
 
 
@@ -76,8 +76,7 @@ class DeribitFace:
             )
         if channel.name in model.listings:
             return True
-        is_option = any(one.symbol == channel.name for one in model.options())
-        return is_option and channel.family in _OPTIONS_TOO
+        return channel.family in _OPTIONS_TOO and model.options.find(channel.name) is not None
 
     @property
     def requests(self) -> int:

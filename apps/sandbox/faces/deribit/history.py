@@ -7,16 +7,19 @@ from typing import Any, Final
 import numpy as np
 
 from apps.sandbox.faces.deribit.documents import LISTED_MS
-from apps.sandbox.faces.deribit.listings import VENUE, price_of
-from apps.sandbox.faces.deribit.options import volatility_level
+from apps.sandbox.faces.deribit.listings import price_of
 from apps.sandbox.market.candles import aggregate, bars_until, floor_minute
 from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.options.market import AssetOptions
 from apps.sandbox.market.protocol import DAY_MINUTES, MINUTE_MS, Market
 
 HOUR_MS: Final = 3_600_000
 FUNDING_ROWS: Final = 744
 CHART_ROWS: Final = 5_000
 VOLATILITY_ROWS: Final = 1_000
+VOLATILITY_KEPT_MS: Final = 400 * 24 * HOUR_MS
+_EDGES: Final = 4
+_REALISED_HOURS, _REALISED_ROWS = 240, 384
 _EMPTY: Final = ("ticks", "open", "high", "low", "close", "volume", "cost")
 
 
@@ -101,15 +104,36 @@ def day_stats(market: Market, listing: Listing, now_ms: int) -> dict[str, Any]:
     }
 
 
-def volatility_rows(asset: str, step_ms: int, start_ms: int, end_ms: int) -> dict[str, Any]:
+def volatility_rows(
+    options: AssetOptions, step_ms: int, start_ms: int, end_ms: int, now_ms: int
+) -> dict[str, Any]:
     """The newest rows of the span, oldest first; ``continuation`` is where the page before ends."""
-    last = end_ms // step_ms * step_ms
-    first = -(-max(start_ms, LISTED_MS) // step_ms) * step_ms
+    last = min(end_ms, now_ms) // step_ms * step_ms
+    first = -(-max(start_ms, now_ms - VOLATILITY_KEPT_MS) // step_ms) * step_ms
     times = np.arange(max(first, last - (VOLATILITY_ROWS - 1) * step_ms), last + 1, step_ms)
-    rows = []
-    for at in times.tolist():
-        edge = [volatility_level(VENUE, asset, at + part * step_ms // 3) * 100 for part in range(4)]
-        o, c = edge[0], edge[3]
-        rows.append([at, *(round(value, 2) for value in (o, max(edge), min(edge), c))])
-    more = bool(rows) and rows[0][0] > first
-    return {"data": rows, "continuation": rows[0][0] - 1 if more else None}
+    if not len(times):
+        return {"data": [], "continuation": None}
+    parts = np.arange(_EDGES, dtype=np.int64) * step_ms // (_EDGES - 1)
+    # The last row is in the making: it knows nothing later than now.
+    edges = np.minimum(times[:, None] + parts[None, :], now_ms)
+    minutes, at = np.unique(edges.ravel() // MINUTE_MS, return_inverse=True)
+    levels = np.round(options.volatility_path(minutes) * 100.0, 2)[at].reshape(edges.shape)
+    columns = (levels[:, 0], levels.max(axis=1), levels.min(axis=1), levels[:, -1])
+    rows = [
+        [time, *row]
+        for time, *row in zip(times.tolist(), *(one.tolist() for one in columns), strict=True)
+    ]
+    return {"data": rows, "continuation": rows[0][0] - 1 if rows[0][0] > first else None}
+
+
+def realised_volatility(market: Market, listing: Listing, now_ms: int) -> list[list[float]]:
+    """Hourly: annualised percent of the ten days before each full hour, of the last sixteen days."""
+    last = now_ms // HOUR_MS
+    hours = np.arange(last - _REALISED_ROWS - _REALISED_HOURS, last + 1, dtype=np.int64)
+    moves = np.diff(np.log(market.index_path(listing, hours * 60)))
+    windows = np.lib.stride_tricks.sliding_window_view(moves, _REALISED_HOURS)
+    levels = np.round(windows.std(axis=1, ddof=1) * np.sqrt(8_760.0) * 100.0, 4)
+    return [
+        [int(hour) * HOUR_MS, float(level)]
+        for hour, level in zip(hours[_REALISED_HOURS:], levels, strict=True)
+    ]

@@ -5,32 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import numpy as np
-
-from apps.sandbox.faces.deribit import documents, history
+from apps.sandbox.faces.deribit import documents, history, option_trades
 from apps.sandbox.faces.deribit.errors import invalid, not_found
 from apps.sandbox.faces.deribit.futures import FutureDesk, change_id, sides_of
-from apps.sandbox.faces.deribit.listings import (
-    INDEX_NAMES,
-    VENUE,
-    currency_of,
-)
-from apps.sandbox.faces.deribit.options import (
-    OptionListing,
-    OptionState,
-    expiry_name,
-    open_interest,
-    option_listings,
-    option_state,
-    volatility_level,
-)
-from apps.sandbox.faces.deribit.source import Json
+from apps.sandbox.faces.deribit.listings import INDEX_NAMES, currency_of
+from apps.sandbox.faces.deribit.option_desk import DVOL_ASSETS, OptionDesk
+from apps.sandbox.faces.deribit.settlements import Settlements
+from apps.sandbox.faces.deribit.source import Json, Scope
+from apps.sandbox.market.dated import is_listed
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.protocol import MINUTE_MS, Market, MarkState
+from apps.sandbox.market.options.market import AssetOptions
+from apps.sandbox.market.protocol import MINUTE_MS, Market
 
-_NULL_STATS: Final = {
-    "high": None, "low": None, "price_change": None, "volume": 0.0, "volume_usd": 0.0,
-}  # fmt: skip
+_FUTURES: Final = (None, "any", "future")
+_OPTIONS: Final = (None, "any", "option")
+_COMBOS: Final = (None, "any", "combo", "option_combo")
 
 
 class ModelSource:
@@ -41,54 +30,55 @@ class ModelSource:
     ) -> None:
         self.market = market
         self.listings = {listing.symbol: listing for listing in listings}
-        self.by_index = {INDEX_NAMES[one.asset]: one for one in listings}
-        self._assets = tuple(one.asset for one in listings)
+        self.by_index = {INDEX_NAMES[one.asset]: one for one in listings if one.is_perp}
         self._now_ms = now_ms
         self._started_minute = now_ms() // MINUTE_MS
         self.futures = FutureDesk(market, now_ms)
+        self.options = OptionDesk(market, listings, now_ms)
+        self._settlements = Settlements(self.futures, self.options)
 
     def now_ms(self) -> int:
         return self._now_ms()
 
     # --- listings -------------------------------------------------------------------------------------
 
-    def options(self) -> tuple[OptionListing, ...]:
-        return option_listings(self._assets, self.now_ms())
-
-    def names(self, currency: str, kind: str | None) -> list[str]:
+    def futures_of(self, currency: str) -> list[Listing]:
         return [
-            name
-            for name, listing in self.listings.items()
-            if kind in (None, "any", "future") and documents.is_in(currency, currency_of(listing))
+            listing
+            for listing in self.listings.values()
+            if documents.is_in(currency, currency_of(listing))
         ]
 
     def instruments(self, currency: str, kind: str | None) -> list[Json]:
         rows: list[Json] = []
-        if kind in (None, "any", "future"):
+        if kind in _FUTURES:
             rows += [
                 documents.perpetual(listing, 1 + number)
                 for number, listing in enumerate(self.listings.values())
                 if documents.is_in(currency, currency_of(listing))
+                and is_listed(listing, self.now_ms())
             ]
-        if kind in (None, "any", "option"):
-            rows += [
-                documents.option(listing, 1_000 + number)
-                for number, listing in enumerate(self.options())
-                if documents.is_in(currency, listing.currency)
-            ]
+        if kind in _OPTIONS:
+            rows += self.options.instruments(currency)
         return rows
 
-    def perpetual(self, name: str) -> Listing:
+    def expired(self, currency: str, kind: str | None) -> list[Json]:
+        return self.options.expired(currency) if kind in _OPTIONS else []
+
+    def expirations(self, currency: str, kind: str) -> Json:
+        found: Json = {}
+        for options in self.options.of_currency(currency):
+            names = [one.name for one in options.boards.at(self.now_ms()).expiries]
+            if kind in _OPTIONS:
+                own = found.setdefault(options.terms.currency.lower(), {}).setdefault("option", [])
+                own += [name for name in names if name not in own]
+        return found
+
+    def future(self, name: str) -> Listing:
         listing = self.listings.get(name)
         if listing is None:
             raise not_found()
         return listing
-
-    def _option(self, name: str) -> OptionListing:
-        found = next((one for one in self.options() if one.symbol == name), None)
-        if found is None:
-            raise not_found()
-        return found
 
     # --- prices ---------------------------------------------------------------------------------------
 
@@ -96,141 +86,31 @@ class ModelSource:
         listing = self.by_index.get(index_name)
         if listing is None:
             raise invalid("index_name", "unsupported index_name")
-        return round(self.mark(listing).index_price, listing.price_decimals + 2)
-
-    def mark(self, listing: Listing) -> MarkState:
-        return self.market.mark_state(listing, self.now_ms())
+        state = self.market.mark_state(listing, self.now_ms())
+        return round(state.index_price, listing.price_decimals + 2)
 
     def ticker(self, name: str) -> Json:
-        if name not in self.listings:
-            return self.option_ticker(self._option(name))
-        listing = self.listings[name]
+        listing = self.listings.get(name)
+        if listing is None:
+            return self.options.ticker(name)
         return self.futures.ticker(listing, self.futures.book(listing))
 
-    def option_state(self, option: OptionListing) -> tuple[OptionState, float]:
-        """(state, underlying price)."""
-        underlying = self.index_price(INDEX_NAMES[option.asset])
-        level = volatility_level(VENUE, option.asset, self.now_ms())
-        return option_state(option, underlying, level, self.now_ms()), underlying
-
-    def option_ticker(self, option: OptionListing) -> Json:
-        state, underlying = self.option_state(option)
-        bid, ask = _touch(option, state)
-        name = f"SYN.{option.symbol.split('-')[0]}-{expiry_name(option.expiry_ms)}"
-        amount = option.min_amount * 10
-        return {
-            "timestamp": self.now_ms(),
-            "state": "open",
-            "stats": dict(_NULL_STATS),
-            "greeks": {
-                "delta": round(state.delta, 5),
-                "gamma": round(state.gamma, 8),
-                "vega": round(state.vega, 5),
-                "theta": round(state.theta, 5),
-                "rho": 0.0,
-            },
-            "index_price": underlying,
-            "instrument_name": option.symbol,
-            "last_price": None,
-            "min_price": option.tick,
-            "max_price": round(state.mark_price + 1.0, 4),
-            "open_interest": open_interest(option),
-            "mark_price": state.mark_price,
-            "mark_iv": round(state.iv * 100, 2),
-            "bid_iv": round(state.iv * 98, 2) if bid else 0.0,
-            "ask_iv": round(state.iv * 102, 2),
-            "best_bid_price": bid,
-            "best_bid_amount": amount if bid else 0.0,
-            "best_ask_price": ask,
-            "best_ask_amount": amount,
-            "underlying_price": underlying,
-            "underlying_index": name,
-            "estimated_delivery_price": underlying,
-            "interest_rate": 0.0,
-        }
-
-    # --- summaries ------------------------------------------------------------------------------------
-
     def summaries(self, currency: str, kind: str | None) -> list[Json]:
-        rows = [self.summary(name) for name in self.names(currency, kind)]
-        if kind in (None, "any", "option"):
-            rows += [
-                self._option_summary(one)
-                for one in self.options()
-                if documents.is_in(currency, one.currency)
-            ]
+        rows: list[Json] = []
+        if kind in _FUTURES:
+            rows += [self.futures.summary(listing) for listing in self.futures_of(currency)]
+        if kind in _OPTIONS:
+            rows += self.options.summaries(currency)
         return rows
 
     def summary(self, name: str) -> Json:
-        if name not in self.listings:
-            return self._option_summary(self._option(name))
-        return self.futures.summary(self.listings[name])
-
-    def _option_summary(self, option: OptionListing) -> Json:
-        ticker = self.option_ticker(option)
-        bid, ask = ticker["best_bid_price"] or None, ticker["best_ask_price"]
-        money = option.asset if option.is_inverse else "USDC"
-        return {
-            "high": None,
-            "low": None,
-            "last": None,
-            "instrument_name": option.symbol,
-            "bid_price": bid,
-            "ask_price": ask,
-            "mid_price": (bid + ask) / 2 if bid else None,
-            "open_interest": ticker["open_interest"],
-            "mark_price": ticker["mark_price"],
-            "mark_iv": ticker["mark_iv"],
-            "creation_timestamp": ticker["timestamp"],
-            "price_change": None,
-            "volume": 0.0,
-            "volume_usd": 0.0,
-            "underlying_price": ticker["underlying_price"],
-            "underlying_index": ticker["underlying_index"],
-            "estimated_delivery_price": ticker["estimated_delivery_price"],
-            "interest_rate": 0.0,
-            "base_currency": option.asset,
-            "quote_currency": money,
-        }
-
-    def option_marks(self, index_name: str) -> list[Json]:
-        """``markprice.options``: here the volatility is a fraction."""
-        now = self.now_ms()
-        rows: list[Json] = []
-        for option in self.options():
-            if INDEX_NAMES[option.asset] != index_name:
-                continue
-            state, _ = self.option_state(option)
-            rows.append(
-                {
-                    "timestamp": now,
-                    "instrument_name": option.symbol,
-                    "mark_price": state.mark_price,
-                    "iv": round(state.iv, 4),
-                }
-            )
-        return rows
-
-    def volatility(self, index_name: str) -> float | None:
-        """DVOL in percent; BTC and ETH only."""
-        asset = index_name.partition("_")[0].upper()
-        if asset not in ("BTC", "ETH") or asset not in self._assets:
-            return None
-        return round(volatility_level(VENUE, asset, self.now_ms()) * 100, 2)
-
-    # --- books and trades -----------------------------------------------------------------------------
+        listing = self.listings.get(name)
+        return self.options.summary(name) if listing is None else self.futures.summary(listing)
 
     def order_book(self, name: str, depth: int) -> Json:
-        if name not in self.listings:
-            ticker = self.option_ticker(self._option(name))
-            sides = {
-                "bids": [[ticker["best_bid_price"], ticker["best_bid_amount"]]]
-                if ticker["best_bid_price"]
-                else [],
-                "asks": [[ticker["best_ask_price"], ticker["best_ask_amount"]]],
-            }
-            return {**ticker, **sides, "change_id": self.now_ms()}
-        listing = self.listings[name]
+        listing = self.listings.get(name)
+        if listing is None:
+            return self.options.order_book(name, depth)
         book = self.futures.book(listing)
         return {
             **self.futures.ticker(listing, book),
@@ -239,36 +119,83 @@ class ModelSource:
             **sides_of(listing, book, depth),
         }
 
+    # --- trades ---------------------------------------------------------------------------------------
+
     def trades(
-        self, names: list[str], start_ms: int, end_ms: int, count: int, *, oldest_first: bool
+        self, scope: Scope, start_ms: int, end_ms: int, count: int, *, oldest_first: bool
     ) -> tuple[list[Json], bool]:
         end_ms = min(end_ms, self.now_ms())
         start_ms = max(start_ms, documents.LISTED_MS)
         rows: list[Json] = []
-        for name in names:
-            rows += self.futures.trades(self.perpetual(name), start_ms, end_ms, count, oldest_first)
+        for listing in self._traded_futures(scope):
+            rows += self.futures.trades(listing, start_ms, end_ms, count, oldest_first)
+        for every, are_combos in self._traded_options(scope):
+            rows += option_trades.trades(
+                every,
+                scope.name,
+                (start_ms, end_ms),
+                count,
+                oldest_first=oldest_first,
+                combos=are_combos,
+            )
         rows.sort(key=lambda row: (row["timestamp"], row["trade_id"]), reverse=not oldest_first)
         return rows[:count], len(rows) > count
+
+    def _traded_futures(self, scope: Scope) -> list[Listing]:
+        if scope.name is None:
+            return self.futures_of(scope.currency) if scope.kind in _FUTURES else []
+        return [self.listings[scope.name]] if scope.name in self.listings else []
+
+    def _traded_options(self, scope: Scope) -> list[tuple[list[AssetOptions], bool]]:
+        """(markets, whether their combinations are meant)."""
+        if scope.name is not None:
+            if scope.name in self.listings:
+                return []
+            return [([self.options.get(scope.name).options], False)]
+        every = self.options.of_currency(scope.currency)
+        found = [(every, False)] if scope.kind in _OPTIONS else []
+        return found + ([(every, True)] if scope.kind in _COMBOS else [])
 
     # --- history --------------------------------------------------------------------------------------
 
     def funding_history(self, name: str, start_ms: int, end_ms: int) -> list[Json]:
-        return history.funding(self.market, self.perpetual(name), start_ms, end_ms, self.now_ms())
+        return history.funding(self.market, self.future(name), start_ms, end_ms, self.now_ms())
 
     def chart(self, name: str, minutes: int, start_ms: int, end_ms: int) -> Json:
-        listing = self.perpetual(name)
         return history.chart(
-            self.market, listing, minutes, (start_ms, end_ms), self.now_ms(), self._started_minute
+            self.market,
+            self.future(name),
+            minutes,
+            (start_ms, end_ms),
+            self.now_ms(),
+            self._started_minute,
         )
 
-    def volatility_index(self, currency: str, step_ms: int, start_ms: int, end_ms: int) -> Json:
-        if currency not in ("BTC", "ETH") or currency not in self._assets:
+    def _options_of(self, currency: str) -> AssetOptions:
+        """Of a currency with a volatility index."""
+        found = self.options.assets.get(currency) if currency in DVOL_ASSETS else None
+        if found is None:
             raise invalid("currency")
-        return history.volatility_rows(currency, step_ms, start_ms, min(end_ms, self.now_ms()))
+        return found
 
+    def volatility_index(self, currency: str, step_ms: int, start_ms: int, end_ms: int) -> Json:
+        options = self._options_of(currency)
+        return history.volatility_rows(options, step_ms, start_ms, end_ms, self.now_ms())
 
-def _touch(option: OptionListing, state: OptionState) -> tuple[float, float]:
-    ticks = state.mark_price / option.tick
-    bid = max(np.floor(ticks * 0.98 - 0.5), 0.0) * option.tick
-    ask = (np.ceil(ticks * 1.02 + 0.5)) * option.tick
-    return round(float(bid), 6), round(float(ask), 6)
+    def realised_volatility(self, currency: str) -> list[list[float]]:
+        listing = self._options_of(currency).listing
+        return history.realised_volatility(self.market, listing, self.now_ms())
+
+    def delivery_prices(self, index_name: str, offset: int, count: int) -> Json:
+        return self._settlements.delivery_prices(index_name, offset, count)
+
+    def settlements(
+        self,
+        currency: str,
+        name: str | None,
+        kinds: tuple[str, ...],
+        page: tuple[int, int],
+        count: int,
+    ) -> tuple[list[Json], tuple[int, int] | None]:
+        futures = self.futures_of(currency)
+        return self._settlements.page(futures, currency, kinds, name, *page, count)

@@ -10,10 +10,11 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from apps.sandbox.faces.deribit.channels import HEAD, Channel, parse_channel
+from apps.sandbox.faces.deribit.channels import Channel, frame, parse_channel
 from apps.sandbox.faces.deribit.futures import change_id, sides_of
-from apps.sandbox.faces.deribit.listings import INDEX_NAMES, amount_of, currency_of, price_of
+from apps.sandbox.faces.deribit.listings import amount_of, currency_of, price_of
 from apps.sandbox.faces.deribit.model_source import ModelSource
+from apps.sandbox.faces.deribit.option_publisher import OptionPublisher
 from apps.sandbox.faces.deribit.rpc import RESOLUTIONS
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.market.listing import Listing
@@ -21,17 +22,11 @@ from apps.sandbox.market.protocol import MINUTE_MS, Book
 
 TICK_S: Final = 0.1
 _SECOND_MS: Final = 1_000
-_MARKS_EVERY_S: Final = 2
 # Tickers speak when something changes: more often for the busy ones.
 _TICKER_MS: Final = {"BTC": 500, "ETH": 500}
 _TICKER_OTHERS_MS: Final = 1_000
 # After a pause (a suspended laptop) streams go on from now.
 _LONGEST_CATCH_UP_MS: Final = 10_000
-_DONE: Final = b"}}"
-
-
-def frame(channel: str, data: bytes) -> bytes:
-    return b'%b%b","data":%b%b' % (HEAD, channel.encode(), data, _DONE)
 
 
 @dataclass(slots=True)
@@ -69,6 +64,7 @@ class Publisher:
         self._quotes: dict[str, tuple[int, int, int, int]] = {}
         self._second = now_ms() // _SECOND_MS
         self._last_ms = now_ms()
+        self._options = OptionPublisher(source.options, hub)
         hub.on_change.append(self._mark_stale)
 
     def _mark_stale(self) -> None:
@@ -83,8 +79,10 @@ class Publisher:
     def first_frames(self, channel: Channel) -> list[bytes]:
         """What a new reader of a channel is told at once: a book from its beginning."""
         listing = self._source.listings.get(channel.name)
-        if channel.family != "book" or listing is None:
+        if channel.family != "book":
             return []
+        if listing is None:
+            return self._options.first_frames(channel)
         book = self._books.get(channel.channel)
         if book is None:
             step = self._now_ms() // listing.book_step_ms
@@ -119,11 +117,12 @@ class Publisher:
             self._publish_book(channel, now_ms)
         for channel in self._plan.tickers:
             self._publish_ticker(channel, now_ms)
+        self._options.tick(now_ms)
         second = now_ms // _SECOND_MS
         if second != self._second:
             self._second = second
             for channel in self._plan.seconds:
-                self._publish_second(channel, second)
+                self._publish_second(channel)
         self._hub.flush()
 
     # --- what is wanted -------------------------------------------------------------------------------
@@ -136,6 +135,7 @@ class Publisher:
             if channel is not None:
                 self._add(plan, channel)
         self._plan = plan
+        self._options.plan([one for one in map(parse_channel, self._hub.channels()) if one])
         wanted = {channel.channel for channel in plan.books}
         self._books = {name: book for name, book in self._books.items() if name in wanted}
         for name, tape in self._tapes.items():
@@ -144,17 +144,21 @@ class Publisher:
 
     def _add(self, plan: _Plan, channel: Channel) -> None:
         listings = self._source.listings
-        if channel.family == "all trades" and channel.kind != "option":
+        if channel.family == "all trades" and channel.kind in ("future", "any"):
             for name, listing in listings.items():
                 if channel.name in ("any", currency_of(listing)):
                     plan.trades.setdefault(name, []).append(channel.channel)
-        elif channel.family == "trades" and channel.name in listings:
+        elif channel.family == "index":
+            plan.seconds.append(channel)
+        elif channel.name not in listings:
+            return
+        elif channel.family == "trades":
             plan.trades.setdefault(channel.name, []).append(channel.channel)
         elif channel.family in ("book", "grouped book", "quote"):
             plan.books.append(channel)
-        elif channel.family == "ticker" and channel.name in listings:
+        elif channel.family == "ticker":
             plan.tickers.append(channel)
-        elif channel.family in ("ticker", "perpetual", "marks", "index", "dvol", "chart"):
+        elif channel.family in ("perpetual", "chart"):
             plan.seconds.append(channel)
 
     # --- trades ---------------------------------------------------------------------------------------
@@ -248,28 +252,18 @@ class Publisher:
         data = self._source.futures.ticker(listing, book)
         self._hub.publish(channel.channel, frame(channel.channel, orjson.dumps(data)))
 
-    def _publish_second(self, channel: Channel, second: int) -> None:
-        data = self._second_data(channel, second)
+    def _publish_second(self, channel: Channel) -> None:
+        data = self._second_data(channel)
         if data is not None:
             self._hub.publish(channel.channel, frame(channel.channel, orjson.dumps(data)))
 
-    def _second_data(self, channel: Channel, second: int) -> Any:
+    def _second_data(self, channel: Channel) -> Any:
         source, now, name = self._source, self._now_ms(), channel.name
         listing = source.listings.get(name)
-        if channel.family == "marks":
-            return source.option_marks(name) if second % _MARKS_EVERY_S == 0 else None
-        if channel.family == "index" and name in INDEX_NAMES.values():
+        if channel.family == "index":
             if name not in source.by_index:
                 return None
             return {"timestamp": now, "price": source.index_price(name), "index_name": name}
-        if channel.family == "dvol":
-            level = source.volatility(name)
-            if level is None:
-                return None
-            return {"timestamp": now, "volatility": level, "index_name": name}
-        if channel.family == "ticker":
-            option = next((one for one in source.options() if one.symbol == name), None)
-            return source.option_ticker(option) if option is not None else None
         if listing is None:
             return None
         if channel.family == "perpetual":

@@ -11,7 +11,7 @@ from apps.sandbox.faces.base import ReplayMemory
 from apps.sandbox.faces.deribit import documents
 from apps.sandbox.faces.deribit.errors import RpcRefusal, not_found
 from apps.sandbox.faces.deribit.listings import INDEX_NAMES, currency_of
-from apps.sandbox.faces.deribit.source import Json
+from apps.sandbox.faces.deribit.source import Json, Scope
 from apps.sandbox.market.listing import Listing
 
 _BODIES: Final = ("instruments", "instruments_BTC", "instruments_ETH", "instruments_USDC")
@@ -39,6 +39,12 @@ class ReplaySource:
             if listing.is_perp and listing.asset in INDEX_NAMES
         ]
         return [row for row in rows if _is_asked_for(row, currency, kind)]
+
+    def expired(self, currency: str, kind: str | None) -> list[Json]:
+        return []
+
+    def expirations(self, currency: str, kind: str) -> Json:
+        return {}
 
     def names(self, currency: str, kind: str | None) -> list[str]:
         return [
@@ -77,7 +83,7 @@ class ReplaySource:
         raise not_found()
 
     def trades(
-        self, names: list[str], start_ms: int, end_ms: int, count: int, *, oldest_first: bool
+        self, scope: Scope, start_ms: int, end_ms: int, count: int, *, oldest_first: bool
     ) -> tuple[list[Json], bool]:
         return [], False
 
@@ -97,6 +103,22 @@ class ReplaySource:
 
     def volatility_index(self, currency: str, step_ms: int, start_ms: int, end_ms: int) -> Json:
         return {"data": [], "continuation": None}
+
+    def realised_volatility(self, currency: str) -> list[list[float]]:
+        return []
+
+    def delivery_prices(self, index_name: str, offset: int, count: int) -> Json:
+        return {"data": [], "records_total": 0}
+
+    def settlements(
+        self,
+        currency: str,
+        name: str | None,
+        kinds: tuple[str, ...],
+        page: tuple[int, int],
+        count: int,
+    ) -> tuple[list[Json], tuple[int, int] | None]:
+        return [], None
 
 
 def _rows(body: bytes | None) -> list[Json]:

@@ -7,7 +7,9 @@ from typing import Any, Final, TypeAlias
 
 from apps.sandbox.faces.deribit import documents
 from apps.sandbox.faces.deribit.errors import invalid, not_found, unknown_method
-from apps.sandbox.faces.deribit.source import Source
+from apps.sandbox.faces.deribit.listings import INDEX_NAMES
+from apps.sandbox.faces.deribit.settlements import TYPES
+from apps.sandbox.faces.deribit.source import Scope, Source
 
 Params: TypeAlias = Mapping[str, Any]
 Method: TypeAlias = Callable[[Source, Params], Any]
@@ -80,7 +82,7 @@ def _kind(params: Params) -> str | None:
 def _instruments(source: Source, params: Params) -> Any:
     currency, kind = _currency(params), _kind(params)
     if str(params.get("expired", "false")).lower() == "true":
-        return []
+        return source.expired(currency, kind)
     return source.instruments(currency, kind)
 
 
@@ -122,9 +124,9 @@ def _volatility(source: Source, params: Params) -> Any:
 def _trades(*, by_currency: bool, in_time: bool) -> Method:
     def answer(source: Source, params: Params) -> Any:
         if by_currency:
-            names = source.names(_currency(params), _kind(params))
+            scope = Scope(currency=_currency(params), kind=_kind(params))
         else:
-            names = [_text(params, "instrument_name")]
+            scope = Scope(name=_text(params, "instrument_name"))
         count = _number(params, "count", 10)
         if not 1 <= count <= 1000:
             raise invalid("count", "must be between 1 and 1000")
@@ -138,7 +140,7 @@ def _trades(*, by_currency: bool, in_time: bool) -> Method:
         if sorting not in ("asc", "desc", "default"):
             raise invalid("sorting")
         oldest_first = sorting == "asc" or (sorting == "default" and in_time)
-        rows, more = source.trades(names, start, end, count, oldest_first=oldest_first)
+        rows, more = source.trades(scope, start, end, count, oldest_first=oldest_first)
         return {"trades": rows, "has_more": more}
 
     return answer
@@ -147,6 +149,53 @@ def _trades(*, by_currency: bool, in_time: bool) -> Method:
 def _index(source: Source, params: Params) -> Any:
     price = source.index_price(_text(params, "index_name"))
     return {"index_price": price, "estimated_delivery_price": price}
+
+
+def _expirations(source: Source, params: Params) -> Any:
+    kind = _text(params, "kind", "any")
+    if kind not in ("future", "option", "any"):
+        raise invalid("kind")
+    return source.expirations(_currency(params), kind)
+
+
+def _delivery_prices(source: Source, params: Params) -> Any:
+    count = _number(params, "count", 10)
+    if not 1 <= count <= 1000:
+        raise invalid("count", "must be between 1 and 1000")
+    return source.delivery_prices(_text(params, "index_name"), _number(params, "offset", 0), count)
+
+
+def _settlements(*, by_currency: bool) -> Method:
+    def answer(source: Source, params: Params) -> Any:
+        name = None if by_currency else _text(params, "instrument_name")
+        kind = _text(params, "type", "any")
+        if kind not in (*TYPES, "any"):
+            raise invalid("type")
+        count = _number(params, "count", 20)
+        if not 1 <= count <= 1000:
+            raise invalid("count", "must be between 1 and 1000")
+        rows, following = source.settlements(
+            _currency(params) if by_currency else "any",
+            name,
+            TYPES if kind == "any" else (kind,),
+            _page(params, source),
+            count,
+        )
+        token = "none" if following is None else f"{following[0]}-{following[1]}"
+        return {"settlements": rows, "continuation": token}
+
+    return answer
+
+
+def _page(params: Params, source: Source) -> tuple[int, int]:
+    """Where a page begins: its ``continuation``, else a time, else now."""
+    token = _text(params, "continuation", "") if params.get("continuation") else ""
+    if not token:
+        return _number(params, "search_start_timestamp", source.now_ms()), 0
+    at, dash, skip = token.partition("-")
+    if not (dash and at.isascii() and at.isdigit() and skip.isascii() and skip.isdigit()):
+        raise invalid("continuation")
+    return int(at), int(skip)
 
 
 METHODS: Final[Mapping[str, Method]] = {
@@ -166,6 +215,14 @@ METHODS: Final[Mapping[str, Method]] = {
     "ticker": lambda source, params: source.ticker(_text(params, "instrument_name")),
     "get_order_book": _order_book,
     "get_index_price": _index,
+    "get_index_price_names": lambda _source, _params: list(INDEX_NAMES.values()),
+    "get_expirations": _expirations,
+    "get_delivery_prices": _delivery_prices,
+    "get_last_settlements_by_currency": _settlements(by_currency=True),
+    "get_last_settlements_by_instrument": _settlements(by_currency=False),
+    "get_historical_volatility": lambda source, params: source.realised_volatility(
+        _text(params, "currency")
+    ),
     "get_funding_rate_history": lambda source, params: source.funding_history(
         _text(params, "instrument_name"), *_span(params, source)
     ),

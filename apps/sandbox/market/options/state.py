@@ -32,7 +32,8 @@ _PREMIUM: Final = 1.10
 _LEVERAGE: Final = 0.07
 _CALMEST, _WILDEST = 0.35, 4.0
 """Bounds of volatility, in the asset's usual level."""
-_CACHED_HOURS: Final = 4_000
+_CACHED_HOURS: Final = 12_000
+_LEARNT_TOGETHER: Final = 1_000
 
 
 def _weights(half_life_h: float) -> FloatArray:
@@ -101,9 +102,10 @@ class VolatilityStates:
         hour = np.floor(t_s / _HOUR_S).astype(np.int64)
         part = t_s / _HOUR_S - hour
         begun = floats(np.log(self._market.index_path(self._listing, hour * _HOUR_MINUTES)))
-        known = [self._hour(one) for one in np.unique(hour).tolist()]
-        at = np.searchsorted(np.unique(hour), hour)
-        fast, slow = (np.array(column)[at] for column in zip(*known, strict=True))
+        hours, at = np.unique(hour, return_inverse=True)
+        self._learn([one for one in hours.tolist() if one not in self._hours])
+        known = np.array([self._hours[one] for one in hours.tolist()])
+        fast, slow = known[at, 0], known[at, 1]
         now = (spot - begun) ** 2 * _HOURS_A_YEAR
         out = []
         for past, weights in ((fast, _FAST), (slow, _SLOW)):
@@ -112,15 +114,20 @@ class VolatilityStates:
             out.append(floats(past * kept + share * now))
         return out[0], out[1]
 
-    def _hour(self, hour: int) -> tuple[float, float]:
-        """(fast, slow) variance of the hours before ``hour``."""
-        found = self._hours.get(hour)
-        if found is None:
-            edges = np.arange(hour - _WINDOW_HOURS, hour + 1, dtype=np.int64) * _HOUR_MINUTES
-            moves = np.diff(np.log(self._market.index_path(self._listing, edges)))
-            squares = moves * moves * _HOURS_A_YEAR
-            found = float((squares * _FAST).sum()), float((squares * _SLOW).sum())
-            self._hours[hour] = found
-            if len(self._hours) > _CACHED_HOURS:
-                self._hours.popitem(last=False)
-        return found
+    def _learn(self, hours: list[int]) -> None:
+        """(fast, slow) variance of the hours before each of ``hours``, which are in order."""
+        while len(self._hours) > _CACHED_HOURS:
+            self._hours.popitem(last=False)
+        while hours:
+            # Hours close to each other share most of what is before them.
+            near = [one for one in hours if one - hours[0] < _LEARNT_TOGETHER]
+            hours = hours[len(near) :]
+            edges = np.arange(near[0] - _WINDOW_HOURS, near[-1] + 1, dtype=np.int64)
+            path = self._market.index_path(self._listing, edges * _HOUR_MINUTES)
+            squares = np.diff(np.log(path)) ** 2 * _HOURS_A_YEAR
+            fast, slow = (
+                np.convolve(squares, weights[::-1], "valid") for weights in (_FAST, _SLOW)
+            )
+            for one in near:
+                place = one - near[0]
+                self._hours[one] = float(fast[place]), float(slow[place])

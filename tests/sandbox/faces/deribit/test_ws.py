@@ -73,18 +73,18 @@ async def test_every_kind_of_channel_speaks(served: Served) -> None:
     ]
     answer = await socket.call("public/subscribe", channels=channels)
     assert answer["result"] == channels
-    silent = {"trades.option.BTC.100ms", "instrument.state.option.BTC"}
-    waiting = set(channels) - silent
+    # A trade may come or not; nothing is listed before eight.
+    waiting = set(channels) - {"trades.option.BTC.100ms", "instrument.state.option.BTC"}
     seen: dict[str, Any] = {}
     while waiting:
         frame = await socket.ws.receive_json(timeout=5)
         channel = frame["params"]["channel"]
-        assert channel not in silent
+        assert channel != "instrument.state.option.BTC"
         seen.setdefault(channel, frame["params"]["data"])
         waiting.discard(channel)
     marks = seen["markprice.options.xrp_usdc"]
-    assert len(marks) == 54
-    assert all(0.2 < row["iv"] < 3 for row in marks)
+    assert len(marks) > 100
+    assert all(0.2 < row["iv"] < 5 for row in marks)
     assert 40 < seen["deribit_volatility_index.eth_usd"]["volatility"] < 100
     assert seen["ticker.XRP_USDC-PERPETUAL.100ms"]["current_funding"] is not None
     assert len(seen["book.SOL_USDC-PERPETUAL.none.10.100ms"]["bids"]) == 10

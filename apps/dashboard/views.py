@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from csp.constants import SELF
@@ -16,9 +16,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from apps.accounts.models import User
+from apps.core.clock import iso_utc, market_clock
 from apps.core.error_guide import ERROR_GUIDE
 from apps.dashboard.account import account_overview
 from apps.dashboard.guides import GUIDES, LABELS
+from apps.marketdata.clocksync import sync_market_clock
 from apps.markets.contracts_common import NULL_REASONS
 from apps.markets.schema import example
 from apps.meta.selectors import plans
@@ -29,6 +31,11 @@ _REDOC_CSP = {
     "worker-src": [SELF, "blob:"],
     "script-src": [SELF],
 }
+
+
+_DAY_MS: Final = 86_400_000
+_SAMPLE_DAYS: Final = 7
+"""Length of the history that samples ask for, up to the day that began last."""
 
 
 def _docs(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
@@ -71,7 +78,21 @@ def docs_metric(request: HttpRequest, slug: str) -> HttpResponse:
     if guide is None:
         raise Http404(slug)
     pretty = orjson.dumps(example(guide.example), option=orjson.OPT_INDENT_2).decode()
-    return _docs(request, "metric", guide=guide, example=pretty, labels=LABELS)
+    sync_market_clock()
+    until_ms = market_clock.now_ms() // _DAY_MS * _DAY_MS
+    since, until = (iso_utc(ms)[:10] for ms in (until_ms - _SAMPLE_DAYS * _DAY_MS, until_ms))
+    base_url = settings.PUBLIC_BASE_URL
+    return _docs(
+        request,
+        "metric",
+        guide=guide,
+        example=pretty,
+        labels=LABELS,
+        samples=guide.samples(base_url),
+        history=guide.history(base_url, since, until),
+        since=since,
+        until=until,
+    )
 
 
 @require_safe

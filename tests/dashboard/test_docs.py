@@ -10,7 +10,9 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from apps.core.error_guide import ERROR_GUIDE
+from apps.dashboard.guides import GUIDES
 from apps.markets.contracts import FIELDS
+from apps.snapshots.registry import all_specs
 from apps.tiers.catalogue import plans_ensure
 
 pytestmark = pytest.mark.django_db
@@ -19,11 +21,7 @@ PAGES = (
     "/docs/quickstart/",
     "/docs/conventions/",
     "/docs/errors/",
-    "/docs/markets/funding/",
-    "/docs/markets/volume-flow/",
-    "/docs/markets/open-interest/",
-    "/docs/markets/basis/",
-    "/docs/markets/ohlcv/",
+    *(f"/docs/markets/{slug}/" for slug in GUIDES),
     "/docs/reference/",
     "/login/",
 )
@@ -95,16 +93,25 @@ def test_every_error_code_has_its_anchor() -> None:
 
 
 def test_metric_pages_have_formula_unit_example_and_every_field() -> None:
-    for slug in ("funding", "volume-flow", "open-interest", "ohlcv", "basis"):
-        metric = "markets." + slug.replace("-", "_")
+    samples = {
+        f"{kind}-{slug}" for kind in ("now", "past") for slug in ("curl", "python", "javascript")
+    }
+    for slug, guide in GUIDES.items():
         text = Client().get(f"/docs/markets/{slug}/").content.decode()
-        assert {"unit", "formula", "example", "history", "fields"} <= set(_Page(text).ids)
+        assert {"unit", "formula", "example", "history", "fields"} | samples <= set(_Page(text).ids)
         for field in FIELDS:
-            if field.metric == metric:
+            if field.metric == guide.metric:
                 assert field.name in text
     funding = Client().get("/docs/markets/funding/").content.decode()
     assert "percent per 8 hours" in funding
     assert "OIᵥ" in funding
+
+
+def test_every_metric_of_layer_1_has_a_page_of_its_address() -> None:
+    layer = {(spec.metric, spec.path) for spec in all_specs() if spec.layer == "L1"}
+    assert {(guide.metric, guide.path) for guide in GUIDES.values()} == layer
+    for slug, guide in GUIDES.items():
+        assert guide.path == f"/v1/markets/{slug}"
 
 
 def test_an_unknown_metric_is_404() -> None:

@@ -25,8 +25,8 @@ logger = get_logger(__name__)
 
 _IN_FLIGHT: Final = 4
 _LOOK_EVERY_S: Final = 1.0
-_LOOK_BACK_MS: Final = 2 * 3_600_000
-"""How far back the first question reaches; what is older is history."""
+LOOK_BACK_MS: Final = 40 * 60_000
+"""How far back the first question reaches: beyond the newest taker period. What is older is history."""
 AGAIN_MS: Final = 150_000
 """A venue that has nothing new yet is asked again then: twice per sample at most."""
 DELAY_MS: Final = {AssetTier.HOT: 5_000, AssetTier.COLD: 25_000}
@@ -122,7 +122,7 @@ class PositioningPoller:
                 self._due[key] = now_ms + AGAIN_MS
                 newest = self._newest.get(key)
                 due.append(
-                    Question(one, series, now_ms - _LOOK_BACK_MS if newest is None else newest + 1)
+                    Question(one, series, now_ms - LOOK_BACK_MS if newest is None else newest + 1)
                 )
         due.sort(key=lambda one: tier_of(one.instrument.asset) is AssetTier.COLD)
         return due

@@ -10,6 +10,7 @@ import pytest
 
 from apps.ingest.positioning import (
     AGAIN_MS,
+    LOOK_BACK_MS,
     PositioningPoller,
     Question,
     period_of,
@@ -106,9 +107,9 @@ def test_every_sample_is_stored_once_and_soon() -> None:
             step = period_of(series) * 1000
             mine = [row for row in stored if (row.instrument_id, row.series) == (number, series)]
             times = [row.ts for row in mine]
-            # Two hours back at the start, then everything until the end, without a hole.
+            # A little back at the start, then everything until the end, without a hole.
             assert times == list(range(times[0], T0 + 2 * 3_600_000 - step + 1, step))
-            assert times[0] <= T0 - 2 * 3_600_000 + step
+            assert times[0] <= T0 - LOOK_BACK_MS + step
             live = [row for row in mine if row.ts >= T0 + step]
             bound = 10_000 if tier_of(one.asset) is AssetTier.HOT else 30_000
             assert all(row.ts <= row.known_at <= row.ts + bound for row in live)

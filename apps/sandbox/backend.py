@@ -17,8 +17,8 @@ from apps.sandbox.faces.hub import Hub
 from apps.sandbox.faces.registry import FACES, FaceKey, VenueFace
 from apps.sandbox.faults import Faults
 from apps.sandbox.manifest import instrument_entry, stream_entry
+from apps.sandbox.market.dated import DatedMarket, listed
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.model import SeededMarket
 from apps.sandbox.market.scenarios import Scenario
 from apps.sandbox.replay.catalog import RecordingError, find_recordings
 from apps.sandbox.replay.memory import FaceMemory
@@ -82,11 +82,14 @@ class ModelBackend:
         assets = config.assets or ASSETS
         self._assets = frozenset(assets)
         self._listings = {
-            face.key: tuple(busier(one, config.rate) for one in face.listings(assets))
+            face.key: tuple(
+                busier(one, config.rate)
+                for one in (*face.listings(assets), *face.dated(assets, _wall_ms()))
+            )
             for face in FACES
         }
         everything = [one for listings in self._listings.values() for one in listings]
-        self._market = SeededMarket(config.seed, everything)
+        self._market = DatedMarket(config.seed, everything)
         self._faults = faults
         self._limit_multiplier = config.limit_multiplier
 
@@ -132,7 +135,9 @@ class ModelBackend:
             "recordings": [],
             "streams": [],
             "instruments": [
-                instrument_entry(one) for listings in self._listings.values() for one in listings
+                instrument_entry(one)
+                for listings in self._listings.values()
+                for one in listed(listings, _wall_ms())
             ],
         }
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from apps.sandbox.faces.base import FaceFactory, StreamEntry
 from apps.sandbox.faces.binance import face as binance
+from apps.sandbox.faces.binance.listings import dated_listings as binance_dated
 from apps.sandbox.faces.bybit import face as bybit
+from apps.sandbox.faces.bybit.listings import dated_listings as bybit_dated
 from apps.sandbox.faces.deribit import face as deribit
+from apps.sandbox.faces.deribit.listings import dated_listings as deribit_dated
 from apps.sandbox.faces.hyperliquid import face as hyperliquid
 from apps.sandbox.faces.okx import face as okx
+from apps.sandbox.faces.okx.listings import dated_listings as okx_dated
 from apps.sandbox.market.listing import Listing
+
+DatedListings: TypeAlias = Callable[[Iterable[str], int], tuple[Listing, ...]]
 
 
 class FaceKey(NamedTuple):
@@ -33,6 +39,8 @@ class VenueFace:
     listings: Callable[[Iterable[str]], tuple[Listing, ...]]
     channel_of: Callable[[bytes], str | None]
     stream_of: Callable[[str], StreamEntry | None]
+    dated: DatedListings
+    """Futures that are listed at a moment, and those that will be."""
     data_start: Callable[[bytes], int] = lambda _frame: 0
     """Where the message begins in a frame that wraps it (and ends one byte before the frame)."""
 
@@ -56,7 +64,13 @@ class _Module(Protocol):
 MAIN: Final = "main"
 
 
-def _only_face(venue: str, module: _Module, offset: int) -> VenueFace:
+def _no_dated(_assets: Iterable[str], _from_ms: int) -> tuple[Listing, ...]:
+    return ()
+
+
+def _only_face(
+    venue: str, module: _Module, offset: int, dated: DatedListings = _no_dated
+) -> VenueFace:
     """The face of a venue that has one."""
     return VenueFace(
         FaceKey(venue, MAIN),
@@ -65,6 +79,7 @@ def _only_face(venue: str, module: _Module, offset: int) -> VenueFace:
         module.listings,
         module.channel_of,
         module.stream_of,
+        dated,
     )
 
 
@@ -76,6 +91,7 @@ FACES: Final[tuple[VenueFace, ...]] = (
         binance.listings,
         binance.channel_of,
         binance.stream_of,
+        binance_dated,
         binance.data_start,
     ),
     VenueFace(
@@ -85,11 +101,12 @@ FACES: Final[tuple[VenueFace, ...]] = (
         binance.spot_listings,
         binance.channel_of,
         binance.spot_stream_of,
+        _no_dated,
         binance.data_start,
     ),
-    _only_face("bybit", bybit, 3),
-    _only_face("okx", okx, 4),
-    _only_face("deribit", deribit, 5),
+    _only_face("bybit", bybit, 3, bybit_dated),
+    _only_face("okx", okx, 4, okx_dated),
+    _only_face("deribit", deribit, 5, deribit_dated),
     _only_face("hyperliquid", hyperliquid, 6),
 )
 VENUES: Final = tuple(dict.fromkeys(face.key.venue for face in FACES))

@@ -9,6 +9,8 @@ from apps.sandbox.market.listing import Listing
 
 LISTED_MS: Final = 1_704_067_200_000
 _NEVER_MS: Final = 4_133_404_800_000
+_QUARTER_MS: Final = 98 * 86_400_000
+"""At the longest, from one delivery to the next."""
 _UM_ORDER_TYPES: Final = [
     "LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET",
 ]  # fmt: skip
@@ -33,7 +35,7 @@ def um_exchange_info(listings: Iterable[Listing], now_ms: int) -> dict[str, Any]
         ],
         "exchangeFilters": [],
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
-        "symbols": [_um_symbol(listing) for listing in listings],
+        "symbols": [_um_symbol(listing, now_ms) for listing in listings],
     }
 
 
@@ -75,17 +77,24 @@ def _grid_filters(listing: Listing) -> list[dict[str, Any]]:
     ]
 
 
-def _um_symbol(listing: Listing) -> dict[str, Any]:
+def _contract_type(listing: Listing, now_ms: int) -> str:
+    if listing.expiry_ms is None:
+        return "PERPETUAL"
+    return "CURRENT_QUARTER" if listing.expiry_ms - now_ms < _QUARTER_MS else "NEXT_QUARTER"
+
+
+def _um_symbol(listing: Listing, now_ms: int) -> dict[str, Any]:
+    pair = listing.symbol.partition("_")[0]
     return {
         "symbol": listing.symbol,
-        "pair": listing.symbol,
-        "contractType": "PERPETUAL",
-        "deliveryDate": _NEVER_MS,
+        "pair": pair,
+        "contractType": _contract_type(listing, now_ms),
+        "deliveryDate": listing.expiry_ms or _NEVER_MS,
         "onboardDate": LISTED_MS,
         "status": "TRADING",
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",
-        "baseAsset": listing.symbol.removesuffix(listing.quote),
+        "baseAsset": pair.removesuffix(listing.quote),
         "quoteAsset": listing.quote,
         "marginAsset": listing.quote,
         "pricePrecision": listing.price_decimals,

@@ -88,9 +88,11 @@ def book_ticker(listing: Listing, book: Book, now_ms: int) -> bytes:
 
 
 def mark_price(listing: Listing, state: MarkState, now_ms: int) -> bytes:
+    """A dated contract has no funding: its rate is empty."""
+    rate = f"{state.funding_rate:.8f}" if listing.is_perp else ""
     return (
         f'{{"e":"markPriceUpdate","E":{now_ms},"s":"{listing.symbol}","p":"{state.mark_price:.8f}",'
-        f'"i":"{state.index_price:.8f}","P":"{state.settle_price:.8f}","r":"{state.funding_rate:.8f}",'
+        f'"i":"{state.index_price:.8f}","P":"{state.settle_price:.8f}","r":"{rate}",'
         f'"T":{state.next_funding_ms},"st":1}}'
     ).encode()
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from apps.marketdata.universe import ASSETS
 from apps.sandbox.market.assets import ASSET_MODELS, AssetModel
+from apps.sandbox.market.dated import dated_listing, deliveries, ms_of
 from apps.sandbox.market.listing import Listing
 
 VENUE: Final = "binance"
@@ -21,6 +22,7 @@ FOUR_HOURS: Final = frozenset(
     }
 )  # fmt: skip
 _BUSIEST: Final = frozenset({"BTC", "ETH", "SOL"})
+DATED: Final = frozenset({"BTC", "ETH"})
 _SPOT_SHARE: Final = 0.22
 # (tick, wire decimals) where the rule of five significant digits does not give the venue's own.
 _PERP_TICKS: Final = {"BTC": (0.1, 2), "ETH": (0.01, 2), "BNB": (0.01, 3), "ZEC": (0.01, 2)}
@@ -90,6 +92,16 @@ def spot_listing(model: AssetModel) -> Listing:
         trades_per_minute=max(5.0, 0.5 * _trades_per_minute(model)),
         book_step_ms=200 if busiest else 500 if model.is_hot else 2_000,
         spread_ticks=1 if model.is_hot else max(1, round(2e-4 * model.price / tick)),
+    )
+
+
+def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:
+    """Quarterlies: ``BTCUSDT_261225``."""
+    perps = [perp_listing(ASSET_MODELS[asset]) for asset in assets if asset in DATED]
+    return tuple(
+        dated_listing(perp, f"{perp.symbol}_{day:%y%m%d}", ms_of(day))
+        for perp in perps
+        for day in deliveries(from_ms)
     )
 
 

@@ -11,6 +11,7 @@ from apps.sandbox.faces.binance import history
 from apps.sandbox.faces.binance.exchange_info import spot_exchange_info, um_exchange_info
 from apps.sandbox.faces.binance.sequence import last_id, snapshot_id
 from apps.sandbox.faces.binance.source import Json, TimeRange
+from apps.sandbox.market.dated import is_listed, listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book, Market, Tape
 
@@ -35,14 +36,14 @@ class ModelSource:
         return self._now_ms()
 
     def symbols(self) -> tuple[str, ...]:
-        return tuple(self._listings)
+        return tuple(one.symbol for one in listed(self._listings.values(), self.now_ms()))
 
     def has_symbol(self, symbol: str) -> bool:
-        return symbol in self._listings
+        return symbol in self._listings and is_listed(self._listings[symbol], self.now_ms())
 
     def exchange_info(self) -> Json:
         build = spot_exchange_info if self.is_spot else um_exchange_info
-        return build(self._listings.values(), self.now_ms())
+        return build(listed(self._listings.values(), self.now_ms()), self.now_ms())
 
     def _book(self, listing: Listing) -> Book:
         return self._market.book(listing, self.now_ms() // listing.book_step_ms)
@@ -140,14 +141,15 @@ class ModelSource:
 
     def premium_index(self, symbol: str) -> Json:
         now = self.now_ms()
-        state = self._market.mark_state(self._listings[symbol], now)
+        listing = self._listings[symbol]
+        state = self._market.mark_state(listing, now)
         return {
             "symbol": symbol,
             "markPrice": f"{state.mark_price:.8f}",
             "indexPrice": f"{state.index_price:.8f}",
             "estimatedSettlePrice": f"{state.settle_price:.8f}",
-            "lastFundingRate": f"{state.funding_rate:.8f}",
-            "interestRate": "0.00010000",
+            "lastFundingRate": f"{state.funding_rate:.8f}" if listing.is_perp else "",
+            "interestRate": "0.00010000" if listing.is_perp else "",
             "nextFundingTime": state.next_funding_ms,
             "time": now,
         }

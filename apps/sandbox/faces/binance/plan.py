@@ -70,7 +70,7 @@ def _add(wanted: Wanted, listing: Listing, channel: str, kind: str) -> None:
         wanted.ticker = channel
     elif kind == "forceOrder" and listing.is_perp:
         wanted.force = channel
-    elif kind in ("markPrice", "markPrice@1s") and listing.is_perp:
+    elif kind in ("markPrice", "markPrice@1s") and listing.kind != "spot":
         wanted.marks.append(channel)
     elif kind.startswith("kline_") and kind.removeprefix("kline_") in INTERVAL_MINUTES:
         wanted.klines.append((channel, kind.removeprefix("kline_")))

@@ -20,6 +20,7 @@ from apps.sandbox.faces.binance.plan import (
 from apps.sandbox.faces.binance.source import TimeRange
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.market.book import book_difference
+from apps.sandbox.market.dated import is_listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book, ForcedOrder, Market
 
@@ -198,7 +199,7 @@ class Publisher:
         for symbol, listing in self._by_symbol.items():
             wanted = self._plan.get(symbol)
             own = [name for name in wanted.marks if _is_mark_due(name, at_ms)] if wanted else []
-            if not listing.is_perp or not (own or whole):
+            if listing.kind == "spot" or not (own or whole) or not is_listed(listing, at_ms):
                 continue
             data = frames.mark_price(listing, self._market.mark_state(listing, at_ms), at_ms)
             rows.append(data)

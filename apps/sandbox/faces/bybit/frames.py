@@ -135,6 +135,22 @@ def position_fields(
         "openInterestValue": f"{2 * coins * state.mark_price:.2f}",
         "singleOpenInterest": listing.size(round(lots)),
         "singleOpenInterestValue": f"{coins * state.mark_price:.2f}",
+        **_funding_fields(listing, state),
+    }
+
+
+def _funding_fields(listing: Listing, state: MarkState) -> dict[str, str]:
+    """A dated contract has none, and says when it is delivered."""
+    if listing.expiry_ms is not None:
+        basis = state.mark_price / state.index_price - 1.0
+        return {
+            "nextFundingTime": "",
+            "fundingRate": "",
+            "fundingIntervalHour": "",
+            "deliveryTime": str(listing.expiry_ms),
+            "basisRate": trimmed(basis, 8),
+        }
+    return {
         "nextFundingTime": str(state.next_funding_ms),
         "fundingRate": trimmed(state.funding_rate, 8),
         "fundingIntervalHour": str(listing.funding_interval_h or 8),
@@ -187,10 +203,12 @@ def ticker_fields(market: Market, listing: Listing, now_ms: int) -> dict[str, st
 def instrument_row(listing: Listing) -> dict[str, Any]:
     """As ``/v5/market/instruments-info`` lists it; ``fundingInterval`` is in minutes."""
     tick, lot = listing.price(1), listing.size(1)
+    contract = "LinearPerpetual" if listing.is_perp else "LinearFutures"
     return {
-        "symbol": listing.symbol, "contractType": "LinearPerpetual", "status": "Trading",
-        "baseCoin": listing.symbol.removesuffix(listing.quote), "quoteCoin": listing.quote,
-        "launchTime": "1704067200000", "deliveryTime": "0", "deliveryFeeRate": "",
+        "symbol": listing.symbol, "contractType": contract, "status": "Trading",
+        "baseCoin": listing.symbol.partition("-")[0].removesuffix(listing.quote),
+        "quoteCoin": listing.quote, "launchTime": "1704067200000",
+        "deliveryTime": str(listing.expiry_ms or 0), "deliveryFeeRate": "",
         "priceScale": str(listing.price_decimals),
         "leverageFilter": {"minLeverage": "1", "maxLeverage": "50.00", "leverageStep": "0.01"},
         "priceFilter": {"minPrice": tick, "maxPrice": listing.price(10_000_000), "tickSize": tick},
@@ -199,7 +217,8 @@ def instrument_row(listing: Listing) -> dict[str, Any]:
             "postOnlyMaxOrderQty": listing.size(1_000_000), "maxMktOrderQty": listing.size(100_000),
             "minNotionalValue": "5",
         },
-        "unifiedMarginTrade": True, "fundingInterval": (listing.funding_interval_h or 8) * 60,
+        "unifiedMarginTrade": True,
+        "fundingInterval": (listing.funding_interval_h or 8) * 60 if listing.is_perp else 0,
         "settleCoin": listing.quote, "copyTrading": "both", "upperFundingRate": "0.005",
         "lowerFundingRate": "-0.005", "isPreListing": False, "preListingInfo": None,
         "riskParameters": {"priceLimitRatioX": "0.05", "priceLimitRatioY": "0.1"},

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from apps.sandbox.market.assets import ASSET_MODELS, AssetModel
+from apps.sandbox.market.dated import dated_listing, deliveries, ms_of
 from apps.sandbox.market.listing import Listing
 
 VENUE: Final = "bybit"
@@ -21,6 +22,7 @@ _FUNDING_H: Final = {
 _TICKS: Final = {"BTC": 0.1, "ETH": 0.01}
 _LOTS: Final = {"BTC": 0.001, "ETH": 0.01, "SOL": 0.1}
 _BUSIEST: Final = frozenset({"BTC", "ETH", "SOL"})
+DATED: Final = frozenset({"BTC", "ETH"})
 _SHARE: Final = 0.5
 """Bybit's turnover and open interest against the largest venue's."""
 
@@ -63,3 +65,13 @@ def perpetual_listing(model: AssetModel) -> Listing:
 def listings(assets: Iterable[str]) -> tuple[Listing, ...]:
     """Perpetuals of the assets: Bybit lists them all."""
     return tuple(perpetual_listing(ASSET_MODELS[asset]) for asset in assets)
+
+
+def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:
+    """Quarterlies: ``BTCUSDT-25DEC26``."""
+    perps = [perpetual_listing(ASSET_MODELS[asset]) for asset in assets if asset in DATED]
+    return tuple(
+        dated_listing(perp, f"{perp.symbol}-{day:%d%b%y}".upper(), ms_of(day))
+        for perp in perps
+        for day in deliveries(from_ms)
+    )

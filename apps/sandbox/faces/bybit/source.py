@@ -10,6 +10,7 @@ import orjson
 from apps.sandbox.faces.base import ReplayMemory
 from apps.sandbox.faces.bybit import frames, history
 from apps.sandbox.faces.bybit.history import Span
+from apps.sandbox.market.dated import is_listed, listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Market
 
@@ -54,9 +55,12 @@ class ModelSource:
         self._started_ms = now_ms()
 
     def instruments(self) -> Rows:
-        return [frames.instrument_row(listing) for listing in self.listings.values()]
+        current = listed(self.listings.values(), self.now_ms())
+        return [frames.instrument_row(listing) for listing in current]
 
     def ticker(self, symbol: str) -> Rows:
+        if not is_listed(self.listings[symbol], self.now_ms()):
+            return []
         fields = frames.ticker_fields(self._market, self.listings[symbol], self.now_ms())
         return [{"symbol": symbol, **fields}]
 

@@ -11,7 +11,7 @@ from apps.sandbox.faces.deribit import history
 from apps.sandbox.faces.deribit.listings import amount_of, price_of
 from apps.sandbox.faces.deribit.source import Json
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.protocol import MINUTE_MS, Book, Market, Tape
+from apps.sandbox.market.protocol import MINUTE_MS, Book, Market, MarkState, Tape
 
 STATS: Final = ("high", "low", "price_change", "volume", "volume_usd")
 _STATS_EVERY_MS: Final = 10_000
@@ -61,7 +61,14 @@ class FutureDesk:
             "estimated_delivery_price": index,
             "best_ask_amount": amount_of(listing, ask, book.asks[ask]),
             "best_bid_amount": amount_of(listing, bid, book.bids[bid]),
-            # The model's rate is of one hour, the venue's of eight.
+            **self._funding(listing, state, now),
+        }
+
+    def _funding(self, listing: Listing, state: MarkState, now: int) -> Json:
+        """Only perpetuals have any. The model's rate is of one hour, the venue's of eight."""
+        if not listing.is_perp:
+            return {}
+        return {
             "current_funding": round(state.funding_rate * _HOURS_OF_RATE, 8),
             "funding_8h": history.eight_hours(self.market, listing, now),
         }
@@ -111,8 +118,7 @@ class FutureDesk:
             "estimated_delivery_price": ticker["estimated_delivery_price"],
             "base_currency": listing.asset,
             "quote_currency": listing.quote,
-            "current_funding": ticker["current_funding"],
-            "funding_8h": ticker["funding_8h"],
+            **{name: ticker[name] for name in ("current_funding", "funding_8h") if name in ticker},
         }
 
     def trades(

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from apps.sandbox.market.assets import ASSET_MODELS
+from apps.sandbox.market.dated import dated_listing, deliveries, ms_of
 from apps.sandbox.market.listing import Listing
 
 VENUE: Final = "deribit"
 INDEX_NAMES: Final = {"BTC": "btc_usd", "ETH": "eth_usd", "SOL": "sol_usdc", "XRP": "xrp_usdc"}
+
+DATED: Final = ("BTC", "ETH")
 
 
 class _Grid(NamedTuple):
@@ -39,6 +42,16 @@ _SHARE: Final = {"BTC": 0.06, "ETH": 0.05, "SOL": 0.01, "XRP": 0.01}
 def listings(assets: Iterable[str]) -> tuple[Listing, ...]:
     """Perpetuals of those assets that Deribit has."""
     return tuple(_listing(asset, _GRIDS[asset]) for asset in assets if asset in _GRIDS)
+
+
+def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:
+    """Quarterlies, inverse: ``BTC-25DEC26``, and ``BTC-5JUN26`` without a leading zero."""
+    perps = [_listing(asset, _GRIDS[asset]) for asset in assets if asset in DATED]
+    return tuple(
+        dated_listing(perp, f"{perp.asset}-{day.day}{day:%b%y}".upper(), ms_of(day))
+        for perp in perps
+        for day in deliveries(from_ms)
+    )
 
 
 def _listing(asset: str, grid: _Grid) -> Listing:

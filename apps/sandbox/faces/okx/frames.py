@@ -9,6 +9,7 @@ from apps.sandbox.market.protocol import Book, ForcedOrder, MarkState
 
 SEQS_PER_STEP = 7
 HOUR_MS = 3_600_000
+INST_TYPES = {"perp": "SWAP", "future": "FUTURES", "spot": "SPOT", "option": "OPTION"}
 
 
 def trimmed(value: float, decimals: int) -> str:
@@ -28,6 +29,10 @@ class Wire:
     def __post_init__(self) -> None:
         self.lot_contracts = float(f"{self.listing.lot / self.listing.contract_size:.12g}")
         self.lot_decimals = 0 if self.lot_contracts >= 1 else 1 if self.lot_contracts >= 0.1 else 2
+
+    @property
+    def inst_type(self) -> str:
+        return INST_TYPES[self.listing.kind]
 
     @property
     def index(self) -> str:
@@ -111,7 +116,7 @@ def trade_row(
 
 def mark_row(wire: Wire, state: MarkState, now_ms: int) -> str:
     return (
-        f'{{"instType":"SWAP","instId":"{wire.listing.symbol}",'
+        f'{{"instType":"{wire.inst_type}","instId":"{wire.listing.symbol}",'
         f'"markPx":"{wire.quote(state.mark_price)}","ts":"{now_ms}"}}'
     )
 
@@ -142,7 +147,7 @@ def funding_row(wire: Wire, state: MarkState, settled: tuple[int, float], now_ms
 def open_interest_row(wire: Wire, lots: float, mark: float, now_ms: int) -> str:
     coins = lots * wire.listing.lot
     return (
-        f'{{"instType":"SWAP","instId":"{wire.listing.symbol}","oi":"{wire.size(lots)}",'
+        f'{{"instType":"{wire.inst_type}","instId":"{wire.listing.symbol}","oi":"{wire.size(lots)}",'
         f'"oiCcy":"{wire.coins(lots)}","oiUsd":"{trimmed(coins * mark, 4)}","ts":"{now_ms}"}}'
     )
 

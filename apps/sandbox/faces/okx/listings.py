@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from apps.sandbox.market.assets import ASSET_MODELS, AssetModel
+from apps.sandbox.market.dated import dated_listing, deliveries, ms_of
 from apps.sandbox.market.listing import Listing
 
 VENUE: Final = "okx"
@@ -22,6 +23,7 @@ _FUNDING_H: Final = {
 }  # fmt: skip
 _TICKS: Final = {"BTC": 0.1, "ETH": 0.01, "BNB": 0.1, "ZEC": 0.01}
 _BUSIEST: Final = frozenset({"BTC", "ETH", "SOL"})
+DATED: Final = frozenset({"BTC", "ETH"})
 _SHARE: Final = 0.45
 """OKX's turnover and open interest against the largest venue's."""
 _LEAST_LOT_USD: Final = 0.5
@@ -75,3 +77,13 @@ def swap_listing(model: AssetModel) -> Listing:
 def listings(assets: Iterable[str]) -> tuple[Listing, ...]:
     """Swaps of the assets: OKX lists them all (GRAM in place of TON)."""
     return tuple(swap_listing(ASSET_MODELS[asset]) for asset in assets)
+
+
+def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:
+    """Quarterlies: ``BTC-USDT-261225``."""
+    perps = [swap_listing(ASSET_MODELS[asset]) for asset in assets if asset in DATED]
+    return tuple(
+        dated_listing(perp, f"{perp.symbol.removesuffix('SWAP')}{day:%y%m%d}", ms_of(day))
+        for perp in perps
+        for day in deliveries(from_ms)
+    )

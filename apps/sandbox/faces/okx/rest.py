@@ -95,21 +95,25 @@ def _instruments(source: Source, query: Query) -> Rows:
 
 
 def _every(source: Source, query: Query, rows_of: Callable[[str], Rows]) -> Rows:
-    """Of one swap, or of all."""
-    if _inst_type(query) != "SWAP":
-        return []
+    """Of one contract, or of all of a type."""
+    inst_type = _inst_type(query)
+    chosen = [symbol for symbol, wire in source.wires.items() if wire.inst_type == inst_type]
     if query.get("instId"):
-        return rows_of(_symbol(source, query))
-    return [row for symbol in source.wires for row in rows_of(symbol)]
+        chosen = [symbol for symbol in chosen if symbol == _symbol(source, query)]
+    return [row for symbol in chosen for row in rows_of(symbol)]
 
 
 def _live(channel: str) -> Handler:
     return lambda source, query: _every(source, query, lambda symbol: source.live(channel, symbol))
 
 
+def _swaps(source: Source) -> list[str]:
+    return [symbol for symbol, wire in source.wires.items() if wire.listing.is_perp]
+
+
 def _funding_rate(source: Source, query: Query) -> Rows:
     if query.get("instId") == _ANY:
-        return [row for symbol in source.wires for row in source.live("funding-rate", symbol)]
+        return [row for symbol in _swaps(source) for row in source.live("funding-rate", symbol)]
     return source.live("funding-rate", _symbol(source, query))
 
 
@@ -120,7 +124,7 @@ def _index_tickers(source: Source, query: Query) -> Rows:
         raise missing("instId")
     if query["quoteCcy"] != "USDT":
         return []
-    return [row for symbol in source.wires for row in source.live("index-tickers", symbol)]
+    return [row for symbol in _swaps(source) for row in source.live("index-tickers", symbol)]
 
 
 def _candles(series: str, most: int, rows: int | None = None) -> Handler:

@@ -13,13 +13,13 @@ from apps.sandbox.faces.okx.bars import Bar
 from apps.sandbox.faces.okx.errors import unknown_instrument
 from apps.sandbox.faces.okx.frames import Wire
 from apps.sandbox.faces.okx.history import Page
+from apps.sandbox.market.dated import is_listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Market
 
 Rows: TypeAlias = list[Any]
 LIVE: Final = frozenset({"mark-price", "index-tickers", "funding-rate", "open-interest"})
 """Channels whose newest row REST answers too."""
-INST_TYPES: Final = {"perp": "SWAP", "future": "FUTURES", "spot": "SPOT", "option": "OPTION"}
 
 
 class Source(Protocol):
@@ -65,7 +65,7 @@ def instrument_row(wire: Wire) -> dict[str, Any]:
         "ctValCcy": "" if is_spot else "USD" if listing.is_inverse else listing.asset,
         "expTime": str(listing.expiry_ms or ""), "futureSettlement": False,
         "instFamily": "" if is_spot else wire.index,
-        "instId": listing.symbol, "instType": INST_TYPES[listing.kind], "lever": "100",
+        "instId": listing.symbol, "instType": wire.inst_type, "lever": "100",
         "listTime": str(history.LISTED_MS), "lotSz": wire.size(1), "maxIcebergSz": "100000000",
         "maxLmtAmt": "20000000", "maxLmtSz": "100000000", "maxMktAmt": "", "maxMktSz": "35000",
         "maxStopSz": "35000", "maxTriggerSz": "100000000", "maxTwapSz": "100000000",
@@ -87,8 +87,8 @@ class ModelSource:
         self._started_ms = int(now_ms())
 
     def instruments(self, inst_type: str) -> Rows:
-        rows = [instrument_row(wire) for wire in self.wires.values()]
-        return [row for row in rows if row["instType"] == inst_type]
+        current = [wire for wire in self.wires.values() if is_listed(wire.listing, self.now_ms())]
+        return [instrument_row(wire) for wire in current if wire.inst_type == inst_type]
 
     def book(self, symbol: str, depth: int) -> Rows:
         wire = self.wires[symbol]
@@ -122,6 +122,8 @@ class ModelSource:
 
     def live(self, channel: str, symbol: str) -> Rows:
         wire, now = self.wires[symbol], self.now_ms()
+        if not is_listed(wire.listing, now):
+            return []
         return [orjson.loads(live_row(self._market, wire, channel, now))]
 
     def candles(self, series: str, symbol: str, bar: Bar, page: Page, rows: int | None) -> Rows:
@@ -205,7 +207,7 @@ def ticker_row(market: Market, wire: Wire, now_ms: int) -> dict[str, Any]:
     listing = wire.listing
     touch = market.touch(listing, now_ms)
     return {
-        "instType": "SWAP",
+        "instType": wire.inst_type,
         "instId": listing.symbol,
         "askPx": wire.price(touch.ask),
         "askSz": wire.size(10),

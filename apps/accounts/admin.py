@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm, BaseUserCreationForm, UserChangeForm
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from apps.accounts.models import Account, User
+from apps.accounts.plan_changes import NOTICE, changes_checked, plan_change_announce
 from apps.accounts.services import email_mark_verified
+from apps.tiers.models import PlanChange
 
 
 class UserCreationForm(BaseUserCreationForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -82,4 +86,37 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # Usage and billing refer to accounts for ever.
+        return False
+
+
+class PlanChangeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    class Meta:
+        model = PlanChange
+        fields = ("plan", "changes", "reason", "effective_at")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if "plan" in cleaned and "changes" in cleaned:
+            changes_checked(cleaned["plan"], cleaned["changes"])
+        soonest = timezone.now() + NOTICE
+        if "effective_at" in cleaned and cleaned["effective_at"] < soonest:
+            self.add_error("effective_at", f"Expected {soonest:%Y-%m-%d %H:%M} UTC or later.")
+        return cleaned
+
+
+@admin.register(PlanChange)
+class PlanChangeAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    """Saving announces: customers of the plan get their letter at once. There is no taking back."""
+
+    form = PlanChangeForm
+    list_display = ("plan", "effective_at", "announced_at", "applied_at")
+    list_select_related = ("plan",)
+
+    def save_model(self, request: HttpRequest, obj: PlanChange, form: Any, change: bool) -> None:
+        plan_change_announce(obj, timezone.now())
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

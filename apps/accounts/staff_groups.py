@@ -7,7 +7,10 @@ from typing import Final
 from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 
-_SEEN: Final = ("accounts.account", "accounts.user", "tiers.plan", "keys.apikey")
+_SEEN: Final = (
+    *("accounts.account", "accounts.user", "tiers.plan", "tiers.planchange"),
+    *("keys.apikey", "usage.quotanotice"),
+)
 _VIEW: Final = tuple(
     f"{model.partition('.')[0]}.view_{model.partition('.')[2]}"
     for model in (*_SEEN, "usage.usagerequest")
@@ -17,7 +20,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "operations": (
         *_VIEW,
         *("accounts.add_account", "accounts.change_account", "accounts.change_user"),
-        *("tiers.change_plan", "keys.revoke_apikey"),
+        *("tiers.change_plan", "tiers.add_planchange", "keys.revoke_apikey"),
     ),
 }
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Account, User
 from apps.core.errors import FocsalError
+from apps.core.happenings import tell
 from apps.core.logs import get_logger
 from apps.keys.format import hash_key, new_key, shown_prefix
 from apps.keys.models import ApiKey
@@ -274,6 +275,12 @@ def _revoke(keys: list[ApiKey], reason: str) -> None:
         key.record_pending = True
         key.save(update_fields=["revoked_at", "revoked_reason", "record_version", "record_pending"])
         _follow_on_commit(key.account_id, [key.pk], "key_revoked")
+        tell(
+            "key.revoked",
+            account_id=key.account_id,
+            event_id=f"key.revoked:{key.pk}",
+            data={"key": key.prefix, "name": key.name, "reason": key.revoked_reason},
+        )
 
 
 def _follow_on_commit(account_id: int, key_ids: list[int], event: str) -> None:

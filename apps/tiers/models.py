@@ -44,3 +44,23 @@ class Plan(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PlanChange(models.Model):
+    """A change of a plan's limits or price that its customers are told of 30 days ahead.
+
+    ``changes`` maps fields of the plan to their new values. ``applied_at`` is set when it came into force.
+    """
+
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="changes")
+    changes = models.JSONField()
+    reason = models.TextField(blank=True)
+    effective_at = models.DateTimeField()
+    announced_at = models.DateTimeField(null=True, blank=True)
+    applied_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-effective_at",)
+
+    def __str__(self) -> str:
+        return f"{self.plan} from {self.effective_at:%Y-%m-%d}"

@@ -5,6 +5,31 @@ from __future__ import annotations
 from django.db import models
 
 
+class QuotaNotice(models.Model):
+    """An account was told that it used so much of a quota; once for each period and step."""
+
+    account = models.ForeignKey(
+        "accounts.Account", on_delete=models.CASCADE, related_name="quota_notices"
+    )
+    environment = models.CharField(max_length=4)
+    period = models.CharField(max_length=5, choices=[("day", "day"), ("month", "month")])
+    period_start = models.DateField()
+    percent = models.PositiveSmallIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "environment", "period", "period_start", "percent"],
+                name="quota_notice_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.percent} % of the {self.period} from {self.period_start}"
+
+
 class UsageRequest(models.Model):
     """A request as it was charged and answered.
 

@@ -33,6 +33,20 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 2.0,
         "options": {"expires": 10},
     },
+    "keys-enforce": {
+        "task": "keys.enforce",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
+    "usage-quota-notices": {
+        "task": "usage.quota_notices",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "accounts-plan-changes": {
+        "task": "accounts.apply_plan_changes",
+        "schedule": 600.0,
+    },
     "marketdata-partitions": {
         "task": "marketdata.maintain_partitions",
         "schedule": 3600.0,

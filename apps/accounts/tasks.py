@@ -1,0 +1,13 @@
+"""Periodic work on accounts."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.accounts.plan_changes import plan_changes_apply
+
+
+@shared_task(name="accounts.apply_plan_changes")
+def apply_plan_changes() -> None:
+    plan_changes_apply(timezone.now())

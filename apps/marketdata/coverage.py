@@ -106,6 +106,17 @@ def open_interest_slots(
     return _slots("open_interest", "", [], instrument_ids, interval_ms, start_ms, end_ms, as_of_ms)
 
 
+def liquidation_slots(
+    instrument_ids: Sequence[int],
+    interval_ms: int,
+    start_ms: int,
+    end_ms: int,
+    as_of_ms: int | None,
+) -> list[int]:
+    """Slot openings (ms) in ``[start, end)`` in which something was liquidated, ascending."""
+    return _slots("liquidation", "", [], instrument_ids, interval_ms, start_ms, end_ms, as_of_ms)
+
+
 def basis_slots(
     instrument_ids: Sequence[int],
     interval_ms: int,

@@ -21,6 +21,7 @@ from apps.markets.contracts_common import (
     NullReason,
     Payload,
 )
+from apps.markets.contracts_liquidations import LIQUIDATIONS_FIELDS
 from apps.markets.contracts_ohlcv import OHLCV_FIELDS
 from apps.markets.contracts_open_interest import OPEN_INTEREST_FIELDS
 from apps.markets.contracts_positioning import POSITIONING_FIELDS
@@ -302,5 +303,6 @@ FIELDS: Final[list[FieldDoc]] = [
     *POSITIONING_FIELDS,
     *BASIS_FIELDS,
     *OHLCV_FIELDS,
+    *LIQUIDATIONS_FIELDS,
 ]
 """Every leaf of all answers: the data behind /v1/meta/fields and the reference pages."""

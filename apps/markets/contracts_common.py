@@ -148,7 +148,7 @@ class Context(Contract, frozen=True, kw_only=True):
             "What the 30-day window holds",
             values="settled_rate | long_share | taker_buy_share | rolling_1h_delta | "
             "rolling_1h_return | open_interest_level | "
-            "mark_over_index",
+            "mark_over_index | rolling_1h_liquidations",
             source=COMPUTED,
         ),
     ]
@@ -222,7 +222,7 @@ class Meta(Contract, frozen=True, kw_only=True):
         doc(
             "Name of the metric",
             values="markets.funding | markets.volume_flow | markets.open_interest | markets.ohlcv | "
-            "markets.basis | markets.positioning",
+            "markets.basis | markets.positioning | markets.liquidations",
         ),
     ]
     snapshot_ts: Annotated[

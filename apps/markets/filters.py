@@ -58,6 +58,8 @@ def _narrow(result: dict[str, Any], venues: tuple[str, ...]) -> None:
     for name in ("settled", "spot"):
         if name in result:
             result[name] = {**result[name], "venues": _only(result[name]["venues"], venues)}
+    if "events" in result:
+        result["events"] = [one for one in result["events"] if one["venue"] in venues]
     meta = {**result["meta"], "venue_filter": list(venues), "aggregate_scope": "all_venues"}
     if len(venues) == 1:
         meta["aggregate_scope"] = venues[0]

@@ -49,6 +49,12 @@ OHLCV_COLUMNS: Final = (
 )  # fmt: skip
 
 
+LIQUIDATIONS_COLUMNS: Final = (
+    *_COMMON, "window", "total_usd", "long_usd", "short_usd", "count", "imbalance", "largest_usd",
+    "observed_usd", "coverage", "estimated_usd", "completeness", "undercount", "null_reason",
+)  # fmt: skip
+
+
 def _scopes(payload: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
     """The aggregate and each venue, with the columns that all scopes share."""
     meta = payload["meta"]
@@ -116,6 +122,16 @@ def positioning_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for base, block in _scopes(payload):
         for name, one in series_blocks(block):
             yield {**one, **base, "series": name}
+
+
+def liquidations_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One line per scope and window; the context is of the window that ``value`` is of."""
+    for base, scope in _scopes(payload):
+        context = {name: scope.get(name) for name in ("completeness", "undercount")}
+        for name, window in (scope.get("windows") or {}).items():
+            own = {key: scope.get(key) for key in _CONTEXT} if name == scope["window"] else {}
+            largest = (window["largest"] or {}).get("amount_usd")
+            yield {**own, **window, **context, **base, "window": name, "largest_usd": largest}
 
 
 def ohlcv_records(payload: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

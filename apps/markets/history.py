@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.selectors import InstrumentRow
@@ -25,6 +25,16 @@ _BLOCK_SPAN_MS: Final = 7 * 86_400_000
 _BLOCK_ROWS: Final = 500
 # Planning looks at this many slots first, then at ever longer ranges while they are empty.
 _FIRST_LOOK_SLOTS: Final = 600
+
+
+class RowPage(Protocol):
+    """One page of an answer; its cursor is known before its rows are made."""
+
+    @property
+    def next_cursor(self) -> str | None: ...
+    @property
+    def venues(self) -> tuple[str, ...]: ...
+    def rows(self) -> Iterator[Row]: ...
 
 
 @dataclass(frozen=True, slots=True)

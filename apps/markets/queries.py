@@ -12,6 +12,7 @@ from apps.core.cursors import broken_cursor, decode_cursor, encode_cursor, forei
 from apps.core.errors import InvalidParameter, UnknownAsset
 from apps.core.params import EARLIEST_MS, LATEST_MS, QueryParams, invalid, shown
 from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.liquidations import EVENT_ID_CHARS, EventKey
 from apps.marketdata.universe import ASSETS, is_known_asset
 from apps.marketdata.venues import all_venues
 from apps.markets.formats import Format, wanted_format
@@ -43,6 +44,8 @@ class Intervals:
     default: str
 
 
+EVENT: Final = "event"
+"""Interval name of endpoints whose rows may also be the single events."""
 KIND: Final = "kind"
 """Parameter of endpoints whose markets (perp, spot) stand apart."""
 
@@ -81,12 +84,14 @@ class HistoryQuery:
     limit: int
     after_ms: int | None
     selection: Selection
+    after_key: EventKey | None = None
+    """Where a listing of events has got to; several may share one ``ts``."""
 
     @property
     def kind(self) -> str | None:
         return self.selection.kind
 
-    def cursor_after(self, ts_ms: int) -> str:
+    def cursor_after(self, ts_ms: int, key: EventKey | None = None) -> str:
         return encode_cursor(
             HistoryCursor(
                 self.metric,
@@ -98,6 +103,7 @@ class HistoryQuery:
                 self.end_ms,
                 ts_ms,
                 self.kind,
+                key,
             )
         )
 
@@ -114,6 +120,7 @@ class HistoryCursor(msgspec.Struct, frozen=True, array_like=True):
     end_ms: int
     after_ms: int
     kind: str | None = None
+    after_key: EventKey | None = None
 
 
 def read_query(
@@ -271,7 +278,7 @@ def _continued(
     times = (cursor.start_ms, cursor.end_ms, cursor.after_ms, cursor.as_of_ms or EARLIEST_MS)
     if not all(EARLIEST_MS <= moment < LATEST_MS for moment in times):
         raise broken_cursor()
-    if cursor.kind not in (None, *InstrumentKind):
+    if cursor.kind not in (None, *InstrumentKind) or not _is_key(cursor):
         raise broken_cursor()
     _check_repeated(params, cursor, selection)
     query = HistoryQuery(
@@ -283,6 +290,7 @@ def _continued(
         end_ms=cursor.end_ms,
         limit=limit,
         after_ms=cursor.after_ms,
+        after_key=cursor.after_key,
         selection=replace(
             selection, venues=cursor.venues or None, as_of_ms=cursor.as_of_ms, kind=cursor.kind
         ),
@@ -290,6 +298,15 @@ def _continued(
     if query.start_ms >= query.end_ms or query.end_ms - query.start_ms > MAX_SPAN_MS:
         raise broken_cursor()
     return query
+
+
+def _is_key(cursor: HistoryCursor) -> bool:
+    """Listings of events go on behind an event, all others behind a moment."""
+    key = cursor.after_key
+    if key is None or cursor.interval != EVENT:
+        return key is None and cursor.interval != EVENT
+    is_storable = len(key.event_id) <= EVENT_ID_CHARS and "\x00" not in key.event_id
+    return is_storable and key.ts_ms == cursor.after_ms and 0 <= key.instrument_id < 2**31
 
 
 def _check_repeated(params: QueryParams, cursor: HistoryCursor, selection: Selection) -> None:

@@ -23,6 +23,13 @@ from apps.marketdata.universe import ASSETS, VENUES
 from apps.markets import flat
 from apps.markets.contracts import FlowPayload, FundingPayload
 from apps.markets.contracts_basis import BasisPayload
+from apps.markets.contracts_liquidations import CSV_COLUMNS as LIQUIDATIONS_CSV_COLUMNS
+from apps.markets.contracts_liquidations import (
+    EVENT_CSV_COLUMNS,
+    LiquidationEvent,
+    LiquidationsHistoryRow,
+    LiquidationsPayload,
+)
 from apps.markets.contracts_ohlcv import CSV_COLUMNS as OHLCV_CSV_COLUMNS
 from apps.markets.contracts_ohlcv import OhlcvHistoryRow, OhlcvPayload
 from apps.markets.contracts_open_interest import OpenInterestPayload
@@ -42,6 +49,7 @@ from apps.markets.history_contracts import (
 from apps.markets.history_contracts_basis import BASIS_CSV_COLUMNS, BasisHistoryRow
 from apps.markets.history_flow import INTERVALS as FLOW_INTERVALS
 from apps.markets.history_funding import INTERVALS as FUNDING_INTERVALS
+from apps.markets.history_liquidations import INTERVALS as LIQUIDATIONS_INTERVALS
 from apps.markets.history_ohlcv import INTERVALS as OHLCV_INTERVALS
 from apps.markets.history_ohlcv import KINDS as OHLCV_KINDS
 from apps.markets.history_open_interest import INTERVALS as OPEN_INTEREST_INTERVALS
@@ -94,37 +102,42 @@ def _many(contract: type[msgspec.Struct]) -> dict[str, Any]:
     }
 
 
-def _history(row: type[msgspec.Struct]) -> dict[str, Any]:
+def _history(*rows: type[msgspec.Struct]) -> dict[str, Any]:
+    shapes = [ref(row) for row in rows]
     return {
         "type": "object",
         "required": ["asset", "interval", "data", "next_cursor", "meta"],
         "properties": {
             "asset": {"type": "string"},
             "interval": {"type": "string"},
-            "data": {"type": "array", "items": ref(row)},
+            "data": {
+                "type": "array",
+                "items": shapes[0] if len(shapes) == 1 else {"oneOf": shapes},
+            },
             "next_cursor": {"type": ["string", "null"]},
             "meta": ref(HistoryMeta),
         },
     }
 
 
-_SHAPES: Final[dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct]]]] = {
+_SHAPES: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "Funding": (FundingPayload, FundingHistoryRow),
     "Flow": (FlowPayload, FlowHistoryRow),
     "OpenInterest": (OpenInterestPayload, OpenInterestHistoryRow),
     "Basis": (BasisPayload, BasisHistoryRow),
+    "Liquidations": (LiquidationsPayload, LiquidationsHistoryRow, LiquidationEvent),
     "Ohlcv": (OhlcvPayload, OhlcvHistoryRow),
     "Positioning": (PositioningPayload, PositioningHistoryRow),
 }
-"""What an endpoint answers for one asset, and one row of its history."""
+"""What an endpoint answers for one asset, and one row of its history (or a row of either kind)."""
 
 publish_schemas(
     [*(shape for shapes in _SHAPES.values() for shape in shapes), HistoryMeta],
     {
         "AssetError": _ASSET_ERROR,
         "ManyMeta": _MANY_META,
-        **{f"{prefix}Many": _many(payload) for prefix, (payload, _) in _SHAPES.items()},
-        **{f"{prefix}History": _history(row) for prefix, (_, row) in _SHAPES.items()},
+        **{f"{prefix}Many": _many(payload) for prefix, (payload, *_) in _SHAPES.items()},
+        **{f"{prefix}History": _history(*rows) for prefix, (_, *rows) in _SHAPES.items()},
     },
 )
 
@@ -286,6 +299,22 @@ positioning_schema = _endpoint(
     "venues agree and 30 days of context. With from or to: the last sample of each interval.",
     POSITIONING_INTERVALS,
     {"current": flat.POSITIONING_COLUMNS, "history": POSITIONING_CSV_COLUMNS},
+)
+liquidations_schema = _endpoint(
+    "Liquidations",
+    "liquidations",
+    "markets_liquidations",
+    "Liquidations",
+    "Positions closed by force: the newest events, and sums of 1 minute, 1, 4 and 24 hours by side, per "
+    "venue and over the venues, with the largest event, how complete each feed is and 30 days of context. "
+    "A sum is null where the streams were not listened to. With from or to: sums of each interval, or "
+    "with interval=event the events themselves.",
+    LIQUIDATIONS_INTERVALS,
+    {
+        "current": flat.LIQUIDATIONS_COLUMNS,
+        "history": LIQUIDATIONS_CSV_COLUMNS,
+        "history of events": EVENT_CSV_COLUMNS,
+    },
 )
 ohlcv_schema = _endpoint(
     "Ohlcv",

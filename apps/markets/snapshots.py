@@ -16,6 +16,7 @@ from apps.marketdata.universe import CADENCE_S, AssetTier, tier_of
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
 from apps.markets.contracts_basis import BASIS_METRIC
 from apps.markets.contracts_common import Meta, Method, Payload
+from apps.markets.contracts_liquidations import LIQUIDATIONS_METRIC
 from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
 from apps.markets.contracts_positioning import POSITIONING_METRIC
@@ -29,6 +30,9 @@ from apps.markets.refresh_flow_payload import flow_context, flow_payload
 from apps.markets.refresh_funding import METHOD_VERSION as FUNDING_VERSION
 from apps.markets.refresh_funding import AssetFunding, load_funding
 from apps.markets.refresh_funding_payload import funding_context, funding_payload, used_venues
+from apps.markets.refresh_liquidations import METHOD_VERSION as LIQUIDATIONS_VERSION
+from apps.markets.refresh_liquidations import AssetLiquidations, load_liquidations
+from apps.markets.refresh_liquidations_payload import liquidations_context, liquidations_payload
 from apps.markets.refresh_ohlcv import METHOD_VERSION as OHLCV_VERSION
 from apps.markets.refresh_ohlcv import AssetCandles, load_candles
 from apps.markets.refresh_ohlcv_payload import Key, Ranked, ohlcv_context, ohlcv_payload
@@ -51,6 +55,7 @@ log = get_logger(__name__)
 BASIS_METHOD: Final = Method(name="basis", version=BASIS_VERSION)
 FUNDING_METHOD: Final = Method(name="funding", version=FUNDING_VERSION)
 FLOW_METHOD: Final = Method(name="volume_flow", version=FLOW_VERSION)
+LIQUIDATIONS_METHOD: Final = Method(name="liquidations", version=LIQUIDATIONS_VERSION)
 OHLCV_METHOD: Final = Method(name="ohlcv", version=OHLCV_VERSION)
 OPEN_INTEREST_METHOD: Final = Method(name="open_interest", version=OPEN_INTEREST_VERSION)
 POSITIONING_METHOD: Final = Method(name="positioning", version=POSITIONING_VERSION)
@@ -90,6 +95,11 @@ def build_open_interest(assets: Sequence[str], as_of_ms: int | None = None) -> l
     return list(_open_interest(assets, _now_ms(as_of_ms), as_of_ms))
 
 
+def build_liquidations(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
+    """Liquidations as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
+    return list(_liquidations(assets, _now_ms(as_of_ms), as_of_ms))
+
+
 def build_basis(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
     """Basis answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
     return list(_basis(assets, _now_ms(as_of_ms), as_of_ms))
@@ -118,6 +128,11 @@ def refresh_volume_flow(assets: Sequence[str], now_ms: int) -> list[SnapshotDocu
 def refresh_open_interest(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
     """Snapshots of a batch of assets from live state."""
     return _documents(OPEN_INTEREST_METRIC, now_ms, lambda: _open_interest(assets, now_ms, None))
+
+
+def refresh_liquidations(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+    """Snapshots of a batch of assets from stored events and live state."""
+    return _documents(LIQUIDATIONS_METRIC, now_ms, lambda: _liquidations(assets, now_ms, None))
 
 
 def refresh_basis(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
@@ -181,6 +196,23 @@ def _open_interest(
         sizes = [len(one.venues) + 1 for one in batch]
         context = open_interest_context(batch)
         answers = _payloads(OPEN_INTEREST_METRIC, batch, sizes, context, payload)
+        found |= {answer["asset"]: answer for answer in answers}
+    return [found[asset] for asset in assets if asset in found]
+
+
+def _liquidations(
+    assets: Sequence[str], now_ms: int, as_of_ms: int | None
+) -> Iterable[dict[str, Any]]:
+    def payload(one: AssetLiquidations, context: ContextResult, offset: int) -> Payload:
+        used, method = [*one.used, *one.estimated], LIQUIDATIONS_METHOD
+        meta = _meta(one, LIQUIDATIONS_METRIC, method, used, now_ms, as_of_ms)
+        return liquidations_payload(one, context, offset, meta)
+
+    found: dict[str, dict[str, Any]] = {}
+    for batch in _by_tier(load_liquidations(assets, now_ms, as_of_ms)):
+        sizes = [len(one.venues) + 1 for one in batch]
+        context = liquidations_context(batch)
+        answers = _payloads(LIQUIDATIONS_METRIC, batch, sizes, context, payload)
         found |= {answer["asset"]: answer for answer in answers}
     return [found[asset] for asset in assets if asset in found]
 

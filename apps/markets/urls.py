@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from apps.markets.views import (
     BasisViewSet,
     FundingViewSet,
+    LiquidationsViewSet,
     OhlcvViewSet,
     OpenInterestViewSet,
     PositioningViewSet,
@@ -21,6 +22,11 @@ urlpatterns: list[URLPattern] = [
         name="markets-open-interest",
     ),
     path("basis", BasisViewSet.as_view({"get": "retrieve"}), name="markets-basis"),
+    path(
+        "liquidations",
+        LiquidationsViewSet.as_view({"get": "retrieve"}),
+        name="markets-liquidations",
+    ),
     path("ohlcv", OhlcvViewSet.as_view({"get": "retrieve"}), name="markets-ohlcv"),
     path(
         "positioning",

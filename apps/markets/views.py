@@ -24,12 +24,15 @@ from apps.markets import (
     history_basis,
     history_flow,
     history_funding,
+    history_liquidations,
     history_ohlcv,
     history_open_interest,
     history_positioning,
 )
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
 from apps.markets.contracts_basis import BASIS_METRIC
+from apps.markets.contracts_liquidations import CSV_COLUMNS as LIQUIDATIONS_CSV_COLUMNS
+from apps.markets.contracts_liquidations import EVENT_CSV_COLUMNS, LIQUIDATIONS_METRIC
 from apps.markets.contracts_ohlcv import CSV_COLUMNS as OHLCV_CSV_COLUMNS
 from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
@@ -38,7 +41,7 @@ from apps.markets.contracts_positioning import POSITIONING_METRIC
 from apps.markets.contracts_positioning import csv_records as positioning_csv_records
 from apps.markets.current import AsOfBuilder, CsvLayout, current_answer, documents_for
 from apps.markets.formats import Format, accepts_json, csv_lines, in_chunks, ndjson_lines
-from apps.markets.history import Page, Row
+from apps.markets.history import Page, Row, RowPage
 from apps.markets.history_contracts import (
     FLOW_CSV_COLUMNS,
     FUNDING_CSV_COLUMNS,
@@ -49,6 +52,7 @@ from apps.markets.history_contracts import (
 )
 from apps.markets.history_contracts_basis import BASIS_CSV_COLUMNS, basis_csv_records
 from apps.markets.queries import (
+    EVENT,
     CurrentQuery,
     HistoryQuery,
     Intervals,
@@ -59,6 +63,7 @@ from apps.markets.schema import (
     basis_schema,
     flow_schema,
     funding_schema,
+    liquidations_schema,
     ohlcv_schema,
     open_interest_schema,
     positioning_schema,
@@ -66,6 +71,7 @@ from apps.markets.schema import (
 from apps.markets.snapshots import (
     build_basis,
     build_funding,
+    build_liquidations,
     build_ohlcv,
     build_open_interest,
     build_positioning,
@@ -88,8 +94,11 @@ class MarketViewSet(ViewSetMixin, ReadOnlyView):
     def build_as_of(self) -> AsOfBuilder:
         raise NotImplementedError
 
-    def page(self, query: HistoryQuery, now_ms: int) -> Page:
+    def page(self, query: HistoryQuery, now_ms: int) -> RowPage:
         raise NotImplementedError
+
+    def csv_columns(self, query: HistoryQuery) -> tuple[str, ...]:
+        return self.csv_history_columns
 
     def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
         raise NotImplementedError
@@ -141,7 +150,7 @@ class MarketViewSet(ViewSetMixin, ReadOnlyView):
             chunks = ndjson_lines(rows)
         else:
             records = (record for row in rows for record in self.csv_records(query.asset, row))
-            chunks = csv_lines(self.csv_history_columns, records)
+            chunks = csv_lines(self.csv_columns(query), records)
         response = streamed(request._request, in_chunks(chunks), wanted.content_type)
         response["Cache-Control"] = "private, no-cache"
         if page.next_cursor is not None:
@@ -149,7 +158,7 @@ class MarketViewSet(ViewSetMixin, ReadOnlyView):
         return response
 
     def _history_json(
-        self, query: HistoryQuery, page: Page, rows: Iterator[Row]
+        self, query: HistoryQuery, page: RowPage, rows: Iterator[Row]
     ) -> Iterator[bytes]:
         head = dumps({"asset": query.asset, "interval": query.interval})
         yield head[:-1] + b',"data":['
@@ -267,6 +276,32 @@ class PositioningViewSet(MarketViewSet):
 
     def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
         return positioning_csv_records(asset, row)
+
+
+class LiquidationsViewSet(MarketViewSet):
+    """Positions that were closed by force: which side, where, how much."""
+
+    metric = LIQUIDATIONS_METRIC
+    intervals = history_liquidations.INTERVALS
+    method = history_liquidations.METHOD
+    csv_current = CsvLayout(flat.LIQUIDATIONS_COLUMNS, flat.liquidations_records)
+    csv_history_columns = LIQUIDATIONS_CSV_COLUMNS
+
+    @liquidations_schema
+    def retrieve(self, request: Request) -> HttpResponseBase:
+        return self.answer(request)
+
+    def build_as_of(self) -> AsOfBuilder:
+        return build_liquidations
+
+    def page(self, query: HistoryQuery, now_ms: int) -> RowPage:
+        return history_liquidations.liquidations_page(query, now_ms)
+
+    def csv_columns(self, query: HistoryQuery) -> tuple[str, ...]:
+        return EVENT_CSV_COLUMNS if query.interval == EVENT else self.csv_history_columns
+
+    def csv_records(self, asset: str, row: Row) -> list[dict[str, Any]]:
+        return history_liquidations.csv_records(asset, row)
 
 
 class OhlcvViewSet(MarketViewSet):

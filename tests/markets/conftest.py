@@ -27,6 +27,7 @@ FLOW = "/v1/markets/volume-flow"
 OPEN_INTEREST = "/v1/markets/open-interest"
 POSITIONING = "/v1/markets/positioning"
 OHLCV = "/v1/markets/ohlcv"
+LIQUIDATIONS = "/v1/markets/liquidations"
 BASIS = "/v1/markets/basis"
 
 

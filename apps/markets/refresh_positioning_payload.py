@@ -118,7 +118,7 @@ def _total(one: AssetPositioning, name: str, row: ContextRow) -> dict[str, Any]:
         "ratio": engine.ratio_of_share(value),
         "ls_consensus": None if consensus is None else round(consensus, 6),
         "weighting": None if value is None else total.weighting,
-        "oi_usd": None if value is None else total.oi_usd,
+        "oi_usd": None if value is None or total.oi_usd is None else round(total.oi_usd, 2),
         "period_seconds": _period_s(name),
         "venues_ranked": [] if value is None else shares.names(shares.ranked),
         "venues_used": used,
@@ -170,7 +170,7 @@ def _venue(
         "value": None if value is None else round(value, engine.SHARE_DECIMALS),
         "ratio": engine.ratio_of_share(value),
         "weight": None if place is None else _weight(shares, place),
-        "oi_usd": one.oi_usd.get(venue),
+        "oi_usd": None if venue not in one.oi_usd else round(one.oi_usd[venue], 2),
         "period_seconds": _period_s(name),
         "updated_at": None if said is None else optional_iso(said.ts_ms),
         "age_seconds": None

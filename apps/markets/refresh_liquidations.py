@@ -218,7 +218,7 @@ class _Batch:
         empty = np.full(slots, np.nan)
         past = np.array([self.interest.get(row.id, empty)[-recent:] for row in rows])
         return typical_share(
-            past.reshape(len(rows), -1), np.array([self._interest(r) for r in rows])
+            past.reshape(len(rows), recent), np.array([self._interest(r) for r in rows])
         )
 
     def _interest(self, row: InstrumentRow) -> float:

@@ -13,7 +13,8 @@ _NEVER_MS: Final = 32_503_708_800_000
 CURRENCIES: Final = ("BTC", "ETH", "USDC")
 
 
-def perpetual(listing: Listing, number: int) -> dict[str, Any]:
+def future(listing: Listing, number: int) -> dict[str, Any]:
+    """A perpetual, or a dated one."""
     coin = listing.asset
     settled_in = coin if listing.is_inverse else "USDC"
     kind = "reversed" if listing.is_inverse else "linear"

@@ -15,6 +15,7 @@ from apps.sandbox.faces.deribit.source import Json, Scope
 from apps.sandbox.market.dated import is_listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.options.market import AssetOptions
+from apps.sandbox.market.options.terms import board_day
 from apps.sandbox.market.protocol import MINUTE_MS, Market
 
 _FUTURES: Final = (None, "any", "future")
@@ -29,7 +30,10 @@ class ModelSource:
         self, market: Market, listings: Sequence[Listing], now_ms: Callable[[], int]
     ) -> None:
         self.market = market
-        self.listings = {listing.symbol: listing for listing in listings}
+        self.every = {listing.symbol: listing for listing in listings}
+        """Futures that are listed at some time, in the past and the coming year too."""
+        self._listed: dict[str, Listing] = {}
+        self._listed_day = -1
         self.by_index = {INDEX_NAMES[one.asset]: one for one in listings if one.is_perp}
         self._now_ms = now_ms
         self._started_minute = now_ms() // MINUTE_MS
@@ -39,6 +43,18 @@ class ModelSource:
 
     def now_ms(self) -> int:
         return self._now_ms()
+
+    @property
+    def listings(self) -> dict[str, Listing]:
+        """Futures that are listed now; another object once that has changed."""
+        now = self.now_ms()
+        day = board_day(now)
+        if day != self._listed_day:
+            found = {name: one for name, one in self.every.items() if is_listed(one, now)}
+            if found.keys() != self._listed.keys():
+                self._listed = found
+            self._listed_day = day
+        return self._listed
 
     # --- listings -------------------------------------------------------------------------------------
 
@@ -53,10 +69,10 @@ class ModelSource:
         rows: list[Json] = []
         if kind in _FUTURES:
             rows += [
-                documents.perpetual(listing, 1 + number)
-                for number, listing in enumerate(self.listings.values())
-                if documents.is_in(currency, currency_of(listing))
-                and is_listed(listing, self.now_ms())
+                documents.future(listing, 1 + number)
+                for number, listing in enumerate(self.every.values())
+                if listing.symbol in self.listings
+                and documents.is_in(currency, currency_of(listing))
             ]
         if kind in _OPTIONS:
             rows += self.options.instruments(currency)
@@ -67,11 +83,14 @@ class ModelSource:
 
     def expirations(self, currency: str, kind: str) -> Json:
         found: Json = {}
-        for options in self.options.of_currency(currency):
+        for options in self.options.of_currency(currency) if kind in _OPTIONS else ():
             names = [one.name for one in options.boards.at(self.now_ms()).expiries]
-            if kind in _OPTIONS:
-                own = found.setdefault(options.terms.currency.lower(), {}).setdefault("option", [])
-                own += [name for name in names if name not in own]
+            own = found.setdefault(options.terms.currency.lower(), {}).setdefault("option", [])
+            own += [name for name in names if name not in own]
+        for listing in self.futures_of(currency) if kind in _FUTURES else ():
+            own = found.setdefault(currency_of(listing).lower(), {}).setdefault("future", [])
+            name = "PERPETUAL" if listing.is_perp else listing.symbol.partition("-")[2]
+            own += [name] if name not in own else []
         return found
 
     def future(self, name: str) -> Listing:

@@ -56,7 +56,8 @@ class Publisher:
         self._now_ms = now_ms
         self._plan = _Plan()
         self._is_stale = True
-        self._tapes = {name: _Tape() for name in source.listings}
+        self._tapes = {name: _Tape() for name in source.every}
+        self._listed = source.listings
         self._books: dict[str, Book] = {}
         """The last book told on each book channel: the next message continues it."""
         self._newest: dict[str, Book] = {}
@@ -106,13 +107,15 @@ class Publisher:
 
     def tick(self, now_ms: int) -> None:
         """Publish everything due up to ``now_ms``."""
+        if self._source.listings is not self._listed:
+            self._tell_listings(now_ms)
         if self._is_stale:
             self._replan()
         if now_ms - self._last_ms > _LONGEST_CATCH_UP_MS:
             self._tapes = {name: _Tape() for name in self._tapes}
         self._last_ms = now_ms
         for name, channels in self._plan.trades.items():
-            self._publish_trades(self._source.listings[name], channels, now_ms)
+            self._publish_trades(self._source.every[name], channels, now_ms)
         for channel in self._plan.books:
             self._publish_book(channel, now_ms)
         for channel in self._plan.tickers:
@@ -124,6 +127,20 @@ class Publisher:
             for channel in self._plan.seconds:
                 self._publish_second(channel)
         self._hub.flush()
+
+    def _tell_listings(self, now_ms: int) -> None:
+        """A future was delivered or a new one listed."""
+        old, self._listed = self._listed, self._source.listings
+        self._is_stale = True
+        told = [(name, ("settled", "closed")) for name in old if name not in self._listed]
+        told += [(name, ("created", "started")) for name in self._listed if name not in old]
+        for name, states in told:
+            currency = currency_of(self._source.every[name])
+            for kind in ("future", "any"):
+                for channel in (f"instrument.state.{kind}.{one}" for one in (currency, "any")):
+                    for state in states:
+                        row = {"timestamp": now_ms, "state": state, "instrument_name": name}
+                        self._hub.publish(channel, frame(channel, orjson.dumps(row)))
 
     # --- what is wanted -------------------------------------------------------------------------------
 
@@ -243,7 +260,7 @@ class Publisher:
     # --- tickers and what speaks every second ---------------------------------------------------------
 
     def _publish_ticker(self, channel: Channel, now_ms: int) -> None:
-        listing = self._source.listings[channel.name]
+        listing = self._source.every[channel.name]
         slot = now_ms // _TICKER_MS.get(listing.asset, _TICKER_OTHERS_MS)
         if self._ticker_slots.get(channel.channel) == slot:
             return

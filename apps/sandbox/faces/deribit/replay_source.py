@@ -34,7 +34,7 @@ class ReplaySource:
 
     def instruments(self, currency: str, kind: str | None) -> list[Json]:
         rows = self._recorded or [
-            documents.perpetual(listing, 1 + number)
+            documents.future(listing, 1 + number)
             for number, listing in enumerate(self._listings.values())
             if listing.is_perp and listing.asset in INDEX_NAMES
         ]

@@ -23,6 +23,7 @@ _EXPOSED: Final = (
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
     "X-Request-Id",
+    "X-Test-Fault-Applied",
 )
 # "*" never goes with credentials: a session cookie of ours is not usable from another site.
 CORS_HEADERS: Final = (
@@ -33,7 +34,7 @@ _PREFLIGHT: Final = (
     ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
     (
         "Access-Control-Allow-Headers",
-        "X-API-Key, Authorization, Accept, If-None-Match, X-Request-Id",
+        "X-API-Key, Authorization, Accept, If-None-Match, X-Request-Id, X-Test-Fault",
     ),
     ("Access-Control-Max-Age", "86400"),
     ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),

@@ -10,7 +10,8 @@ from django.http.response import HttpResponseBase
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
-from rest_framework.views import APIView
+
+from apps.core.testfaults.rest import HasTestFaults
 
 
 class FormatIsAParameter(BaseContentNegotiation):
@@ -29,7 +30,7 @@ class FormatIsAParameter(BaseContentNegotiation):
         return next(iter(parsers))
 
 
-class ReadOnlyView(APIView):
+class ReadOnlyView(HasTestFaults):
     """GET and HEAD only; other methods get 405 with Allow, and other answers do not carry Allow."""
 
     content_negotiation_class = FormatIsAParameter

@@ -34,6 +34,8 @@ _log = get_logger(__name__)
 # Requests inside Django at once, waiting ones included; beyond that 503 is kinder than a queue.
 MAX_INSIDE: Final = 512
 _BUSY_RETRY_S: Final = 1
+# Whoever asks for a fault gets an answer made for that caller alone: Django's work.
+_TEST_FAULT: Final = b"x-test-fault"
 _VARY_COOKIE: Final = (b"vary", b"Cookie")
 
 
@@ -83,7 +85,7 @@ class EdgeApplication:
             # A server without lifespan events.
             await self.start()
         method: str = scope["method"]
-        if method == "GET" or method == "HEAD":
+        if (method == "GET" or method == "HEAD") and _TEST_FAULT not in headers:
             plan = self._desk.plan(method, path, scope["query_string"])
             if plan is not None:
                 static = self._gatekeeper.fitting(headers, scope["scheme"])

@@ -22,6 +22,7 @@ logger = get_logger(__name__)
 
 OPEN_INTEREST_EVERY_S: Final[dict[AssetTier, float]] = {AssetTier.HOT: 60.0, AssetTier.COLD: 300.0}
 _IN_FLIGHT: Final = 4
+_WITH_INTEREST: Final = (InstrumentKind.PERP, InstrumentKind.FUTURE)
 _LOOK_EVERY_S: Final = 0.5
 _MARK_CHECK_S: Final = 15.0
 _MARK_TOO_OLD_MS: Final = 20_000
@@ -61,7 +62,7 @@ class Pollers:
     # --- open interest -----------------------------------------------------------------------------
 
     async def open_interest(self) -> None:
-        """Each perpetual once a minute (HOT) or five (COLD), spread over that time."""
+        """Each contract once a minute (HOT) or five (COLD), spread over that time."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             while True:
@@ -75,9 +76,9 @@ class Pollers:
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     def _take_due(self, now: float) -> list[Instrument]:
-        """Perpetuals to ask for now; those told of within half their period are put off."""
+        """Contracts to ask for now; those told of within half their period are put off."""
         due: list[Instrument] = []
-        for one in self._perpetuals():
+        for one in self._contracts():
             if self._due.get(one.key, 0.0) > now:
                 continue
             period_s = self._every_s[tier_of(one.asset)]
@@ -102,7 +103,7 @@ class Pollers:
         self, rest: ListsOpenInterest, due: Iterable[Instrument], now: float
     ) -> None:
         shortest_s = min(self._every_s[tier_of(one.asset)] for one in due)
-        for one in self._perpetuals():
+        for one in self._contracts():
             self._due[one.key] = now + shortest_s
         try:
             samples = await self._caller.once(rest.open_interests)
@@ -138,6 +139,10 @@ class Pollers:
 
     def _perpetuals(self) -> list[Instrument]:
         return [one for one in self._instruments() if one.kind is InstrumentKind.PERP]
+
+    def _contracts(self) -> list[Instrument]:
+        """Perpetuals and dated futures."""
+        return [one for one in self._instruments() if one.kind in _WITH_INTEREST]
 
     def _listing(self, one: Instrument) -> Listing:
         return self._state.listings[one.key]

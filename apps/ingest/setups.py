@@ -95,15 +95,13 @@ def with_intervals(
 async def listed_instruments(
     setup: VenueSetup, rest: RestClient, assets: frozenset[str]
 ) -> list[Instrument]:
-    """Active perpetuals and spot pairs of these assets, with funding intervals."""
+    """Active perpetuals, dated futures and spot pairs of these assets, with funding intervals."""
     if setup.instruments is not None:
         return [one for one in setup.instruments if one.asset in assets]
     listed = [
         one
         for one in await rest.instruments()
-        if one.is_active
-        and one.asset in assets
-        and one.kind in (InstrumentKind.PERP, InstrumentKind.SPOT)
+        if one.is_active and one.asset in assets and one.kind is not InstrumentKind.OPTION
     ]
     hours = await rest.funding_intervals()
     return with_intervals(listed, hours, setup.adapter.default_funding_interval_h)

@@ -47,6 +47,8 @@ logger = get_logger(__name__)
 _OUTCOMES: Final = ("ok", "control", "ignored", "unknown", "malformed")
 _INSTRUMENTS_EVERY_S: Final = 24 * 3600.0
 _INSTRUMENTS_AGAIN_S: Final = 30.0
+_DELIVERED_S: Final = 60.0
+"""By then a venue's list no longer names a contract that was delivered."""
 _NOT_WATCHED: Final = frozenset(
     {StreamStatus.STALE, StreamStatus.RECONNECTING, StreamStatus.STOPPED}
 )
@@ -256,11 +258,18 @@ class VenueRunner:
 
     async def _until_instruments_change(self) -> None:
         while True:
-            await asyncio.sleep(_INSTRUMENTS_EVERY_S)
+            await asyncio.sleep(self._until_next_list_s())
             before = set(self.instruments)
             await self.load_instruments()
             if set(self.instruments) != before:
                 return
+
+    def _until_next_list_s(self) -> float:
+        """A day, or until a contract has been delivered: another may be listed in its place."""
+        now_ms = self._place.now_ms()
+        left_ms = [one.expiry_ms - now_ms for one in self.instruments if one.expiry_ms is not None]
+        soonest_s = min((left / 1000 for left in left_ms if left > 0), default=_INSTRUMENTS_EVERY_S)
+        return min(_INSTRUMENTS_EVERY_S, soonest_s + _DELIVERED_S)
 
     # --- what the stream says --------------------------------------------------------------------------
 

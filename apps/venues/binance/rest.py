@@ -36,7 +36,11 @@ from apps.venues.base import (
 )
 from apps.venues.binance import rest_rows
 from apps.venues.binance.parse import INTERVAL_S, NS_PER_MS, VENUE, BadValue, Market, depth_snapshot
-from apps.venues.binance.symbols import Drop, instruments_from_exchange_info
+from apps.venues.binance.symbols import (
+    Drop,
+    futures_from_exchange_info,
+    instruments_from_exchange_info,
+)
 from apps.venues.errors import error_for_status
 from apps.venues.limiter import BudgetFactory, RequestPool
 from apps.venues.marks import paired
@@ -130,8 +134,10 @@ class BinanceRestClient:
                 body, market, funding_intervals=intervals
             )
             found += listed
+            if market is Market.UM:
+                found += futures_from_exchange_info(body)
             self.drops += [(market, drop) for drop in drops]
-        self._known = {item.symbol: item for item in found if item.kind is InstrumentKind.PERP}
+        self._known = {item.symbol: item for item in found if item.kind is not InstrumentKind.SPOT}
         return found
 
     async def funding_intervals(self) -> dict[str, float]:

@@ -50,6 +50,10 @@ def stream_plan(instruments: Iterable[Instrument]) -> list[StreamSpec]:
     plan: list[StreamSpec] = []
     has_perps = False
     for instrument in instruments:
+        if instrument.kind is InstrumentKind.FUTURE:
+            # Their marks and forced orders come with those of all symbols.
+            has_perps = True
+            continue
         tier = tier_of(instrument.asset) if is_known_asset(instrument.asset) else AssetTier.COLD
         is_spot = instrument.kind is InstrumentKind.SPOT
         has_perps = has_perps or not is_spot
@@ -156,5 +160,6 @@ def make_parser(
 ) -> BinanceParser:
     """A parser for one connection group's frames."""
     market = Market.SPOT if connection == "spot" else Market.UM
-    kind = InstrumentKind.SPOT if market is Market.SPOT else InstrumentKind.PERP
-    return BinanceParser(market, [item for item in instruments if item.kind is kind], stats)
+    is_spot = market is Market.SPOT
+    own = [item for item in instruments if (item.kind is InstrumentKind.SPOT) == is_spot]
+    return BinanceParser(market, own, stats)

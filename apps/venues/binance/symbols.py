@@ -20,6 +20,7 @@ from apps.venues.binance.parse import VENUE, Market
 
 DEFAULT_FUNDING_INTERVAL_H: Final = 8.0
 _QUOTE: Final = "USDT"
+_DATED: Final = frozenset({"CURRENT_MONTH", "NEXT_MONTH", "CURRENT_QUARTER", "NEXT_QUARTER"})
 _MULTIPLE: Final = re.compile(r"(1(?:000)+|1M)(.+)")
 
 
@@ -32,6 +33,7 @@ class ListedSymbol(Struct, gc=False):
     quoteAsset: str
     contractType: str | None = None
     marginAsset: str | None = None
+    deliveryDate: int = 0
     filters: list[dict[str, Any]] = []
 
 
@@ -92,6 +94,36 @@ def instruments_from_exchange_info(
         if asset not in found
     ]
     return [found[asset] for asset in assets if asset in found], drops
+
+
+def futures_from_exchange_info(
+    body: Mapping[str, Any], *, assets: Collection[str] = ASSETS
+) -> list[Instrument]:
+    """Trading USDT contracts with a delivery of these assets, by asset and delivery."""
+    found: list[Instrument] = []
+    for entry in body.get("symbols", ()):
+        try:
+            listed = msgspec.convert(entry, ListedSymbol, strict=False)
+        except msgspec.ValidationError:
+            continue
+        split = split_multiple(listed.baseAsset, assets)
+        is_dated = listed.contractType in _DATED and listed.deliveryDate > 0
+        if split is None or not is_dated or _is_foreign(listed) or listed.status != "TRADING":
+            continue
+        made = _instrument(listed, Market.UM, *split, {})
+        found.append(
+            msgspec.structs.replace(
+                made,
+                kind=InstrumentKind.FUTURE,
+                funding_interval_h=None,
+                expiry_ms=listed.deliveryDate,
+            )
+        )
+    return sorted(found, key=lambda one: (one.asset, one.expiry_ms))
+
+
+def _is_foreign(listed: ListedSymbol) -> bool:
+    return listed.quoteAsset != _QUOTE or listed.marginAsset not in (None, _QUOTE)
 
 
 def _refusal(listed: ListedSymbol, market: Market) -> str | None:

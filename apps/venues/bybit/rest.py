@@ -37,7 +37,13 @@ from apps.venues.base import (
 from apps.venues.bybit import convert, rest_rows, tickers, wire
 from apps.venues.bybit.convert import NS_PER_MS, VENUE, BadValue
 from apps.venues.bybit.errors import REFUSED_S, WINDOW_S, result_of
-from apps.venues.bybit.symbols import Drop, interval_h, listed_instruments, perpetuals_of
+from apps.venues.bybit.symbols import (
+    Drop,
+    futures_of,
+    interval_h,
+    listed_instruments,
+    perpetuals_of,
+)
 from apps.venues.limiter import BudgetFactory, RequestPool
 from apps.venues.marks import paired
 
@@ -105,7 +111,9 @@ class BybitRestClient:
     # --- the contract ---------------------------------------------------------------------------------
 
     async def instruments(self) -> list[Instrument]:
-        found, self.drops = perpetuals_of(await self._list())
+        rows = await self._list()
+        found, self.drops = perpetuals_of(rows)
+        found += futures_of(rows)
         self._known = {item.symbol: item for item in found}
         return found
 
@@ -143,8 +151,8 @@ class BybitRestClient:
         raise VenueBadAnswer(VENUE, f"tickers: no open interest of {instrument.symbol}")
 
     async def open_interests(self) -> list[OpenInterest]:
-        """Of every perpetual that we cover, in one call."""
-        known = await self._perpetuals()
+        """Of every contract that we cover, in one call."""
+        known = await self._contracts()
         events = []
         for row, ts_event in await self._tickers():
             instrument = known.get(row.symbol)
@@ -224,7 +232,7 @@ class BybitRestClient:
         return rest_rows.book_snapshot(instrument, body, self._now_ns())
 
     async def mark_prices(self) -> list[MarkPrice | FundingRate]:
-        known = await self._perpetuals()
+        known = await self._contracts()
         events: list[MarkPrice | FundingRate] = []
         ts_recv = self._now_ns()
         for row, ts_event in await self._tickers():
@@ -256,7 +264,7 @@ class BybitRestClient:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    async def _perpetuals(self) -> dict[str, Instrument]:
+    async def _contracts(self) -> dict[str, Instrument]:
         if not self._known:
             await self.instruments()
         return self._known

@@ -53,6 +53,11 @@ def stream_plan(instruments: Iterable[Instrument]) -> list[StreamSpec]:
     """Trades and books of every instrument; prices, funding, interest and liquidations of perpetuals."""
     plan: list[StreamSpec] = []
     for instrument in instruments:
+        if instrument.kind is InstrumentKind.FUTURE:
+            channel = f"tickers.{instrument.symbol}"
+            spec = ("linear", channel, instrument.asset, "mark", _TICKER_SILENCE_S)
+            plan.append(StreamSpec(*spec, instrument.symbol))
+            continue
         tier = tier_of(instrument.asset) if is_known_asset(instrument.asset) else AssetTier.COLD
         topics: tuple[tuple[str, str, float], ...] = (
             ("publicTrade", "trade", _TRADE_SILENCE_S[tier]),
@@ -160,5 +165,6 @@ def make_parser(
     connection: str, instruments: Iterable[Instrument], stats: ParserStats
 ) -> BybitParser:
     """A parser for one connection group's frames; spot and perpetuals share their symbols."""
-    kind = InstrumentKind.SPOT if connection == "spot" else InstrumentKind.PERP
-    return BybitParser([item for item in instruments if item.kind is kind], stats)
+    is_spot = connection == "spot"
+    own = [item for item in instruments if (item.kind is InstrumentKind.SPOT) == is_spot]
+    return BybitParser(own, stats)

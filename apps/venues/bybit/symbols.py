@@ -19,6 +19,7 @@ from apps.venues.bybit.convert import VENUE
 
 DEFAULT_FUNDING_INTERVAL_H: Final = 8.0
 _QUOTE: Final = "USDT"
+_DATED_QUOTES: Final = frozenset({"USDT", "USDC"})
 _BEFORE: Final = re.compile(r"(10{3,})(.+)")
 _AFTER: Final = re.compile(r"(.+?)(10{3,})")
 
@@ -33,6 +34,7 @@ class ListedInstrument(Struct, gc=False):
     contractType: str = ""
     settleCoin: str = ""
     fundingInterval: float = 0.0
+    deliveryTime: int = 0
     isPreListing: bool = False
     priceFilter: dict[str, Any] = {}
     lotSizeFilter: dict[str, Any] = {}
@@ -102,6 +104,27 @@ def perpetuals_of(
         if asset not in found
     ]
     return [found[asset] for asset in assets if asset in found], drops
+
+
+def futures_of(rows: Iterable[object], *, assets: Collection[str] = ASSETS) -> list[Instrument]:
+    """Linear contracts with a delivery, by asset and delivery: settled in the currency they quote."""
+    found: list[Instrument] = []
+    for listed in listed_instruments(rows):
+        split = split_multiple(listed.baseCoin, assets)
+        is_dated = listed.contractType == "LinearFutures" and listed.deliveryTime > 0
+        is_ours = listed.quoteCoin in _DATED_QUOTES and listed.settleCoin == listed.quoteCoin
+        if split is None or not is_dated or not is_ours or listed.status != "Trading":
+            continue
+        found.append(
+            msgspec.structs.replace(
+                _instrument(listed, *split),
+                kind=InstrumentKind.FUTURE,
+                quote=listed.quoteCoin,
+                funding_interval_h=None,
+                expiry_ms=listed.deliveryTime,
+            )
+        )
+    return sorted(found, key=lambda one: (one.asset, one.expiry_ms, one.symbol))
 
 
 def _refusal(listed: ListedInstrument) -> str | None:

@@ -101,11 +101,12 @@ class DeribitRestClient:
     # --- the contract ---------------------------------------------------------------------------------
 
     async def instruments(self) -> list[Instrument]:
-        """The followed perpetuals."""
+        """The followed perpetuals and dated futures."""
         listed: list[symbols.ListedInstrument] = []
         for currency in symbols.CURRENCIES:
             listed += await self._listed(currency, "future")
         found, self._drops = symbols.perpetuals(listed)
+        found += symbols.futures(listed)
         self._known = {item.symbol: item for item in found}
         return found
 

@@ -109,8 +109,9 @@ def summary_mark(
     if row.mark_price <= 0:
         return []
     ts = row.creation_timestamp * NS_PER_MS
-    # A perpetual's estimated delivery price is its index.
-    index = convert.positive(row.estimated_delivery_price)
+    # A perpetual's estimated delivery price is its index; a dated one's becomes a mean before delivery.
+    is_perp = instrument.expiry_ms is None
+    index = convert.positive(row.estimated_delivery_price) if is_perp else None
     events: list[MarkPrice | FundingRate] = [
         MarkPrice(instrument, ts, ts_recv, row.mark_price, index)
     ]

@@ -67,6 +67,11 @@ def stream_plan(instruments: Iterable[Instrument]) -> list[StreamSpec]:
             option_assets[item.asset] = None
         elif item.kind is InstrumentKind.PERP:
             plan += _perpetual_streams(item)
+        elif item.kind is InstrumentKind.FUTURE:
+            # Mark, index and open interest in one.
+            name = item.symbol
+            ticker = (CONNECTION, f"ticker.{name}.100ms", item.asset, "mark", _TICKER_SILENCE_S)
+            plan.append(StreamSpec(*ticker, name))
     plan += _option_streams(option_assets)
     return plan
 

@@ -120,6 +120,26 @@ def perpetuals(listed: Iterable[ListedInstrument]) -> tuple[list[Instrument], li
     return [found[asset] for asset in PERPETUALS if asset in found], drops
 
 
+def futures(listed: Iterable[ListedInstrument]) -> list[Instrument]:
+    """Open inverse contracts with a delivery of BTC and ETH, by asset and delivery."""
+    found = [
+        msgspec.structs.replace(
+            _perpetual(row, row.base_currency),
+            kind=InstrumentKind.FUTURE,
+            funding_interval_h=None,
+            expiry_ms=row.expiration_timestamp,
+        )
+        for row in listed
+        if row.kind == "future"
+        and row.settlement_period not in ("perpetual", "")
+        and row.base_currency in DVOL_ASSETS
+        and row.is_inverse
+        and row.expiration_timestamp
+        and _is_open(row)
+    ]
+    return sorted(found, key=lambda one: (one.asset, one.expiry_ms))
+
+
 def options(listed: Iterable[ListedInstrument]) -> list[Instrument]:
     """Every open option on an asset of ours, by expiry, strike and type."""
     found = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -24,7 +24,7 @@ from apps.marketdata.events import (
     OpenInterest,
     PositioningRatio,
 )
-from apps.marketdata.instruments import Instrument
+from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.base import (
     NowNs,
     Sleep,
@@ -39,7 +39,7 @@ from apps.venues.okx import convert, limits, rest_rows, wire
 from apps.venues.okx.convert import NS_PER_MS, VENUE, BadValue, UnknownValue
 from apps.venues.okx.errors import WINDOW_S, rows_of
 from apps.venues.okx.parse import index_name
-from apps.venues.okx.symbols import Drop, swaps_of
+from apps.venues.okx.symbols import Drop, futures_of, swaps_of
 
 _answer: ContextVar[tuple[int, dict[str, str], str] | None] = ContextVar("okx_answer", default=None)
 
@@ -90,6 +90,7 @@ class OkxRestClient:
         intervals = await self.funding_intervals()
         data = await self._call("instruments", instType="SWAP")
         found, self.drops = swaps_of(data, funding_intervals=intervals)
+        found += futures_of(await self._call("instruments", instType="FUTURES"))
         self._known = {item.symbol: item for item in found}
         return found
 
@@ -124,7 +125,8 @@ class OkxRestClient:
         return rest_rows.settled_rates(instrument, found, self._now_ns())
 
     async def open_interest(self, instrument: Instrument) -> OpenInterest:
-        data = await self._call("open-interest", instType="SWAP", instId=instrument.symbol)
+        inst_type = "SWAP" if instrument.kind is InstrumentKind.PERP else "FUTURES"
+        data = await self._call("open-interest", instType=inst_type, instId=instrument.symbol)
         rows = self._rows(data, wire.OpenInterestRow)
         if not rows:
             raise VenueBadAnswer(VENUE, f"open-interest: no row of {instrument.symbol}")
@@ -134,9 +136,9 @@ class OkxRestClient:
             raise VenueBadAnswer(VENUE, f"open-interest: {error}") from error
 
     async def open_interests(self) -> list[OpenInterest]:
-        """Of every swap that we cover, in one call."""
-        known = await self._swaps()
-        data = await self._call("open-interest", instType="SWAP")
+        """Of every contract that we cover, in one call per type."""
+        known = await self._contracts()
+        data = await self._of_types("open-interest", known)
         ts_recv = self._now_ns()
         events = []
         for row in self._rows(data, wire.OpenInterestRow):
@@ -255,8 +257,8 @@ class OkxRestClient:
         return rest_rows.book_snapshot(instrument, rows[0], self._now_ns())
 
     async def mark_prices(self) -> list[MarkPrice | FundingRate]:
-        known = await self._swaps()
-        marks = self._rows(await self._call("mark-price", instType="SWAP"), wire.MarkPriceRow)
+        known = await self._contracts()
+        marks = self._rows(await self._of_types("mark-price", known), wire.MarkPriceRow)
         quotes = self._rows(await self._call("index-tickers", quoteCcy="USDT"), wire.IndexTickerRow)
         index_of = {row.instId: row.idxPx for row in quotes}
         fundings = await self._funding_rows()
@@ -289,10 +291,17 @@ class OkxRestClient:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    async def _swaps(self) -> dict[str, Instrument]:
+    async def _contracts(self) -> dict[str, Instrument]:
         if not self._known:
             await self.instruments()
         return self._known
+
+    async def _of_types(self, name: str, known: Mapping[str, Instrument]) -> list[Any]:
+        """Rows of all swaps, and of all dated futures where we cover any."""
+        rows = await self._call(name, instType="SWAP")
+        if any(one.kind is InstrumentKind.FUTURE for one in known.values()):
+            rows = rows + await self._call(name, instType="FUTURES")
+        return rows
 
     async def _funding_rows(self) -> list[wire.FundingRateRow]:
         return self._rows(await self._call("funding-rate", instId="ANY"), wire.FundingRateRow)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -51,9 +51,13 @@ _BY_TYPE: Final = frozenset({"liquidation-orders", "instruments"})
 
 
 def stream_plan(instruments: Iterable[Instrument]) -> list[StreamSpec]:
-    """Trades, books, mark, index, funding and open interest of every swap; all liquidations at once."""
+    """Trades, books, mark, index, funding and open interest of every swap; all liquidations at once.
+
+    Of dated futures the mark, the index where no swap has it, and the open interest.
+    """
     plan: list[StreamSpec] = []
-    for instrument in instruments:
+    listed = list(instruments)
+    for instrument in listed:
         if instrument.kind is not InstrumentKind.PERP:
             continue
         tier = tier_of(instrument.asset) if is_known_asset(instrument.asset) else AssetTier.COLD
@@ -69,8 +73,29 @@ def stream_plan(instruments: Iterable[Instrument]) -> list[StreamSpec]:
                 ("open-interest", symbol, "ticker", _OPEN_INTEREST_SILENCE_S),
             )
         ]
+    plan += _dated_streams(listed)
     if plan:
         plan.append(StreamSpec("public", LIQUIDATIONS, ALL_ASSETS, "liquidation", _NEVER_SILENT_S))
+    return plan
+
+
+def _dated_streams(instruments: Sequence[Instrument]) -> list[StreamSpec]:
+    indices = {index_name(one) for one in instruments if one.kind is InstrumentKind.PERP}
+    plan: list[StreamSpec] = []
+    for one in instruments:
+        if one.kind is not InstrumentKind.FUTURE:
+            continue
+        wanted = [
+            ("mark-price", one.symbol, "mark", _MARK_SILENCE_S),
+            ("open-interest", one.symbol, "ticker", _OPEN_INTEREST_SILENCE_S),
+        ]
+        if index_name(one) not in indices:
+            indices.add(index_name(one))
+            wanted.append(("index-tickers", index_name(one), "mark", _INDEX_SILENCE_S))
+        plan += [
+            StreamSpec("public", f"{channel}:{subject}", one.asset, kind, silence_s, one.symbol)
+            for channel, subject, kind, silence_s in wanted
+        ]
     return plan
 
 

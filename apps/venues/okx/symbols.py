@@ -15,6 +15,7 @@ from apps.venues.okx.convert import VENUE
 
 DEFAULT_FUNDING_INTERVAL_H: Final = 8.0
 _QUOTE: Final = "USDT"
+_DATED: Final = frozenset({("USDT", "linear"), ("USD", "inverse")})
 _KINDS: Final = {
     "SWAP": InstrumentKind.PERP,
     "FUTURES": InstrumentKind.FUTURE,
@@ -148,6 +149,23 @@ def swaps_of(
         if asset not in found
     ]
     return [found[asset] for asset in assets if asset in found], drops
+
+
+def futures_of(rows: Iterable[object], *, assets: Collection[str] = ASSETS) -> list[Instrument]:
+    """Contracts with a delivery, in USDT and in USD (inverse), by asset and delivery."""
+    found: list[Instrument] = []
+    for listed in listed_instruments(rows):
+        base, quote = listed.pair
+        is_ours = base in assets and (quote, listed.ctType) in _DATED
+        if listed.instType != "FUTURES" or listed.state != "live" or not is_ours:
+            continue
+        try:
+            one = instrument_of(listed)
+        except NotUsable:
+            continue
+        if one.expiry_ms is not None:
+            found.append(one)
+    return sorted(found, key=lambda one: (one.asset, one.expiry_ms, one.symbol))
 
 
 def _refusal(listed: ListedInstrument) -> str | None:

@@ -49,15 +49,14 @@ class OptionDesk:
     ) -> None:
         seed: int = getattr(market, "seed", 0)
         self._now_ms = now_ms
+        dated = [one for one in listings if one.expiry_ms is not None]
         self.assets = {
-            one.asset: AssetOptions(seed, market, one)
+            one.asset: AssetOptions(seed, market, one, dated)
             for one in listings
             if one.is_perp and one.asset in TERMS
         }
         self._by_prefix = {one.terms.prefix: one for one in self.assets.values()}
-        self._futures = {
-            (one.asset, one.expiry_ms): one.symbol for one in listings if one.expiry_ms is not None
-        }
+        self._futures = {(one.asset, one.expiry_ms): one.symbol for one in dated}
         self._settled: dict[tuple[str, int], list[float]] = {}
 
     def second_ms(self) -> int:

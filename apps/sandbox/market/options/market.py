@@ -15,7 +15,7 @@ import numpy as np
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.noise import FloatArray, IntArray, floats, key_of
 from apps.sandbox.market.options.board import Board, Boards
-from apps.sandbox.market.options.carry import forwards
+from apps.sandbox.market.options.carry import Carry
 from apps.sandbox.market.options.chain import Chain
 from apps.sandbox.market.options.effects import effects_of
 from apps.sandbox.market.options.interest import open_interest, static_weights
@@ -43,14 +43,17 @@ DELIVERY_MINUTES: Final = 30
 
 
 class AssetOptions:
-    """One asset's options. ``listing``: the venue's perpetual, whose index is the underlying."""
+    """One asset's options. ``listing``: the venue's perpetual, whose index is the underlying; ``futures``:
+    the venue's dated ones, whose basis is the forwards'."""
 
-    def __init__(self, seed: int, market: Market, listing: Listing) -> None:
+    def __init__(
+        self, seed: int, market: Market, listing: Listing, futures: Sequence[Listing] = ()
+    ) -> None:
         self.listing = listing
         self.terms = TERMS[listing.asset]
         self.boards = Boards(market, listing)
-        self._seed = seed
         self._market = market
+        self._carry = Carry(seed, market, listing.asset, futures)
         self._states = VolatilityStates(seed, market, listing)
         self._key = key_of(seed, "options", listing.asset)
         self._weights: OrderedDict[int, FloatArray] = OrderedDict()
@@ -88,13 +91,10 @@ class AssetOptions:
 
     def _make_chain(self, t_ms: int) -> Chain:
         board, index = self.boards.at(t_ms), self.index(t_ms)
-        ends = floats([one.at_ms for one in board.expiries])
-        forward = self.forwards(np.full(len(ends), index), ends, np.full(len(ends), float(t_ms)))
+        ends = [one.at_ms for one in board.expiries]
+        forward = self._carry.forwards(index, ends, t_ms)
         surface = self._states.surface(t_ms, index, self.scenarios)
         return Chain(board, t_ms, index, forward, surface, self._key)
-
-    def forwards(self, index: FloatArray, expiry_ms: FloatArray, t_ms: FloatArray) -> FloatArray:
-        return forwards(self._seed, self.asset, index, expiry_ms, t_ms)
 
     def delivery_price(self, expiry_ms: int, t_ms: int | None = None) -> float:
         """What an expiry settles on; before it, the mean so far (the index until it has begun)."""
@@ -145,7 +145,7 @@ class AssetOptions:
         board = self.boards.at(hour * HOUR_MS)
         index = self._market.index_path(self.listing, minutes)
         t_ms = floats(minutes * MINUTE_MS)
-        ends = floats([one.at_ms for one in board.expiries])
+        ends = [one.at_ms for one in board.expiries]
         flow = effects_of(self.scenarios, self.asset, floats(t_ms / 1000.0)).flow
         # The American open is the busiest part of the day.
         session = 1.0 + 0.45 * np.cos(2.0 * np.pi * (hour % 24 - 15.0) / 24.0)
@@ -155,14 +155,9 @@ class AssetOptions:
             self._states.surfaces(minutes, self.scenarios),
             floats(self.terms.trades_per_minute * session * flow),
         )
-        shape = (len(minutes), len(ends))
-        forward = self.forwards(
-            floats(np.broadcast_to(index[:, None], shape).ravel()),
-            floats(np.broadcast_to(ends[None, :], shape).ravel()),
-            floats(np.broadcast_to(t_ms[:, None], shape).ravel()),
-        ).reshape(shape)
+        forward = self._carry.forward_path(index, ends, minutes)
         likely = activity(board, self._weights_of(board), float(index[0]), hour * HOUR_MS)
-        return make_prints(self._key ^ 0x03, board, likely, moments, floats(forward))
+        return make_prints(self._key ^ 0x03, board, likely, moments, forward)
 
     def prints_between(self, start_ms: int, end_ms: int) -> list[tuple[Board, Prints]]:
         """Trades with start ≤ time < end, oldest first, by hour and with the board they stand on."""

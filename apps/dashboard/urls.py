@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern] = [
     path("docs/quickstart/", views.docs_quickstart, name="docs-quickstart"),
     path("docs/conventions/", views.docs_conventions, name="docs-conventions"),
     path("docs/errors/", views.docs_errors, name="docs-errors"),
+    path("docs/test-faults/", views.docs_test_faults, name="docs-test-faults"),
     path("docs/markets/<slug:slug>/", views.docs_metric, name="docs-metric"),
     path("docs/reference/", views.docs_reference, name="docs-reference"),
     path("login/", LoginView.as_view(template_name="account/login.html"), name="login"),

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from apps.accounts.models import User
 from apps.core.clock import iso_utc, market_clock
 from apps.core.error_guide import ERROR_GUIDE
+from apps.core.testfaults import header as testfaults
 from apps.dashboard.account import account_overview
 from apps.dashboard.guides import GUIDES, LABELS
 from apps.marketdata.clocksync import sync_market_clock
@@ -70,6 +71,18 @@ def docs_conventions(request: HttpRequest) -> HttpResponse:
 @require_safe
 def docs_errors(request: HttpRequest) -> HttpResponse:
     return _docs(request, "errors", entries=ERROR_GUIDE)
+
+
+@require_safe
+def docs_test_faults(request: HttpRequest) -> HttpResponse:
+    return _docs(
+        request,
+        "test_faults",
+        words=testfaults.WORDS,
+        venues=testfaults.VENUES,
+        most=testfaults.MOST,
+        example="venue_down:binance, slow:2s",
+    )
 
 
 @require_safe

@@ -91,7 +91,7 @@ async def start() -> AsyncIterator[Starter]:
         sandbox = Sandbox(config)
         await sandbox.start()
         sandboxes.append(sandbox)
-        sessions.append(aiohttp.ClientSession())
+        sessions.append(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         return Client(sandbox, sessions[-1])
 
     yield begin

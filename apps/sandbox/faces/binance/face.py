@@ -65,6 +65,7 @@ class BinanceFace:
             SPOT_RULES if is_spot else UM_RULES,
             context.wall_s,
             context.on_subscribed,
+            context.limit_multiplier,
         )
 
     def _source(self, context: FaceContext) -> Source:

@@ -11,6 +11,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from apps.sandbox.faces.hub import Connection, Hub
+from apps.sandbox.faces.pacing import Recent
 
 PUBLIC: Final = "public"
 MARKET: Final = "market"
@@ -29,6 +30,8 @@ class SessionRules:
     messages_per_s: int
     max_streams: int = 1024
     life_s: float = 86_400.0
+    connects: tuple[int, float] = (300, 300.0)
+    """New connections of one address in so many seconds."""
 
 
 UM_RULES: Final = SessionRules(ping_every_s=180.0, pong_within_s=600.0, messages_per_s=10)
@@ -69,12 +72,15 @@ class WebSocketFace:
         rules: SessionRules,
         now_s: Callable[[], float],
         on_subscribed: Callable[[set[str]], None] = lambda _channels: None,
+        multiplier: float = 1.0,
     ) -> None:
         self.hub = hub
         self._rules = rules
         self._now_s = now_s
         self._on_subscribed = on_subscribed
         self._sessions: set[Session] = set()
+        most, window_s = rules.connects
+        self._connects = Recent(most * multiplier, window_s, now_s)
 
     def register(self, app: web.Application, prefixes: dict[str, str]) -> None:
         """``prefixes``: URL prefix → path name, for example ``{"/public": "public", "": "legacy"}``."""
@@ -90,6 +96,8 @@ class WebSocketFace:
         return handle
 
     async def _serve(self, request: web.Request, path: str, combined: bool) -> web.StreamResponse:
+        if not self._connects.take():
+            return web.Response(status=429, text="Too many requests")
         socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=1 << 20)
         await socket.prepare(request)
         transport = request.transport

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,6 +14,7 @@ from aiohttp import WSMsgType, web
 from apps.sandbox.faces.bybit.frames import DEPTHS
 from apps.sandbox.faces.bybit.history import INTERVALS
 from apps.sandbox.faces.hub import Connection, Hub
+from apps.sandbox.faces.pacing import Recent
 
 PATH: Final = "linear"
 _IDLE_S: Final = 600.0
@@ -61,25 +61,17 @@ class WebSocketFace:
         self._symbols = set(symbols)
         self._topics = TOPICS | set(served)
         self._wall_s = wall_s
-        self._multiplier = multiplier
         self._first_frames = first_frames
         self._on_subscribed = on_subscribed
         self._sessions: set[Session] = set()
-        self._connects: deque[float] = deque()
+        most, window_s = _CONNECTS
+        self._connects = Recent(most * multiplier, window_s, wall_s)
 
     def register(self, app: web.Application) -> None:
         app.router.add_get(f"/v5/public/{PATH}", self._serve)
 
-    def _may_connect(self) -> bool:
-        most, window_s = _CONNECTS
-        now = self._wall_s()
-        while self._connects and self._connects[0] <= now - window_s:
-            self._connects.popleft()
-        self._connects.append(now)
-        return len(self._connects) <= most * self._multiplier
-
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        if not self._may_connect():
+        if not self._connects.take():
             return web.Response(status=403, text="access too frequent")
         socket = web.WebSocketResponse(autoping=True, compress=False, max_msg_size=1 << 20)
         await socket.prepare(request)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +13,7 @@ from aiohttp import WSMsgType, web
 
 from apps.sandbox.faces.hub import Connection, Hub
 from apps.sandbox.faces.okx.channels import BUSINESS, PUBLIC, hub_channel, is_served
+from apps.sandbox.faces.pacing import Recent
 
 _SILENCE_S: Final = 30.0
 _OPS_PER_HOUR: Final = 480
@@ -43,7 +43,7 @@ class Session:
     socket: web.WebSocketResponse
     active_s: float
     name: str = field(default_factory=lambda: secrets.token_hex(4))
-    ops: deque[float] = field(default_factory=deque)
+    ops: Recent = field(kw_only=True)
 
 
 class WebSocketFace:
@@ -66,7 +66,7 @@ class WebSocketFace:
         self._first_frames = first_frames
         self._on_subscribed = on_subscribed
         self._sessions: set[Session] = set()
-        self._connects: deque[float] = deque()
+        self._connects = Recent(_CONNECTS_PER_S * multiplier, 1.0, wall_s)
 
     def register(self, app: web.Application) -> None:
         for path in (PUBLIC, BUSINESS):
@@ -78,15 +78,8 @@ class WebSocketFace:
 
         return handle
 
-    def _may_connect(self) -> bool:
-        now = self._wall_s()
-        while self._connects and self._connects[0] <= now - 1.0:
-            self._connects.popleft()
-        self._connects.append(now)
-        return len(self._connects) <= _CONNECTS_PER_S * self._multiplier
-
     async def _serve(self, request: web.Request, path: str) -> web.StreamResponse:
-        if not self._may_connect():
+        if not self._connects.take():
             return web.Response(status=429, text="Too Many Requests")
         socket = web.WebSocketResponse(autoping=True, compress=False, max_msg_size=1 << 20)
         await socket.prepare(request)
@@ -95,7 +88,8 @@ class WebSocketFace:
             return socket
         connection = OkxConnection(path, False, transport)
         connection.has_sent = False
-        session = Session(connection, socket, self._wall_s())
+        ops = Recent(_OPS_PER_HOUR * self._multiplier, _HOUR_S, self._wall_s)
+        session = Session(connection, socket, self._wall_s(), ops=ops)
         self.hub.add(connection)
         self._sessions.add(session)
         try:
@@ -126,18 +120,11 @@ class WebSocketFace:
         if op not in ("subscribe", "unsubscribe") or not args or not good:
             self._refuse(session, "60012", f"Invalid request: {text[:200]}", request)
             return
-        if not self._may_ask(session):
+        if not session.ops.take():
             self._refuse(session, "60014", "Requests too frequent", request)
             return
         for arg in args:
             self._perform(session, op, arg, request)
-
-    def _may_ask(self, session: Session) -> bool:
-        now = self._wall_s()
-        while session.ops and session.ops[0] <= now - _HOUR_S:
-            session.ops.popleft()
-        session.ops.append(now)
-        return len(session.ops) <= _OPS_PER_HOUR * self._multiplier
 
     def _perform(self, session: Session, op: str, arg: dict[str, Any], request: Any) -> None:
         connection, channel = session.connection, hub_channel(arg)

@@ -110,10 +110,8 @@ async def test_silent_connections_are_cut_after_thirty_seconds(start: Starter) -
 
 async def test_requests_are_counted_by_the_hour(start: Starter) -> None:
     venue = await start(multiplier=4 / 480)
-    venue.face.sockets._connects.clear()
-    venue.face.sockets._multiplier = 1.0
+    venue.face.sockets._connects.most = 1
     ws = await venue.socket("public")
-    venue.face.sockets._multiplier = 4 / 480
     for number in range(5):
         await ws.send_json({"id": str(number), "op": "unsubscribe", "args": [arg("trades")]})
     answers = await received(ws, 5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from apps.sandbox.manifest import instrument_entry, stream_entry
 from apps.sandbox.market.dated import DatedMarket, listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.scenarios import Scenario
+from apps.sandbox.recorder import BadRecording, Recorder
 from apps.sandbox.replay.catalog import RecordingError, find_recordings
 from apps.sandbox.replay.memory import FaceMemory
 from apps.sandbox.replay.player import Player
@@ -58,6 +59,10 @@ class Backend(Protocol):
 
     def stats(self) -> dict[str, Any]: ...
 
+    def recorded(self, series: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """Raises ``BadRecording``."""
+        ...
+
 
 def _wall_ms() -> int:
     return time.time_ns() // _NS_PER_MS
@@ -92,6 +97,7 @@ class ModelBackend:
         self._market = DatedMarket(config.seed, everything)
         self._faults = faults
         self._limit_multiplier = config.limit_multiplier
+        self._recorder = Recorder(self._market, everything, _wall_ms)
 
     def context(self, face: VenueFace) -> FaceContext | None:
         return FaceContext(
@@ -143,6 +149,9 @@ class ModelBackend:
 
     def stats(self) -> dict[str, Any]:
         return {}
+
+    def recorded(self, series: str, query: Mapping[str, str]) -> dict[str, Any]:
+        return self._recorder.read(series, query)
 
 
 class ReplayBackend:
@@ -239,3 +248,6 @@ class ReplayBackend:
             "finished": self.player.finished.is_set(),
             "missing_streams": self.player.missing_streams,
         }
+
+    def recorded(self, _series: str, _query: Mapping[str, str]) -> dict[str, Any]:
+        raise BadRecording("a replay has nothing but what it plays")

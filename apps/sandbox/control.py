@@ -10,7 +10,7 @@ import hmac
 import ipaddress
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -19,6 +19,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from apps.core.clock import ClockLine
 from apps.sandbox.faults import Faults, UnknownFault
+from apps.sandbox.recorder import BadRecording
 from apps.sandbox.scenario_commands import BadScenario
 
 TOKEN_HEADER = "X-Sandbox-Token"  # noqa: S105 (the header's name)
@@ -50,6 +51,10 @@ class Controlled(Protocol):
     def scenarios(self) -> list[dict[str, Any]]: ...
 
     def manifest(self) -> dict[str, Any]: ...
+
+    def recorded(self, series: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """Raises ``BadRecording``."""
+        ...
 
     def stats(self) -> dict[str, Any]: ...
 
@@ -132,6 +137,12 @@ def control_app(sandbox: Controlled) -> web.Application:
         sandbox.start_market()
         return _json(_clock(sandbox))
 
+    async def recorded(request: web.Request) -> web.Response:
+        try:
+            return _json(sandbox.recorded(request.match_info["series"], request.query))
+        except BadRecording as error:
+            return _json({"error": str(error)}, 400)
+
     app = web.Application(middlewares=[_guard(sandbox)])
     app.router.add_get("/clock", reply(_clock))
     app.router.add_get("/manifest", reply(lambda one: one.manifest()))
@@ -139,6 +150,7 @@ def control_app(sandbox: Controlled) -> web.Application:
     app.router.add_get("/stats", reply(_stats))
     app.router.add_get("/faults", reply(lambda one: one.faults.in_force()))
     app.router.add_get("/scenarios", reply(lambda one: one.scenarios()))
+    app.router.add_get("/recorded/{series}", recorded)
     app.router.add_post("/start", start)
     app.router.add_post("/faults", obey(sandbox.faults.apply))
     app.router.add_post("/scenarios", obey(sandbox.start_scenario))

@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -146,6 +146,9 @@ class Sandbox:
             **self.backend.manifest(),
             "urls": venues,
         }
+
+    def recorded(self, series: str, query: Mapping[str, str]) -> dict[str, Any]:
+        return self.backend.recorded(series, query)
 
     def stats(self) -> dict[str, Any]:
         uptime_s = time.time() - self._started_s

@@ -64,7 +64,7 @@ class OkxParser:
         self._indices = {
             index_name(item): item
             for item in self._instruments.values()
-            if item.kind is InstrumentKind.PERP
+            if item.kind in (InstrumentKind.PERP, InstrumentKind.FUTURE)
         }
         self._handlers: dict[type[msgspec.Struct], Handler] = {
             wire.BookRow: self._book,

@@ -17,4 +17,7 @@ class AccountsConfig(AppConfig):
     verbose_name = "Customers"
 
     def ready(self) -> None:
+        from apps.accounts import export_window
+
+        export_window.connect()
         post_migrate.connect(_groups_after_migrate, sender=self, dispatch_uid="accounts.groups")

@@ -16,6 +16,9 @@ class Account(models.Model):
     plan = models.ForeignKey("tiers.Plan", on_delete=models.PROTECT, related_name="accounts")
     is_demo = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    # After a downgrade the longer usage log of before stays open for export.
+    export_log_days = models.PositiveIntegerField(default=0)
+    export_until = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name

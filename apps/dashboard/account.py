@@ -8,10 +8,12 @@ from datetime import datetime
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import Account
 from apps.keys.models import ApiKey
 from apps.keys.selectors import keys_of_account
+from apps.keys.services import keys_in_use
 from apps.tiers.models import Plan
 from apps.usage.selectors import quota_used
 
@@ -37,6 +39,7 @@ class QuotaBar:
 class AccountOverview:
     plan: Plan
     keys: Sequence[ApiKey]
+    in_use: int
     environment: str
     bars: tuple[QuotaBar, ...]
     as_of: datetime
@@ -45,16 +48,21 @@ class AccountOverview:
 def account_overview(account: Account) -> AccountOverview:
     """Everything is read for this account only."""
     now = timezone.now()
-    plan = account.plan
-    environment = settings.KEY_ENVIRONMENT
-    used = quota_used(account_id=account.pk, environment=environment, now=now)
     return AccountOverview(
-        plan=plan,
+        plan=account.plan,
         keys=list(keys_of_account(account.pk)),
-        environment=environment,
-        bars=(
-            QuotaBar("Today (UTC)", used.day, plan.quota_day),
-            QuotaBar("This month (UTC)", used.month, plan.quota_month),
-        ),
+        in_use=keys_in_use(account.pk).filter(environment=settings.KEY_ENVIRONMENT).count(),
+        environment=settings.KEY_ENVIRONMENT,
+        bars=quota_bars(account, now),
         as_of=now,
+    )
+
+
+def quota_bars(account: Account, now: datetime) -> tuple[QuotaBar, QuotaBar]:
+    """Day and month, as far as the log has them."""
+    plan = account.plan
+    used = quota_used(account_id=account.pk, environment=settings.KEY_ENVIRONMENT, now=now)
+    return (
+        QuotaBar(_("Today (UTC)"), used.day, plan.quota_day),
+        QuotaBar(_("This month (UTC)"), used.month, plan.quota_month),
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
-from apps.dashboard import site, views
+from apps.dashboard import key_api, keys, site, usage, views
 from apps.dashboard.openapi import openapi
 
 urlpatterns: list[URLPattern] = [
@@ -24,7 +23,13 @@ urlpatterns: list[URLPattern] = [
     path("docs/test-faults/", views.docs_test_faults, name="docs-test-faults"),
     path("docs/markets/<slug:slug>/", views.docs_metric, name="docs-metric"),
     path("docs/reference/", views.docs_reference, name="docs-reference"),
-    path("login/", LoginView.as_view(template_name="account/login.html"), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
     path("account/api", views.account_api, name="account-api"),
+    path("account/keys/new", keys.create, name="key-create"),
+    path("account/keys/<int:key_id>/roll", keys.roll, name="key-roll"),
+    path("account/keys/<int:key_id>/revoke", keys.revoke, name="key-revoke"),
+    path("account/usage/", usage.usage, name="usage"),
+    path("account/usage.csv", usage.usage_csv, name="usage-csv"),
+    path("v1/account/keys", key_api.KeyList.as_view(), name="api-keys"),
+    path("v1/account/keys/<int:key_id>", key_api.KeyDetail.as_view(), name="api-key"),
+    path("v1/account/keys/<int:key_id>/roll", key_api.KeyRoll.as_view(), name="api-key-roll"),
 ]

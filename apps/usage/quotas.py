@@ -66,11 +66,11 @@ def _states(accounts: list[Account], environment: str, now: datetime) -> Iterabl
 
 
 def _notify(states: Iterable[QuotaState], environment: str) -> int:
-    return sum(_tell_once(state, environment) for state in states if state.step is not None)
+    steps = ((state, state.step) for state in states)
+    return sum(_tell_once(state, step, environment) for state, step in steps if step is not None)
 
 
-def _tell_once(state: QuotaState, environment: str) -> bool:
-    step = state.step
+def _tell_once(state: QuotaState, step: int, environment: str) -> bool:
     try:
         with transaction.atomic():
             notice = QuotaNotice.objects.create(

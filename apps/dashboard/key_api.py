@@ -1,0 +1,141 @@
+"""The same for programs of the signed-in user: session cookie and CSRF token, never an API key.
+
+A key that could make keys would turn one leak into many.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.models import Account, User
+from apps.core.errors import InvalidParameter, NotFound, PermissionDenied
+from apps.keys.models import ApiKey
+from apps.keys.selectors import key_of_account, keys_of_account
+from apps.keys.services import CreatedKey, key_create, key_revoke, key_roll
+
+
+class NewKey(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=80)
+    layers = serializers.ListField(child=serializers.CharField(max_length=2), default=list)
+    channels = serializers.ListField(child=serializers.CharField(max_length=40), default=list)
+    allowed_ips = serializers.ListField(child=serializers.CharField(max_length=43), default=list)
+    expires_at = serializers.DateTimeField(default=None, allow_null=True)
+
+
+class Roll(serializers.Serializer[Any]):
+    grace_hours = serializers.IntegerField(default=0, min_value=0, max_value=168)
+
+
+@extend_schema(exclude=True)
+class AccountView(APIView):
+    authentication_classes = (SessionAuthentication,)
+    permission_classes = (IsAuthenticated,)
+
+    def account(self) -> Account:
+        account = cast(User, self.request.user).account
+        if account is None:
+            raise PermissionDenied("This user belongs to no customer account.")
+        return account
+
+    def key(self, key_id: int) -> ApiKey:
+        try:
+            return key_of_account(self.account().pk, key_id)
+        except ApiKey.DoesNotExist:
+            raise NotFound("No such key.") from None
+
+
+class KeyList(AccountView):
+    def get(self, request: Request) -> Response:
+        return Response({"data": [_shown(key) for key in keys_of_account(self.account().pk)]})
+
+    def post(self, request: Request) -> Response:
+        given = _validated(NewKey, request)
+        created = key_create(
+            account=self.account(),
+            environment=settings.KEY_ENVIRONMENT,
+            created_by=cast(User, request.user),
+            **given,
+        )
+        return _created(created)
+
+
+class KeyDetail(AccountView):
+    def get(self, request: Request, key_id: int) -> Response:
+        return Response(_shown(self.key(key_id)))
+
+    def delete(self, request: Request, key_id: int) -> Response:
+        key = self.key(key_id)
+        revoked = key_revoke(
+            account_id=key.account_id, key_id=key.pk, reason="revoked by its owner"
+        )
+        return Response(_shown(revoked))
+
+
+class KeyRoll(AccountView):
+    def post(self, request: Request, key_id: int) -> Response:
+        grace = timedelta(hours=_validated(Roll, request)["grace_hours"])
+        key = self.key(key_id)
+        user = cast(User, request.user)
+        created = key_roll(account_id=key.account_id, key_id=key.pk, created_by=user, grace=grace)
+        return _created(created)
+
+
+def _validated(form: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    if not isinstance(request.data, dict):
+        raise InvalidParameter("body: expected a JSON object.", param="body")
+    unknown = sorted(set(request.data) - set(form().fields))
+    if unknown:
+        raise InvalidParameter(f"{unknown[0][:40]}: not a field of this request.", param="body")
+    given = form(data=request.data)
+    if not given.is_valid():
+        field, problems = next(iter(given.errors.items()))
+        raise InvalidParameter(f"{field}: {_first(problems)}", param=str(field))
+    return dict(given.validated_data)
+
+
+def _first(problems: Any) -> str:
+    while isinstance(problems, dict | list) and problems:
+        problems = next(iter(problems.values())) if isinstance(problems, dict) else problems[0]
+    return str(problems)
+
+
+def _created(created: CreatedKey) -> Response:
+    response = Response(
+        {**_shown(created.key), "key": created.plaintext}, status=status.HTTP_201_CREATED
+    )
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _shown(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.pk,
+        "name": key.name,
+        "prefix": key.prefix,
+        "environment": key.environment,
+        "layers": key.layers,
+        "channels": key.channels,
+        "allowed_ips": key.allowed_ips,
+        "is_active": key.is_active,
+        "created_at": _iso(key.created_at),
+        "last_used_at": _iso(key.last_used_at),
+        "expires_at": _iso(key.expires_at),
+        "superseded_at": _iso(key.superseded_at),
+        "suspended_until": _iso(key.suspended_until),
+        "revoked_at": _iso(key.revoked_at),
+        "revoked_reason": key.revoked_reason or None,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

@@ -9,7 +9,15 @@ import pytest
 
 from apps.core.clock import iso_utc
 from apps.marketdata.writers import rows_write
-from tests.markets.conftest import FLOW, FUNDING, OHLCV, OPEN_INTEREST, POSITIONING, Api
+from tests.markets.conftest import (
+    FLOW,
+    FUNDING,
+    LIQUIDATIONS,
+    OHLCV,
+    OPEN_INTEREST,
+    POSITIONING,
+    Api,
+)
 from tests.markets.world import DAY, HOUR, LAST_SETTLEMENT, NOW_MS, Market, funding_row
 
 pytestmark = pytest.mark.django_db(databases=["default", "market"])
@@ -20,7 +28,7 @@ def rows(response: Any) -> list[dict[str, Any]]:
     return data
 
 
-@pytest.mark.parametrize("path", [FUNDING, FLOW, OPEN_INTEREST, OHLCV, POSITIONING])
+@pytest.mark.parametrize("path", [FUNDING, FLOW, OPEN_INTEREST, OHLCV, POSITIONING, LIQUIDATIONS])
 def test_the_answer_says_when_it_was_known(market: Market, api: Api, path: str) -> None:
     moment = NOW_MS - 3 * HOUR
     response = api.get(path, {"asset": "BTC", "as_of": moment})
@@ -70,11 +78,13 @@ def test_a_prefix_of_the_rows_gives_the_same_answer(market: Market, api: Api) ->
     """Causality: what arrives later changes nothing."""
     query = {"asset": "BTC", "as_of": LAST_SETTLEMENT + HOUR}
     before = [
-        api.get(path, query).content for path in (FUNDING, FLOW, OPEN_INTEREST, OHLCV, POSITIONING)
+        api.get(path, query).content
+        for path in (FUNDING, FLOW, OPEN_INTEREST, OHLCV, POSITIONING, LIQUIDATIONS)
     ]
     rows_write([funding_row(market.id("binance:perp:BTCUSDT"), LAST_SETTLEMENT + 8 * HOUR, 0.5)])
     assert [
-        api.get(path, query).content for path in (FUNDING, FLOW, OPEN_INTEREST, OHLCV, POSITIONING)
+        api.get(path, query).content
+        for path in (FUNDING, FLOW, OPEN_INTEREST, OHLCV, POSITIONING, LIQUIDATIONS)
     ] == before
 
 

@@ -14,6 +14,7 @@ from apps.markets import contracts
 from apps.markets.contracts import FIELDS, FLOW_METRIC, FUNDING_METRIC, WINDOWS
 from apps.markets.contracts_basis import BASIS_METRIC
 from apps.markets.contracts_common import LABELS, NULL_REASONS
+from apps.markets.contracts_liquidations import LIQUIDATIONS_METRIC, LiquidationsPayload
 from apps.markets.contracts_ohlcv import OHLCV_METRIC, OhlcvPayload
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC, OpenInterestPayload
 from apps.markets.contracts_positioning import (
@@ -25,6 +26,7 @@ from apps.markets.fields import FieldDoc, doc, field_table
 from apps.markets.snapshots import (
     build_basis,
     build_funding,
+    build_liquidations,
     build_ohlcv,
     build_open_interest,
     build_positioning,
@@ -72,6 +74,7 @@ def answers(assets: Sequence[str] = ("BTC", "ETH", "WIF")) -> list[tuple[str, di
         + [(OPEN_INTEREST_METRIC, one) for one in build_open_interest(assets)]
         + [(OHLCV_METRIC, one) for one in build_ohlcv(assets)]
         + [(POSITIONING_METRIC, one) for one in build_positioning(assets)]
+        + [(LIQUIDATIONS_METRIC, one) for one in build_liquidations(assets)]
         + [(BASIS_METRIC, one) for one in build_basis(assets)]
     )
 
@@ -154,6 +157,7 @@ def test_types_have_a_json_schema() -> None:
         OpenInterestPayload,
         OhlcvPayload,
         PositioningPayload,
+        LiquidationsPayload,
     ):
         _, components = msgspec.json.schema_components([payload])
         assert components["Thresholds"]["properties"]["value_from"]["description"]

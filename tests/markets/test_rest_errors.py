@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from apps.core.cursors import encode_cursor
 from apps.markets.queries import PARAMETERS, HistoryCursor
 from tests.customers import make_customer
-from tests.markets.conftest import BASIS, FLOW, FUNDING, OHLCV, OPEN_INTEREST, POSITIONING, Api
+from tests.markets.conftest import (
+    BASIS,
+    FLOW,
+    FUNDING,
+    LIQUIDATIONS,
+    OHLCV,
+    OPEN_INTEREST,
+    POSITIONING,
+    Api,
+)
 from tests.markets.world import DAY, NOW_MS, Market
 
 pytestmark = pytest.mark.django_db(databases=["default", "market"])
@@ -144,7 +153,7 @@ def test_an_unknown_address_is_a_problem_document(api: Api, path: str) -> None:
     assert response["Content-Type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("path", [FUNDING, FLOW])
+@pytest.mark.parametrize("path", [FUNDING, FLOW, LIQUIDATIONS])
 class TestKeys:
     """Who may read."""
 
@@ -199,7 +208,7 @@ _sensible = st.fixed_dictionaries(
         "as_of": _moments,
         "from": _moments,
         "to": _moments,
-        "interval": st.sampled_from(["1m", "5m", "1h", "4h", "8h", "1d", "1w"]),
+        "interval": st.sampled_from(["1m", "5m", "1h", "4h", "8h", "1d", "1w", "event"]),
         "limit": st.sampled_from(["1", "17", "5000", "0"]),
         "format": st.sampled_from(["csv", "json", "ndjson"]),
         "venue": st.sampled_from(["bybit", "deribit", "okx,binance"]),
@@ -234,7 +243,8 @@ def test_no_query_makes_a_500(
 
 @_fuzz
 @given(
-    query=_sensible, path=st.sampled_from([FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING])
+    query=_sensible,
+    path=st.sampled_from([FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING, LIQUIDATIONS]),
 )
 def test_no_sensible_query_makes_a_500(
     published: Market, unlimited: Api, query: dict[str, str], path: str

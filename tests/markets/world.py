@@ -11,17 +11,26 @@ from apps.core.redis import sync_redis
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.live import LiveState, SourceStatus, live_key, sources_key, write_live
 from apps.marketdata.positioning import TAKER, published_series
-from apps.marketdata.rows import BarRow, FundingRow, OpenInterestRow, PositioningRow
+from apps.marketdata.rows import (
+    BarRow,
+    FundingRow,
+    LiquidationRow,
+    OpenInterestRow,
+    PositioningRow,
+)
 from apps.marketdata.services import instruments_sync
+from apps.marketdata.watching import LIQUIDATIONS, Watched, watch_spans_extend
 from apps.marketdata.writers import rows_write
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
 from apps.markets.contracts_basis import BASIS_METRIC
+from apps.markets.contracts_liquidations import LIQUIDATIONS_METRIC
 from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
 from apps.markets.contracts_positioning import POSITIONING_METRIC
 from apps.markets.snapshots import (
     refresh_basis,
     refresh_funding,
+    refresh_liquidations,
     refresh_ohlcv,
     refresh_open_interest,
     refresh_positioning,
@@ -92,6 +101,7 @@ def make_market(days: int = 30) -> Market:
     rows_write(_bars(market))
     rows_write(_open_interest(market))
     rows_write(_positioning(market))
+    rows_write(_liquidations(market))
     return market
 
 
@@ -180,6 +190,23 @@ def _positioning(market: Market) -> list[PositioningRow]:
     ]  # fmt: skip
 
 
+def _liquidations(market: Market) -> list[LiquidationRow]:
+    """BTC on two venues, listened to for two days: a long of 1,000 and a short of 500 USD each hour."""
+    rows = []
+    for venue, quality in (("binance", "sampled"), ("bybit", "full")):
+        row_id = market.id(f"{venue}:perp:BTCUSDT")
+        spans = [Watched(row_id, NOW_MS - 2 * DAY, NOW_MS - 1000)]
+        watch_spans_extend(series=LIQUIDATIONS, spans=spans)
+        rows += [
+            LiquidationRow(
+                row_id, ts, f"{ts}:{side}", ts + 100, side, 100.0, usd / 100, usd, quality, "stream"
+            )
+            for ts in range(NOW_MS - 2 * DAY + 5, NOW_MS, HOUR)
+            for side, usd in (("long", 1000.0), ("short", 500.0))
+        ]
+    return rows
+
+
 def _live(instrument: Instrument, rate: float | None) -> LiveState:
     state = LiveState.of(instrument)
     state.ts_event_ms = state.ts_recv_ms = state.mark_ts_ms = NOW_MS - 1000
@@ -191,6 +218,7 @@ def _live(instrument: Instrument, rate: float | None) -> LiveState:
     state.funding_ts_ms = state.oi_ts_ms = state.trade_ts_ms = NOW_MS - 1000
     state.oi_usd, state.oi_base, state.oi_contracts = 3e9, 3e7, 3e7
     state.book_state, state.stream_status = "live", "live"
+    state.liquidations_since_ms = NOW_MS - 2 * DAY
     return state
 
 
@@ -207,6 +235,7 @@ def publish() -> None:
     )
     documents += refresh_open_interest(["BTC", "ETH"], NOW_MS)
     documents += refresh_positioning(["BTC", "ETH"], NOW_MS)
+    documents += refresh_liquidations(["BTC", "ETH"], NOW_MS)
     documents += refresh_ohlcv(["BTC", "ETH"], NOW_MS)
     documents += refresh_basis(["BTC", "ETH"], NOW_MS)
     store.publish_many(documents)
@@ -221,6 +250,7 @@ def forget() -> None:
         FLOW_METRIC,
         OPEN_INTEREST_METRIC,
         POSITIONING_METRIC,
+        LIQUIDATIONS_METRIC,
         OHLCV_METRIC,
         BASIS_METRIC,
     ):

@@ -48,7 +48,7 @@ def test_assets_are_the_65_with_what_is_stored(published: Market) -> None:
     assert settled["until"] == iso_utc(LAST_SETTLEMENT)
     assert settled["age_seconds"] == (NOW_MS - LAST_SETTLEMENT) // 1000
     assert set(perp["datasets"]) == {
-        "funding_settled", "open_interest", "positioning", "bars_1m", "bars_5m",
+        "funding_settled", "open_interest", "positioning", "bars_1m", "bars_5m", "liquidations",
     }  # fmt: skip
     assert perp["live_age_seconds"] == 1
     assert btc["snapshots"] == {
@@ -58,6 +58,7 @@ def test_assets_are_the_65_with_what_is_stored(published: Market) -> None:
         "markets.positioning": iso_utc(NOW_MS),
         "markets.ohlcv": iso_utc(NOW_MS),
         "markets.basis": iso_utc(NOW_MS),
+        "markets.liquidations": iso_utc(NOW_MS),
     }
     # What is not there is not claimed.
     assert by_asset["SOL"]["venues"] == {}
@@ -100,6 +101,7 @@ def test_fields_explain_every_leaf_of_a_real_answer(published: Market, api: Api)
         "/v1/markets/positioning",
         "/v1/markets/ohlcv",
         "/v1/markets/basis",
+        "/v1/markets/liquidations",
     ):
         known = {one["name"] for one in answer["data"] if one["endpoint"] == path}
         payload = api.get(path, "asset=BTC").json()
@@ -144,6 +146,7 @@ def test_status_is_ok_while_all_parts_are(published: Market) -> None:
         "snapshots:markets.positioning",
         "snapshots:markets.ohlcv",
         "snapshots:markets.basis",
+        "snapshots:markets.liquidations",
     }
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from apps.dashboard.guides import basis, funding, ohlcv, open_interest, positioning, volume_flow
+from apps.dashboard.guides import (
+    basis,
+    funding,
+    liquidations,
+    ohlcv,
+    open_interest,
+    positioning,
+    volume_flow,
+)
 from apps.dashboard.guides.base import Formula, MetricGuide, Reading
 
 __all__ = ["GUIDES", "LABELS", "Formula", "MetricGuide", "Reading"]
 
-_PAGES: Final = (funding, open_interest, basis, ohlcv, positioning, volume_flow)
+_PAGES: Final = (funding, open_interest, liquidations, basis, ohlcv, positioning, volume_flow)
 GUIDES: Final[dict[str, MetricGuide]] = {page.GUIDE.slug: page.GUIDE for page in _PAGES}
 
 LABELS: Final = (

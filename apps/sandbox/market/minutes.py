@@ -1,109 +1,180 @@
-"""Minute bars of one listing, a day at a time, in closed form."""
+"""What happens inside a minute of a listing: trades, touch and books, kept for the minutes in use."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
+from scipy.signal import lfilter
 
+from apps.sandbox.market.asset_days import AssetDay, AssetPaths
 from apps.sandbox.market.assets import ASSET_MODELS
+from apps.sandbox.market.cache import Cache
+from apps.sandbox.market.depth import BookMaker
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.noise import (
-    FloatArray,
-    IntArray,
-    floats,
-    key_of,
-    normals,
-    uniforms,
-    value_noise,
-    whole,
-)
-from apps.sandbox.market.paths import IndexPaths, Premiums, volatility_factor
-from apps.sandbox.market.protocol import DAY_MINUTES
+from apps.sandbox.market.minute_path import STEP_MS, AssetMinute, asset_minute, venue_ticks
+from apps.sandbox.market.minute_trades import MinutePlan, make_tape
+from apps.sandbox.market.noise import FloatArray, key_of
+from apps.sandbox.market.protocol import DAY_MINUTES, MINUTE_MS, Book, ForcedOrder, Tape, Touch
+from apps.sandbox.market.resting import Depths, Spoof, grid_of, spoof_of
+from apps.sandbox.market.traits import lag_ms
+from apps.sandbox.market.venue_days import VenueDay
 
-# A bar needs an opening, a closing, a highest and a lowest trade.
-_MIN_TRADES: Final = 4
-_STEPS: Final = np.arange(DAY_MINUTES, dtype=np.int64)
-_BOUNDS_S: Final = np.arange(DAY_MINUTES + 1, dtype=np.float64) * 60.0
-_DAY_S: Final = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class DayBars:
-    """The 1440 bars of a day; ``edge`` are prices (ticks) at minute boundaries."""
-
-    edge: IntArray
-    high: IntArray
-    low: IntArray
-    volume: IntArray
-    buy_volume: IntArray
-    trades: IntArray
-    trades_before: IntArray
-    first_id: int
+# Two minutes of trades and the next one for each listing, and room for questions about the past.
+_EACH: Final = 3
+_SPARE: Final = 300
+_MINUTE: Final = 1.0 / math.sqrt(DAY_MINUTES)
+_DEPTH_MINUTES: Final = 3
+_LEAN: Final = 1.1
+"""How much deeper the side is that takers were on in the minute before."""
+_SWEPT: Final = 0.35
+_REFILL: Final = 0.75
+"""Share of a sweep still felt a second later."""
+VenueDays: TypeAlias = Callable[[Listing, int], VenueDay]
 
 
-def trades_per_day(listing: Listing) -> int:
-    """Constant, so that trade ids are a running number without a start of time."""
-    return max(DAY_MINUTES * (_MIN_TRADES + 1), int(listing.trades_per_minute * DAY_MINUTES))
+class _Resting(NamedTuple):
+    """What only books need; ``left``: of the best bid and ask after recent trades, by second."""
+
+    depths: Depths
+    left: tuple[list[float], list[float]]
+    spoof: Spoof | None
 
 
-def compute_day(
-    seed: int, paths: IndexPaths, premiums: Premiums, listing: Listing, day: int
-) -> DayBars:
-    model = ASSET_MODELS[listing.asset]
-    key = key_of(seed, "bars", listing.name)
-    minutes = day * DAY_MINUTES + _STEPS
-    edge = _edges(key, paths, premiums, listing, day)
-    sigma = model.daily_volatility / math.sqrt(DAY_MINUTES)
-    moves = np.diff(edge) / edge[:-1]
-    wick = np.abs(normals(key + 1, minutes)) * 0.45 * sigma * edge[:-1]
-    tail = np.abs(normals(key + 2, minutes)) * 0.45 * sigma * edge[:-1]
-    high = np.maximum(edge[:-1], edge[1:]) + np.rint(wick).astype(np.int64)
-    low = np.maximum(np.minimum(edge[:-1], edge[1:]) - np.rint(tail).astype(np.int64), 1)
-    pace = volatility_factor(key_of(seed, "volatility", listing.asset), day)
-    pace = (
-        pace
-        * np.exp(0.35 * np.minimum(np.abs(moves) / sigma, 4.0))
-        * (0.6 + 0.8 * uniforms(key + 3, minutes))
-    )
-    trades = _spread_trades(pace, trades_per_day(listing))
-    volume = _volumes(key, listing, day, pace, edge, trades)
-    pressure = np.tanh(0.7 * moves / sigma)
-    tilt = value_noise(key + 5, floats(minutes * 60.0), 5_400.0)
-    share = 0.5 + 0.22 * pressure + 0.05 * tilt + 0.08 * (uniforms(key + 6, minutes) - 0.5)
-    buy = np.clip(np.rint(volume * share).astype(np.int64), trades, volume - trades)
-    before = np.concatenate(([0], np.cumsum(trades)))
-    return DayBars(edge, high, low, volume, buy, trades, before, 1 + day * trades_per_day(listing))
+@dataclass(slots=True)
+class Minute:
+    """``middle``: mid price in ticks at steps of 200 ms."""
+
+    tape: Tape
+    forced: list[int]
+    middle: list[float]
+    spread: int
+    resting: _Resting | None = None
+
+    def touch(self, part_ms: int) -> Touch:
+        at, rest = divmod(part_ms, STEP_MS)
+        here = self.middle[at]
+        mid = here + (self.middle[at + 1] - here) * (rest / STEP_MS)
+        bid = max(math.floor(mid - 0.5 * self.spread + 0.5), 1)
+        return Touch(bid, bid + self.spread)
+
+    def forced_orders(self) -> list[ForcedOrder]:
+        tape = self.tape
+        return [
+            ForcedOrder(
+                int(tape.time_ms[at]),
+                bool(tape.is_buy[at]),
+                int(tape.price[at]),
+                int(tape.lots[at]),
+            )
+            for at in self.forced
+        ]
 
 
-def _edges(key: int, paths: IndexPaths, premiums: Premiums, listing: Listing, day: int) -> IntArray:
-    t_s = day * _DAY_S + _BOUNDS_S
-    log_price = paths.day(listing.asset, day)
-    away = (
-        premiums.at(listing.asset, t_s)
-        if listing.is_perp
-        else 3e-5 * value_noise(key + 4, t_s, 240.0)
-    )
-    price = np.exp(log_price) * (1.0 + away) * listing.price_mult
-    return np.maximum(whole(price / listing.tick), 2)
+class Minutes:
+    def __init__(self, seed: int, paths: AssetPaths, venue_day: VenueDays, listings: int) -> None:
+        self._seed = seed
+        self._paths = paths
+        self._venue_day = venue_day
+        self._minutes: Cache[tuple[str, int], Minute] = Cache(_EACH * listings + _SPARE)
+        self._shared: Cache[tuple[str, int], AssetMinute] = Cache(_EACH * 65 + _SPARE)
+        self._makers: dict[str, BookMaker] = {}
+        self._keys: dict[str, int] = {}
+
+    def forget(self, names: frozenset[str], first: int) -> None:
+        self._minutes.forget(lambda key: key[1] >= first and key[0] in names)
+        self._shared.forget(lambda key: key[1] >= first)
+
+    def _key(self, name: str) -> int:
+        found = self._keys.get(name)
+        if found is None:
+            found = self._keys[name] = key_of(self._seed, "flow", name)
+        return found
+
+    def at(self, listing: Listing, minute: int) -> Minute:
+        return self._minutes.get((listing.name, minute), lambda _key: self._make(listing, minute))
+
+    def _make(self, listing: Listing, minute: int) -> Minute:
+        day, at = divmod(minute, DAY_MINUTES)
+        asset = self._paths.day(listing.asset, day)
+        shared = self._shared.get(
+            (listing.asset, minute),
+            lambda _key: asset_minute(self._key(listing.asset), minute, asset),
+        )
+        bars = self._venue_day(listing, day)
+        longs, shorts = bars.forced.get(at, (0, 0))
+        plan = MinutePlan(
+            minute,
+            bars.first_id + int(bars.before[at]),
+            int(bars.edge[at]),
+            int(bars.high[at]),
+            int(bars.low[at]),
+            int(bars.edge[at + 1]),
+            int(bars.volume[at]),
+            int(bars.buy_volume[at]),
+            longs,
+            shorts,
+            int(bars.before[at + 1] - bars.before[at]),
+        )
+        ends = (plan.open, plan.close)
+        middle = venue_ticks(shared, lag_ms(listing), ends, plan.low, plan.high)
+        spread = _spread(listing, asset, at)
+        tape, forced = make_tape(
+            self._key(listing.name), plan, middle, spread, (shared.highest, shared.lowest)
+        )
+        return Minute(tape, forced, middle.tolist(), spread)
+
+    def book(self, listing: Listing, step: int) -> Book:
+        """As of ``step × book_step_ms``."""
+        minute, part_ms = divmod(step * listing.book_step_ms, MINUTE_MS)
+        found = self.at(listing, minute)
+        maker = self._makers.get(listing.name)
+        if maker is None:
+            typical = ASSET_MODELS[listing.asset].price * listing.price_mult / listing.tick
+            grid = grid_of(listing, max(1, round(typical)))
+            key = self._key(listing.name) ^ 0xB00C
+            maker = self._makers[listing.name] = BookMaker(key, listing, grid)
+        stand = found.resting or self._rest(found, maker, listing, minute)
+        second = part_ms // 1_000
+        left = (stand.left[0][second], stand.left[1][second])
+        return maker.make(step, found.touch(part_ms), stand.depths, left, stand.spoof)
+
+    def _rest(self, found: Minute, maker: BookMaker, listing: Listing, minute: int) -> _Resting:
+        depth, lean = np.empty(_DEPTH_MINUTES), np.empty(_DEPTH_MINUTES)
+        first = minute - _DEPTH_MINUTES + 1
+        for number in range(_DEPTH_MINUTES):
+            day, at = divmod(first + number, DAY_MINUTES)
+            depth[number] = self._paths.day(listing.asset, day).depth[at]
+            before, last = divmod(first + number - 1, DAY_MINUTES)
+            bars = self._venue_day(listing, before)
+            lean[number] = bars.buy_volume[last] / bars.volume[last] - 0.5
+        lean *= _LEAN
+        sells, buys = (_left(found.tape, side).tolist() for side in (0, 1))
+        key, middle = self._key(listing.name), found.middle
+        found.resting = _Resting(
+            Depths(first, depth * (1.0 + lean), depth * (1.0 - lean)),
+            (sells, buys),
+            spoof_of(key, listing, maker.grid, minute, middle, float(depth[-1])),
+        )
+        return found.resting
 
 
-def _spread_trades(pace: FloatArray, per_day: int) -> IntArray:
-    spare = per_day - _MIN_TRADES * DAY_MINUTES
-    reached = whole(np.cumsum(pace) / pace.sum() * spare)
-    out: IntArray = _MIN_TRADES + np.diff(reached, prepend=0)
+def _spread(listing: Listing, asset: AssetDay, at: int) -> int:
+    """Wider when volatile: ticks."""
+    usual = ASSET_MODELS[listing.asset].daily_volatility * _MINUTE
+    stress = float(asset.sigma[at]) / usual
+    wider = float(stress**0.7 * float(asset.depth[at]) ** -0.25)
+    return max(1, round(listing.spread_ticks * wider))
+
+
+def _left(tape: Tape, side: int) -> FloatArray:
+    """What takers of a side have left of the best level against them, second by second."""
+    second = (tape.time_ms - tape.time_ms[0] // MINUTE_MS * MINUTE_MS) // 1_000
+    taken = np.bincount(second, weights=tape.lots * (tape.is_buy == side), minlength=60)
+    felt = lfilter([1.0], [1.0, -_REFILL], taken)
+    usual = max(1.0, float(tape.lots.sum()) / 60.0)
+    out: FloatArray = 1.0 / (1.0 + _SWEPT * felt / usual)
     return out
-
-
-def _volumes(
-    key: int, listing: Listing, day: int, pace: FloatArray, edge: IntArray, trades: IntArray
-) -> IntArray:
-    """Lots per minute; a day's turnover swings around the listing's average."""
-    minutes = day * DAY_MINUTES + _STEPS
-    swing = np.exp(0.35 * value_noise(key + 7, floats(minutes * 60.0), 2.5 * _DAY_S) - 0.06)
-    busy = pace * np.exp(0.4 * normals(key + 8, minutes) - 0.08) * swing
-    usd = listing.daily_volume_usd / DAY_MINUTES * busy / pace.mean()
-    lots = whole(usd / (edge[:-1] * listing.tick * listing.lot))
-    return np.maximum(lots, 2 * trades + 2)

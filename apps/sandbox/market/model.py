@@ -1,25 +1,28 @@
-"""The seeded market: the smallest model that gives every listing a consistent market.
+"""The seeded market: one path of each asset, which five venues' markets follow in their own ways.
 
-One index path per asset, from which each listing's bars follow in closed form; a minute's trades are
-made to add up to its bar; books stand around the last trade; funding follows the premium.
+:mod:`asset_days` makes an asset's path, activity and liquidations, :mod:`venue_days` a listing's bars from
+it, :mod:`minute_trades` the trades that add up to a bar, :mod:`depth` the books around them. Everything is
+a pure function of seed, scenarios and time; what is kept only saves work.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from apps.sandbox.market import positioning
-from apps.sandbox.market.assets import ASSET_MODELS
-from apps.sandbox.market.book import Grid, grid_of, make_book
-from apps.sandbox.market.funding import HOUR_MS, funding_rate, settlement_grid
+from apps.sandbox.market.activity import Activity
+from apps.sandbox.market.asset_days import AssetPaths
+from apps.sandbox.market.cache import Cache
+from apps.sandbox.market.effects import FADED_DAYS, first_minute
+from apps.sandbox.market.funding import rule_of, settlement_grid
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.minutes import DayBars, compute_day
-from apps.sandbox.market.noise import FloatArray, IntArray, floats, key_of
-from apps.sandbox.market.paths import IndexPaths, Premiums
+from apps.sandbox.market.minutes import Minute, Minutes
+from apps.sandbox.market.noise import FloatArray, IntArray, floats
+from apps.sandbox.market.positioning import Positioning
+from apps.sandbox.market.premiums import Premiums
 from apps.sandbox.market.protocol import (
     DAY_MINUTES,
     MINUTE_MS,
@@ -32,16 +35,23 @@ from apps.sandbox.market.protocol import (
     Touch,
 )
 from apps.sandbox.market.scenarios import Scenario
-from apps.sandbox.market.tape import make_tape
+from apps.sandbox.market.venue_days import VenueDay, make_day
 
-# Kept per listing: today and yesterday (a rolling day), two minutes of trades and the next one, two
-# minutes' rates; and room for questions about the past.
+# Kept per listing: today and yesterday (a rolling day), and room for questions about the past.
 _DAYS_EACH: Final = 2
-_TAPES_EACH: Final = 3
-_RATES_EACH: Final = 2
 _DAYS_SPARE: Final = 160
-_TAPES_SPARE: Final = 300
-_RATES_SPARE: Final = 150
+_FIVE: Final = 5
+
+
+class _MarkMinute(NamedTuple):
+    """Index price and premium at both ends of a minute; the funding rate as estimated in it."""
+
+    spot: float
+    next_spot: float
+    premium: float
+    next_premium: float
+    rate: float
+    due_ms: int
 
 
 class SeededMarket:
@@ -50,55 +60,98 @@ class SeededMarket:
     def __init__(self, seed: int, listings: Sequence[Listing]) -> None:
         self.seed = seed
         self.listings = tuple(listings)
-        self._paths = IndexPaths(seed)
-        self._premiums = Premiums(seed)
-        self._days: OrderedDict[tuple[str, int], DayBars] = OrderedDict()
-        self._tapes: OrderedDict[tuple[str, int], Tape] = OrderedDict()
-        self._rates: OrderedDict[tuple[str, int], float] = OrderedDict()
-        count = len(self.listings)
-        self._most_days = _DAYS_EACH * count + _DAYS_SPARE
-        self._most_tapes = _TAPES_EACH * count + _TAPES_SPARE
-        self._most_rates = _RATES_EACH * count + _RATES_SPARE
-        self._grids: dict[str, Grid] = {}
-        self._keys: dict[str, int] = {
-            listing.name: key_of(seed, "flow", listing.name) for listing in self.listings
-        }
-        self.scenarios: tuple[Scenario, ...] = ()
+        self._paths = AssetPaths(seed)
+        self._premiums = Premiums(seed, self._paths)
+        self._activity = Activity(self._paths.factors)
+        self._positioning = Positioning(seed, self._paths, self._premiums)
+        self._minutes = Minutes(seed, self._paths, self.venue_day, len(self.listings))
+        self._days: Cache[tuple[str, int], VenueDay] = Cache(
+            _DAYS_EACH * len(self.listings) + _DAYS_SPARE
+        )
+        self._marks: Cache[tuple[str, int], _MarkMinute] = Cache(2 * len(self.listings) + 60)
+        self._extra: dict[tuple[str, int], int] = {}
+
+    # --- scenarios ------------------------------------------------------------------------------------
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        return self._paths.scenarios
 
     def start(self, scenario: Scenario) -> None:
-        """From ``scenario.start_ms`` on the market follows it; everything before stays as it was."""
-        self.scenarios = (*self.scenarios, scenario)
+        """From the first whole minute of ``scenario`` on the market follows it; the past stays."""
+        self._paths.start(scenario)
+        minute = first_minute(scenario)
+        day = minute // DAY_MINUTES
+        names = frozenset(one.name for one in self.listings if scenario.touches(one.asset))
+        self._days.forget(lambda key: key[1] >= day and key[0] in names)
+        self._premiums.forget(names, day)
+        self._minutes.forget(names, minute)
+        self._marks.forget(lambda key: key[1] >= minute and key[0] in names)
+        self._extra = {
+            key: count for key, count in self._extra.items() if key[1] <= day or key[0] not in names
+        }
 
-    def _day(self, listing: Listing, day: int) -> DayBars:
-        slot = (listing.name, day)
-        found = self._days.get(slot)
-        if found is None:
-            found = compute_day(self.seed, self._paths, self._premiums, listing, day)
-            self._days[slot] = found
-            if len(self._days) > self._most_days:
-                self._days.popitem(last=False)
-        else:
-            self._days.move_to_end(slot)
-        return found
+    # --- bars -----------------------------------------------------------------------------------------
+
+    def venue_day(self, listing: Listing, day: int) -> VenueDay:
+        return self._days.get((listing.name, day), lambda _key: self._make_day(listing, day))
+
+    def _make_day(self, listing: Listing, day: int) -> VenueDay:
+        first_id = self._activity.first_id(listing, day)
+        count = self._activity.first_id(listing, day + 1) - first_id
+        plan = (
+            first_id + self._extra_trades(listing, day),
+            count,
+            self._paths.usual_pace(listing.asset, day),
+        )
+        asset = self._paths.day(listing.asset, day)
+        return make_day(self.seed, listing, day, asset, self._away(listing, day), plan)
+
+    def _extra_trades(self, listing: Listing, day: int) -> int:
+        """Trades that scenarios have added on the days before."""
+        scripted = self._paths.scripted_days(listing.asset)
+        if not scripted:
+            return 0
+        last = min(day, scripted.stop + FADED_DAYS)
+        total = 0
+        for earlier in range(scripted.start, last):
+            known = self._extra.get((listing.name, earlier + 1))
+            if known is None:
+                planned = self._activity.first_id(listing, earlier + 1)
+                planned -= self._activity.first_id(listing, earlier)
+                known = total + self.venue_day(listing, earlier).trades - planned
+                self._extra[(listing.name, earlier + 1)] = known
+            total = known
+        return total
+
+    def _away(self, listing: Listing, day: int) -> FloatArray:
+        """Price over index, minus 1, at a day's minute boundaries."""
+        if listing.is_perp:
+            return self._premiums.day(listing, day).values
+        if listing.expiry_ms is not None:
+            edges = day * DAY_MINUTES + np.arange(DAY_MINUTES + 1, dtype=np.int64)
+            return self.premium_path(listing, edges)
+        return np.zeros(DAY_MINUTES + 1)
 
     def minute_bars(self, listing: Listing, first: int, last: int) -> MinuteBars:
         """Bars of the minutes first … last inclusive; quote amounts are volume × typical price."""
         parts: list[tuple[IntArray, ...]] = []
         for day in range(first // DAY_MINUTES, last // DAY_MINUTES + 1):
-            bars = self._day(listing, day)
+            bars = self.venue_day(listing, day)
             start = max(first - day * DAY_MINUTES, 0)
             stop = min(last - day * DAY_MINUTES, DAY_MINUTES - 1) + 1
             cut = slice(start, stop)
+            before = bars.before[start : stop + 1].astype(np.int64)
             parts.append(
                 (
-                    bars.edge[:-1][cut],
-                    bars.high[cut],
-                    bars.low[cut],
-                    bars.edge[1:][cut],
+                    bars.edge[:-1][cut].astype(np.int64),
+                    bars.high[cut].astype(np.int64),
+                    bars.low[cut].astype(np.int64),
+                    bars.edge[1:][cut].astype(np.int64),
                     bars.volume[cut],
                     bars.buy_volume[cut],
-                    bars.trades[cut],
-                    bars.first_id + bars.trades_before[cut],
+                    np.diff(before),
+                    bars.first_id + before[:-1],
                 )
             )
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -119,98 +172,101 @@ class SeededMarket:
             first_id,
         )
 
+    # --- within a minute ------------------------------------------------------------------------------
+
+    def _minute(self, listing: Listing, minute: int) -> Minute:
+        return self._minutes.at(listing, minute)
+
     def tape(self, listing: Listing, minute: int) -> Tape:
-        slot = (listing.name, minute)
-        found = self._tapes.get(slot)
-        if found is not None:
-            return found
+        return self._minute(listing, minute).tape
+
+    def liquidations(self, listing: Listing, minute: int) -> list[ForcedOrder]:
+        """Trades of the tape that closed positions whose margin was gone."""
         day, at = divmod(minute, DAY_MINUTES)
-        bars = self._day(listing, day)
-        found = make_tape(
-            self._keys[listing.name],
-            minute,
-            int(bars.first_id + bars.trades_before[at]),
-            (int(bars.edge[at]), int(bars.high[at]), int(bars.low[at]), int(bars.edge[at + 1])),
-            int(bars.volume[at]),
-            int(bars.buy_volume[at]),
-            int(bars.trades[at]),
-        )
-        self._tapes[slot] = found
-        if len(self._tapes) > self._most_tapes:
-            self._tapes.popitem(last=False)
-        return found
+        if at not in self.venue_day(listing, day).forced:
+            return []
+        return self._minute(listing, minute).forced_orders()
 
     def touch(self, listing: Listing, t_ms: int) -> Touch:
-        """The last trade printed at the touch of its side."""
-        minute = t_ms // MINUTE_MS
-        tape = self.tape(listing, minute)
-        at = int(np.searchsorted(tape.time_ms, t_ms, side="right")) - 1
-        if at < 0:
-            tape, at = self.tape(listing, minute - 1), -1
-        price = int(tape.price[at])
-        if tape.is_buy[at]:
-            return Touch(max(price - listing.spread_ticks, 1), max(price, 2))
-        return Touch(price, price + listing.spread_ticks)
+        return self._minute(listing, t_ms // MINUTE_MS).touch(t_ms % MINUTE_MS)
 
     def book(self, listing: Listing, step: int) -> Book:
-        grid = self._grids.get(listing.name)
-        if grid is None:
-            typical = ASSET_MODELS[listing.asset].price * listing.price_mult / listing.tick
-            grid = self._grids[listing.name] = grid_of(listing, max(1, round(typical)))
-        touch = self.touch(listing, step * listing.book_step_ms)
-        return make_book(self._keys[listing.name] ^ 0xB00C, listing, grid, touch, step)
+        return self._minutes.book(listing, step)
+
+    # --- index, mark and funding ----------------------------------------------------------------------
 
     def index_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
-        return self._index(listing, floats(minutes * 60.0))
-
-    def _index(self, listing: Listing, t_s: FloatArray) -> FloatArray:
-        position = t_s / 60.0
-        minute = np.floor(position).astype(np.int64)
-        part = position - minute
-        out = np.empty_like(t_s)
-        days = minute // DAY_MINUTES
-        for day in range(int(days.min()), int(days.max()) + 1):
+        out = np.empty(len(minutes))
+        is_coarse = not (minutes % _FIVE).any()
+        days = minutes // DAY_MINUTES
+        for day in np.unique(days).tolist():
             chosen = days == day
-            path = self._paths.day(listing.asset, day)
-            at = minute[chosen] - day * DAY_MINUTES
-            out[chosen] = path[at] + (path[at + 1] - path[at]) * part[chosen]
+            at = minutes[chosen] - day * DAY_MINUTES
+            if is_coarse:
+                out[chosen] = self._paths.five_minutes(listing.asset, day).path[at // _FIVE]
+            else:
+                out[chosen] = self._paths.day(listing.asset, day).path[at]
         result: FloatArray = np.exp(out) * listing.price_mult
         return result
 
     def premium_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
-        return self._premiums.at(listing.asset, floats(minutes * 60.0))
+        out = np.zeros(len(minutes))
+        if not listing.is_perp:
+            return out
+        days = minutes // DAY_MINUTES
+        for day in np.unique(days).tolist():
+            chosen = days == day
+            out[chosen] = self._away(listing, day)[minutes[chosen] - day * DAY_MINUTES]
+        return out
+
+    def volatility_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
+        """Standard deviation of the minute's log return, scaled to a year."""
+        out = np.empty(len(minutes))
+        days = minutes // DAY_MINUTES
+        for day in np.unique(days).tolist():
+            chosen = days == day
+            at = minutes[chosen] - day * DAY_MINUTES
+            out[chosen] = self._paths.day(listing.asset, day).sigma[at]
+        return floats(out * math.sqrt(365.0 * DAY_MINUTES))
 
     def mark_state(self, listing: Listing, t_ms: int) -> MarkState:
-        t_s = np.array([t_ms / 1000.0])
-        index = float(self._index(listing, t_s)[0])
-        premium = float(self._premiums.at(listing.asset, t_s)[0])
-        interval_ms = (listing.funding_interval_h or 8) * HOUR_MS
-        due = (t_ms // interval_ms + 1) * interval_ms
+        minute, part_ms = divmod(t_ms, MINUTE_MS)
+        known = self._marks.get((listing.name, minute), lambda _key: self._mark(listing, minute))
+        part = part_ms / MINUTE_MS
+        index = known.spot + (known.next_spot - known.spot) * part
+        premium = known.premium + (known.next_premium - known.premium) * part
         return MarkState(
             index * (1.0 + premium),
             index,
             index * (1.0 + 0.6 * premium),
-            self._rate(listing, t_ms),
-            due,
+            known.rate,
+            known.due_ms,
         )
 
-    def _rate(self, listing: Listing, t_ms: int) -> float:
-        """The rate of the interval that ``t_ms`` is in, as estimated at the last whole minute."""
-        slot = (listing.name, t_ms // MINUTE_MS)
-        found = self._rates.get(slot)
-        if found is None:
-            interval_h = listing.funding_interval_h or 8
-            begin = t_ms // (interval_h * HOUR_MS) * (interval_h * HOUR_MS) // MINUTE_MS
-            found = self._mean_rate(listing, begin, t_ms // MINUTE_MS, interval_h)
-            self._rates[slot] = found
-            if len(self._rates) > self._most_rates:
-                self._rates.popitem(last=False)
-        return found
+    def _mark(self, listing: Listing, minute: int) -> _MarkMinute:
+        day, at = divmod(minute, DAY_MINUTES)
+        path = self._paths.day(listing.asset, day).path
+        away = self._away(listing, day)
+        interval_h = listing.funding_interval_h or 8
+        begin = minute // (interval_h * 60) * (interval_h * 60)
+        rate = 0.0
+        if listing.is_perp:
+            rate = self._rate(listing, begin, minute)
+        return _MarkMinute(
+            math.exp(path[at]) * listing.price_mult,
+            math.exp(path[at + 1]) * listing.price_mult,
+            float(away[at]),
+            float(away[at + 1]),
+            rate,
+            (begin + interval_h * 60) * MINUTE_MS,
+        )
 
-    def _mean_rate(self, listing: Listing, first: int, last: int, interval_h: int) -> float:
-        minutes = np.arange(first, last + 1, dtype=np.int64)
-        mean = self.premium_path(listing, minutes).mean(keepdims=True)
-        return float(funding_rate(mean, interval_h)[0])
+    def _rate(self, listing: Listing, first: int, last: int) -> float:
+        """The rate of the interval from minute ``first``, as estimated at minute ``last``."""
+        day, at = divmod(first, DAY_MINUTES)
+        mean = self._premiums.day(listing, day).mean(at, last - day * DAY_MINUTES)
+        rule = rule_of(listing.venue)
+        return float(rule.rate(np.array([mean]), listing.funding_interval_h or 8)[0])
 
     def settlements(self, listing: Listing, start_ms: int, end_ms: int) -> list[Settlement]:
         interval_h = listing.funding_interval_h
@@ -219,40 +275,27 @@ class SeededMarket:
         grid = settlement_grid(start_ms, end_ms, interval_h)
         if not len(grid):
             return []
-        minutes = interval_h * 60
+        width = interval_h * 60
+        first = grid // MINUTE_MS - width
+        means = np.empty(len(grid))
+        days = first // DAY_MINUTES
+        for day in np.unique(days).tolist():
+            chosen = days == day
+            at = first[chosen] - day * DAY_MINUTES
+            total = self._premiums.day(listing, day).total
+            means[chosen] = (total[at + width] - total[at]) / width
+        rates = rule_of(listing.venue).rate(means, interval_h)
         last = grid // MINUTE_MS
-        # The settled rate is the estimate of the interval's last minute.
-        span = np.arange(minutes, dtype=np.int64) - minutes
-        premium = self.premium_path(listing, (last[:, None] + span[None, :]).ravel())
-        rates = funding_rate(premium.reshape(len(grid), minutes).mean(axis=1), interval_h)
         marks = self.index_path(listing, last) * (1.0 + self.premium_path(listing, last))
         return [
             Settlement(int(at), float(rate), float(mark))
             for at, rate, mark in zip(grid, rates, marks, strict=True)
         ]
 
+    # --- positions ------------------------------------------------------------------------------------
+
     def open_interest(self, listing: Listing, t_ms: IntArray) -> FloatArray:
-        return positioning.open_interest_lots(self.seed, listing, t_ms)
+        return self._positioning.open_interest(listing, t_ms)
 
     def long_share(self, listing: Listing, series: str, t_ms: IntArray) -> FloatArray:
-        return positioning.long_share(self.seed, listing.asset, series, t_ms)
-
-    def liquidations(self, listing: Listing, minute: int) -> list[ForcedOrder]:
-        """Some of the minute's trades are forced; more of them when the minute moved far."""
-        if not listing.is_perp:
-            return []
-        model = ASSET_MODELS[listing.asset]
-        bar = self.minute_bars(listing, minute, minute)
-        chosen = positioning.forced_trades(
-            self._keys[listing.name], model, minute, self.tape(listing, minute), bar
-        )
-        tape = self.tape(listing, minute)
-        return [
-            ForcedOrder(
-                int(tape.time_ms[at]),
-                bool(tape.is_buy[at]),
-                int(tape.price[at]),
-                int(tape.lots[at]),
-            )
-            for at in chosen
-        ]
+        return self._positioning.long_share(listing, series, t_ms)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+AnyFloats: TypeAlias = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -21,6 +23,11 @@ _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2: Final = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _TO_UNIT: Final = 1.0 / (1 << 53)
+_S32, _LOW_32, _TO_UNIT_32 = np.uint64(32), np.uint64(0xFFFFFFFF), 1.0 / (1 << 32)
+_S21, _S42, _LOW_21 = np.uint64(21), np.uint64(42), np.uint64((1 << 21) - 1)
+_TO_UNIT_21, _HALF_21 = 1.0 / (1 << 21), 0.5 / (1 << 21)
+_DAY_MINUTES: Final = 1_440
+_ALL_64: Final = (1 << 64) - 1
 
 
 def floats(values: Any) -> FloatArray:
@@ -48,6 +55,14 @@ def bits(key: int, index: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     return state ^ (state >> _S31)
 
 
+def mixed(key: int, index: int) -> int:
+    """The same 64 bits for one index, without arrays."""
+    state = (index * 0x9E3779B97F4A7C15 + key) & _ALL_64
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _ALL_64
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _ALL_64
+    return state ^ (state >> 31)
+
+
 def uniforms(key: int, index: npt.NDArray[Any]) -> FloatArray:
     """Uniform in (0, 1), both ends excluded."""
     out: FloatArray = ((bits(key, index) >> _S11).astype(np.float64) + 0.5) * _TO_UNIT
@@ -62,6 +77,48 @@ def normals(key: int, index: npt.NDArray[Any]) -> FloatArray:
     """Standard normal (Box–Muller over two uniforms)."""
     radius = np.sqrt(-2.0 * np.log(uniforms(key, index)))
     out: FloatArray = radius * np.cos(2.0 * np.pi * uniforms(key ^ 0x5DEECE66D, index))
+    return out
+
+
+def normal_pairs(key: int, first: int, count: int) -> FloatArray:
+    """Standard normals first … first + count - 1 of a series, both even: half the work of ``normals``.
+
+    Each pair shares one draw of 64 bits (Box–Muller, cosine and sine).
+    """
+    draws = bits(key, np.arange(first // 2, (first + count) // 2, dtype=np.int64))
+    angle = (draws & _LOW_32).astype(np.float64) * (2.0 * np.pi * _TO_UNIT_32)
+    radius = np.sqrt(-2.0 * np.log(((draws >> _S32).astype(np.float64) + 0.5) * _TO_UNIT_32))
+    out = np.empty((len(draws), 2))
+    out[:, 0] = radius * np.cos(angle)
+    out[:, 1] = radius * np.sin(angle)
+    return out.ravel()
+
+
+def uniform_triples(key: int, index: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Three uniforms of 21 bits per index, for the price of one."""
+    draws = bits(key, index)
+    first, second, third = (
+        floats((part & _LOW_21) * _TO_UNIT_21 + _HALF_21)
+        for part in (draws, draws >> _S21, draws >> _S42)
+    )
+    return first, second, third
+
+
+@cache
+def _ease(steps: int) -> FloatArray:
+    part = np.arange(steps, dtype=np.float64) / steps
+    return part * part * (3.0 - 2.0 * part)
+
+
+def day_noise(key: int, day: int, per_day: int) -> FloatArray:
+    """Value noise of ``per_day`` knots (a divisor of 1440) at the 1441 minute boundaries of a day."""
+    knots = normals(key, np.arange(day * per_day, (day + 1) * per_day + 1, dtype=np.int64))
+    ease = _ease(_DAY_MINUTES // per_day)
+    out = np.empty(_DAY_MINUTES + 1)
+    inner = out[:-1].reshape(per_day, -1)
+    np.multiply(np.diff(knots)[:, None], ease[None, :], out=inner)
+    inner += knots[:-1, None]
+    out[-1] = knots[-1]
     return out
 
 

@@ -97,7 +97,11 @@ class Market(Protocol):
     """Prices, flow, books and positioning of every listing it was built with."""
 
     listings: tuple[Listing, ...]
-    scenarios: tuple[Scenario, ...]
+
+    @property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        """Started so far, in order of their start."""
+        ...
 
     def start(self, scenario: Scenario) -> None:
         """From ``scenario.start_ms`` (not before now) the market follows it."""
@@ -119,6 +123,10 @@ class Market(Protocol):
 
     def index_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
         """Index price at the start of each minute."""
+        ...
+
+    def volatility_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
+        """Volatility of the index (standard deviation of log returns) in each minute, scaled to a year."""
         ...
 
     def premium_path(self, listing: Listing, minutes: IntArray) -> FloatArray:

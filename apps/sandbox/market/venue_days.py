@@ -1,0 +1,153 @@
+"""One listing's day: bars, trade counts, volumes and forced lots, in closed form from the asset's day."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from apps.sandbox.market.activity import LEAST_TRADES
+from apps.sandbox.market.asset_days import AssetDay
+from apps.sandbox.market.assets import ASSET_MODELS
+from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.noise import (
+    AnyFloats,
+    FloatArray,
+    IntArray,
+    day_noise,
+    fractal_noise,
+    key_of,
+    uniform_triples,
+    whole,
+)
+from apps.sandbox.market.protocol import DAY_MINUTES
+
+_STEPS: Final = np.arange(DAY_MINUTES, dtype=np.int64)
+_RAMP: Final = np.arange(DAY_MINUTES + 1, dtype=np.float64) / DAY_MINUTES
+_MINUTE: Final = 1.0 / math.sqrt(DAY_MINUTES)
+# Venues differ from each other by this share of a minute's volatility.
+_OWN_PRICE: Final = 0.12
+_SHARE_DAYS: Final = (2.5, 7.0)
+_SHARE_WEIGHTS: Final = (0.025, 0.07)
+_TURNOVER_DAYS: Final = (2.5,)
+_TURNOVER_WEIGHTS: Final = (0.25,)
+_LEAST_FORCED_USD: Final = 400.0
+SmallInts = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class VenueDay:
+    """The 1440 minutes of a day; ``edge``: prices (ticks) at the minute boundaries; ``before``: trades
+    before each minute; ``forced``: lots of longs and of shorts liquidated, part of the volume, in the
+    minutes that had any."""
+
+    edge: SmallInts
+    high: SmallInts
+    low: SmallInts
+    volume: IntArray
+    buy_volume: IntArray
+    before: SmallInts
+    forced: dict[int, tuple[int, int]]
+    first_id: int
+
+    @property
+    def trades(self) -> int:
+        return int(self.before[-1])
+
+
+def share_ends(seed: int, listing: Listing, day: int) -> tuple[float, float]:
+    """Log of the listing's share of the asset's open interest against its usual one, at both ends of a
+    day; in between it goes evenly."""
+    key = key_of(seed, "share", listing.name)
+    times = np.array([day, day + 1], dtype=np.float64)
+    first, last = fractal_noise(key, times, _SHARE_DAYS, _SHARE_WEIGHTS).tolist()
+    return first, last
+
+
+def usual_lots(listing: Listing) -> float:
+    """Open interest in lots on an average day."""
+    price = ASSET_MODELS[listing.asset].price * listing.price_mult
+    return listing.open_interest_usd / (price * listing.lot)
+
+
+def make_day(
+    seed: int,
+    listing: Listing,
+    day: int,
+    asset: AssetDay,
+    away: FloatArray,
+    plan: tuple[int, int, float],
+) -> VenueDay:
+    """``away``: price over index minus 1 at the minute boundaries; ``plan``: the first trade's number,
+    trades of the day without scenarios, and the day's activity without scenarios."""
+    daily = ASSET_MODELS[listing.asset].daily_volatility
+    key = key_of(seed, "bars", listing.name)
+    scale = listing.price_mult / listing.tick
+    noise = day_noise(key + 4, day, 480) * (_OWN_PRICE * daily * _MINUTE)
+    price = np.exp(asset.path) * (1.0 + (away + noise)) * scale
+    edge = np.maximum(np.rint(price), 2.0)
+    first, second, third = uniform_triples(key, day * DAY_MINUTES + _STEPS)
+    reach = 0.8 + 0.4 * first
+    at = edge[:-1]
+    high = np.maximum(at, edge[1:]) + np.rint(asset.up * reach * at)
+    low = np.maximum(np.minimum(at, edge[1:]) - np.rint(asset.down * reach * at), 1.0)
+    first_id, count, activity = plan
+    before = _counts(asset.pace, count, activity)
+    trades = np.diff(before)
+    longs, shorts = _forced(seed, listing, day, asset)
+    times = np.array([day, day + 1], dtype=np.float64)
+    swing = fractal_noise(key + 7, times, _TURNOVER_DAYS, _TURNOVER_WEIGHTS)
+    turnover = listing.daily_volume_usd / DAY_MINUTES / (listing.tick * listing.lot)
+    usual = np.exp(swing[0] + (swing[1] - swing[0]) * _RAMP[:-1] + 1.4 * (second - 0.5))
+    volume = np.maximum(whole(turnover * asset.pace * usual / at), 2 * trades + 2)
+    pressure = np.tanh(0.7 * np.diff(edge) / (asset.sigma * at))
+    tilt = day_noise(key_of(seed, "tilt", listing.asset), day, 16)[:-1]
+    share = 0.5 + 0.2 * pressure + 0.035 * tilt + 0.10 * (third - 0.5)
+    buys = np.clip(whole(volume * share), trades, volume - trades)
+    return VenueDay(
+        edge.astype(np.int32),
+        high.astype(np.int32),
+        low.astype(np.int32),
+        volume + longs + shorts,
+        buys + shorts,
+        before,
+        _sparse(longs, shorts),
+        first_id,
+    )
+
+
+def _counts(pace: AnyFloats, count: int, activity: float) -> SmallInts:
+    """Trades before each minute and at the end: every minute has the least, the rest goes with the pace.
+
+    Only what has happened counts, so a scenario changes no earlier minute's trades.
+    """
+    spare = count - LEAST_TRADES * DAY_MINUTES
+    out = np.zeros(DAY_MINUTES + 1, dtype=np.int32)
+    reached = np.rint(np.cumsum(pace, dtype=np.float64) * (spare / activity)).astype(np.int32)
+    out[1:] = reached + LEAST_TRADES * (_STEPS + 1)
+    return out
+
+
+def _sparse(longs: IntArray, shorts: IntArray) -> dict[int, tuple[int, int]]:
+    at = np.flatnonzero(longs + shorts)
+    pairs = zip(longs[at].tolist(), shorts[at].tolist(), strict=True)
+    return dict(zip(at.tolist(), pairs, strict=True))
+
+
+def _forced(seed: int, listing: Listing, day: int, asset: AssetDay) -> tuple[IntArray, IntArray]:
+    """Lots liquidated by minute: long positions, short positions. Small sums wait for the next minute."""
+    if not listing.is_perp:
+        nothing = np.zeros(DAY_MINUTES, dtype=np.int64)
+        return nothing, nothing
+    first, last = share_ends(seed, listing, day)
+    size = usual_lots(listing) * np.exp(first + (last - first) * _RAMP[:-1])
+    price = ASSET_MODELS[listing.asset].price * listing.price_mult
+    unit = max(1, round(_LEAST_FORCED_USD / (price * listing.lot)))
+    longs, shorts = (
+        np.diff(np.floor(np.cumsum(size * gone) / unit).astype(np.int64) * unit, prepend=0)
+        for gone in (asset.longs, asset.shorts)
+    )
+    return longs, shorts

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
 
@@ -34,16 +36,32 @@ def plain_decimal(value: float) -> str:
     return f"{sign}{digits[:point]}.{digits[point:]}"
 
 
+# orjson writes an exponent outside of this range.
+_SMALLEST: Final = 1e-4
+_LARGEST: Final = 1e15
+
+
 def _prepare(value: Any) -> Any:
+    # Exact types first: answers are thousands of plain floats, strings and dicts.
+    kind = type(value)
+    if kind is float:
+        # Every comparison with NaN is false.
+        if _SMALLEST <= value < _LARGEST or -_LARGEST < value <= -_SMALLEST or value == 0.0:
+            return value
+        return orjson.Fragment(plain_decimal(value))
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is dict:
+        return {key: _prepare(item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [_prepare(item) for item in value]
+    return _prepare_unusual(value)
+
+
+def _prepare_unusual(value: Any) -> Any:
+    """Subclasses, such as numpy's double, which orjson does not take."""
     if isinstance(value, float):
-        if not math.isfinite(value):
-            raise NonFiniteNumber(f"expected a finite number, got {value!r}")
-        magnitude = abs(value)
-        # orjson writes an exponent outside of this range.
-        if value != 0.0 and (magnitude < 1e-4 or magnitude >= 1e15):
-            return orjson.Fragment(plain_decimal(value))
-        # orjson takes no subclass of float, and numpy's double is one.
-        return value if type(value) is float else float(value)
+        return _prepare(float(value))
     if isinstance(value, Mapping):
         return {key: _prepare(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -51,6 +69,21 @@ def _prepare(value: Any) -> Any:
     return value
 
 
+class PlainNumbers(dict[str, Any]):
+    """A document whose numbers were looked at already, all at once: see :func:`are_plain`."""
+
+
+def are_plain(*columns: npt.NDArray[np.float64]) -> bool:
+    """Whether every number is finite and none would be written with an exponent."""
+    for values in columns:
+        size = np.abs(values)
+        if not np.all(((size >= _SMALLEST) & (size < _LARGEST)) | (size == 0.0)):
+            return False
+    return True
+
+
 def dumps(value: Any) -> bytes:
     """Encode to compact JSON bytes; raises ``NonFiniteNumber`` on NaN or infinity."""
+    if type(value) is PlainNumbers:
+        return orjson.dumps(value)
     return orjson.dumps(_prepare(value))

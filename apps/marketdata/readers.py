@@ -1,12 +1,14 @@
-"""Fast reading of series: binary COPY of fixed-width rows straight into numpy.
+"""Fast reading of series: each column of the result as one value, straight into numpy.
 
-Every selected column has one width (NULL becomes NaN, -1 or blanks in SQL), so a result of n rows is n
-equal records and ``np.frombuffer`` reads them all at once: about ten times faster than row tuples, which
-matters when 30 days of 65 assets are rebuilt at start.
+PostgreSQL strings the binary form of a column's values together (every selected column has one width: NULL
+becomes NaN, -1 or blanks in SQL), so that n rows arrive as one record and not as n: several times faster
+than row tuples, and no row wakes the client up, which matters when 30 days of 65 assets are rebuilt at start
+and when a page of history is read beside other work.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +18,19 @@ import numpy as np
 import numpy.typing as npt
 from django.db import connections
 
-_HEADER_LENGTH: Final = 19
-"""Bytes before the first record: signature 11, flags 4, extension length 4 (always 0 here)."""
-_TRAILER: Final = b"\xff\xff"
+_HEADER_LENGTH: Final = 21
+"""Bytes before the first field: signature 11, flags 4, extension length 4, number of fields 2."""
+_LENGTH: Final = struct.Struct(">i")
 _PG_EPOCH_MS: Final = 946_684_800_000
 """PostgreSQL counts microseconds from 2000-01-01."""
+
+
+_SEND: Final = {
+    ">i8": "timestamptz_send",
+    ">f8": "float8send",
+    ">i4": "int4send",
+    "?": "boolsend",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,11 @@ class Column:
     sql: str
     dtype: str
     is_time: bool = False
+
+    @property
+    def sent(self) -> str:
+        """The expression in PostgreSQL's binary form."""
+        return f"{_SEND.get(self.dtype, 'textsend')}({self.sql})"
 
     @staticmethod
     def time(name: str) -> Column:
@@ -75,29 +90,33 @@ def read_columns(
     for name, value in equal.items():
         where.append(f"{name} = %s")
         params.append(value)
-    selected = ", ".join(column.sql for column in columns)
+    selected = ", ".join(f"string_agg({column.sent}, ''::bytea)" for column in columns)
     query = (
         f"COPY (SELECT {selected} FROM {table} WHERE {' AND '.join(where)}) "  # noqa: S608 constants
         "TO STDOUT (FORMAT BINARY)"
     )
     if not params[0]:
-        return _parse(b"", columns)
+        return [_native(b"", column) for column in columns]
     with connections["market"].cursor() as cursor, cursor.copy(query, params) as copy:
         data = b"".join(copy)
-    found = _parse(data[_HEADER_LENGTH:].removesuffix(_TRAILER), columns)
+    found = _parse(data, columns)
     order = np.lexsort((found[1], found[0]))
     return [values[order] for values in found]
 
 
-def _parse(records: bytes, columns: Sequence[Column]) -> list[npt.NDArray[Any]]:
-    """Each record: field count (int16), then length (int32) and value of every field."""
-    layout: list[tuple[str, str]] = [("n", ">i2")]
-    for position, column in enumerate(columns):
-        layout += [(f"l{position}", ">i4"), (f"v{position}", column.dtype)]
-    table = np.frombuffer(records, dtype=np.dtype(layout))
+def _parse(data: bytes, columns: Sequence[Column]) -> list[npt.NDArray[Any]]:
+    """One record; each field is its length (int32, -1 for NULL: there are no rows) and its bytes."""
     found: list[npt.NDArray[Any]] = []
-    for position, column in enumerate(columns):
-        values = table[f"v{position}"]
-        native = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("=")))
-        found.append(native // 1000 + _PG_EPOCH_MS if column.is_time else native)
+    position = _HEADER_LENGTH
+    for column in columns:
+        (length,) = _LENGTH.unpack_from(data, position)
+        start = position + _LENGTH.size
+        position = start + max(0, length)
+        found.append(_native(memoryview(data)[start:position], column))
     return found
+
+
+def _native(values: bytes | memoryview, column: Column) -> npt.NDArray[Any]:
+    raw = np.frombuffer(values, dtype=np.dtype(column.dtype))
+    native = raw.astype(raw.dtype.newbyteorder("="))
+    return native // 1000 + _PG_EPOCH_MS if column.is_time else native

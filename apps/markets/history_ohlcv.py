@@ -9,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from apps.core.clock import iso_utc
+from apps.core.jsonout import PlainNumbers, are_plain
 from apps.marketdata.coverage import bar_slots
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.selectors import InstrumentRow
 from apps.markets.contracts_ohlcv import Candle, OhlcvHistoryRow
-from apps.markets.engines.ohlcv import Candles, origin_ms, over_venues
+from apps.markets.engines.ohlcv import Candles, FloatArray, origin_ms, over_venues
 from apps.markets.engines.volume_flow import BASE_DECIMALS, USD_DECIMALS
 from apps.markets.history import Page, Row, listings, plan_slots
 from apps.markets.history_contracts import builtins
@@ -40,6 +41,8 @@ KINDS: Final = (InstrumentKind.PERP.value, InstrumentKind.SPOT.value)
 _CLOSING_MS: Final = 10_000
 # Beyond any tick size: takes off what a weighted mean adds to the venues' own digits.
 _SIGNIFICANT: Final = 12
+# Exact doubles up to here, so that dividing by one rounds to the nearest decimal.
+_POWERS: Final = np.array([float(10**power) for power in range(23)])
 
 
 def ohlcv_page(query: HistoryQuery, now_ms: int) -> Page:
@@ -81,9 +84,18 @@ def _rows(
             by_slot[slot][venues[series]] = candle
     total = over_venues(found)
     means = dict(zip(total.open_ms.tolist(), candles_of(total), strict=True))
-    return [
+    rows = (
         _row(query, slot, detail, means[slot], moment) for slot, detail in by_slot.items() if detail
-    ]
+    )
+    # Thousands of numbers are looked at here at once, or by the encoder one by one.
+    return [PlainNumbers(row) for row in rows] if _are_plain(found, total) else list(rows)
+
+
+def _are_plain(*parts: Candles) -> bool:
+    return all(
+        are_plain(one.open, one.high, one.low, one.close, one.volume_base, one.volume_usd)
+        for one in parts
+    )
 
 
 def _row(
@@ -111,10 +123,10 @@ def candles_of(candles: Candles) -> list[Candle]:
 def numbers_of(candles: Candles) -> list[dict[str, Any]]:
     """The fields of each candle as plain numbers."""
     columns = zip(
-        candles.open.tolist(),
-        candles.high.tolist(),
-        candles.low.tolist(),
-        candles.close.tolist(),
+        *(
+            significant(prices).tolist()
+            for prices in (candles.open, candles.high, candles.low, candles.close)
+        ),
         np.round(candles.volume_base, BASE_DECIMALS).tolist(),
         np.round(candles.volume_usd, USD_DECIMALS).tolist(),
         candles.trades.tolist(),
@@ -135,10 +147,10 @@ def _numbers(
     is_partial: bool,
 ) -> dict[str, Any]:
     numbers: dict[str, Any] = {
-        "open": price(open_),
-        "high": price(high),
-        "low": price(low),
-        "close": price(close),
+        "open": open_,
+        "high": high,
+        "low": low,
+        "close": close,
         "volume_base": volume_base,
         "volume_usd": volume_usd,
         "trades": None if math.isnan(trades) else int(trades),
@@ -149,9 +161,12 @@ def _numbers(
     return numbers
 
 
-def price(value: float) -> float:
-    """Significant digits, not decimals: coins cost from 1e-8 to 1e5."""
-    return float(f"{value:.{_SIGNIFICANT}g}")
+def significant(values: FloatArray) -> FloatArray:
+    """Rounded to significant digits, not decimals: coins cost from 1e-8 to 1e5. Positive values only."""
+    exponent = _SIGNIFICANT - 1 - np.floor(np.log10(values)).astype(np.int64)
+    scale = _POWERS[np.clip(exponent, 0, len(_POWERS) - 1)]
+    rounded: FloatArray = np.rint(values * scale) / scale
+    return rounded
 
 
 def csv_records(asset: str, row: Row) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.core.jsonout import NonFiniteNumber, dumps, plain_decimal
+from apps.core.jsonout import NonFiniteNumber, PlainNumbers, are_plain, dumps, plain_decimal
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,17 @@ def test_other_values_are_json_as_usual() -> None:
         dumps({"a": None, "b": True, "c": 1, "d": "é\n"})
         == '{"a":null,"b":true,"c":1,"d":"é\\n"}'.encode()
     )
+
+
+@given(st.lists(st.floats(), min_size=1, max_size=5))
+def test_numbers_that_pass_the_look_at_all_at_once_are_written_alike(values: list[float]) -> None:
+    if are_plain(np.array(values)):
+        assert dumps(PlainNumbers(x=values)) == dumps({"x": values})
+        assert b"e" not in dumps(PlainNumbers(x=values))
+
+
+def test_the_look_at_all_at_once_lets_nothing_through() -> None:
+    plain = np.array([0.0, -0.0, 1e-4, -1e-4, 999_999_999_999_999.0, 67_000.5])
+    assert are_plain(plain, plain)
+    for bad in (math.nan, math.inf, -math.inf, 9.9e-5, -1e-9, 1e15, -1e300):
+        assert not are_plain(plain, np.array([1.0, bad]))

@@ -162,7 +162,9 @@ class HistoryMeta(Contract, frozen=True, kw_only=True):
     market: Annotated[str, doc("Market served", values="live | sandbox | replay")]
     layer: Annotated[str, doc("Product layer", values="L1")]
     metric: Annotated[str, doc("Name of the metric")]
-    interval_seconds: Annotated[int, doc("Length of a row's interval", "seconds")]
+    interval_seconds: Annotated[
+        int, doc("Length of a row's interval; 0 for single events", "seconds")
+    ]
     method: HistoryMethod
     venues: Annotated[list[str], doc("Venues whose rows are inside")]
     count: Annotated[int, doc("Rows of this answer", "rows", "0 to 5,000")]

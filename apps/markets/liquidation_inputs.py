@@ -60,10 +60,12 @@ class Watch:
         """Milliseconds listened to before each edge."""
         return watched_ms(*self._spans[row_id], edges_ms)
 
-    def share(self, row_id: int, start_ms: int, end_ms: int) -> float:
-        """Part of ``[start, end)`` that was listened to."""
-        first, last = self.before(row_id, np.array([start_ms, end_ms])).tolist()
-        return float((last - first) / (end_ms - start_ms))
+    def shares(self, row_id: int, lengths_ms: Sequence[int], end_ms: int) -> list[float]:
+        """Part of the time that was listened to, of stretches that end together."""
+        lengths = np.array(lengths_ms, dtype=np.int64)
+        seen = self.before(row_id, np.append(end_ms - lengths, end_ms))
+        found: list[float] = ((seen[-1] - seen[:-1]) / lengths).tolist()
+        return found
 
     def until_ms(self, row_id: int) -> int | None:
         """When it was last listened to; None: never in the range."""

@@ -185,6 +185,7 @@ class _Batch:
 
     def _venue(self, row: InstrumentRow, health: VenueHealth) -> VenueLiquidations:
         events = self.events[row.id]
+        shares = self.watch.shares(row.id, tuple(LIQUIDATION_WINDOWS.values()), self.now_ms)
         return VenueLiquidations(
             row=row,
             feed=FEEDS[row.instrument.venue],
@@ -194,10 +195,7 @@ class _Batch:
                 name: sums_of(events.is_long, events.usd, events.ts_ms >= self.now_ms - length)
                 for name, length in LIQUIDATION_WINDOWS.items()
             },
-            shares={
-                name: self.watch.share(row.id, self.now_ms - length, self.now_ms)
-                for name, length in LIQUIDATION_WINDOWS.items()
-            },
+            shares=dict(zip(LIQUIDATION_WINDOWS, shares, strict=True)),
             window=self.windows[row.id],
             watched_since_ms=self._since_ms(row),
         )

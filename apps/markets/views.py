@@ -170,7 +170,7 @@ class MarketViewSet(ViewSetMixin, ReadOnlyView):
             "market": settings.MARKET,
             "layer": self.layer,
             "metric": self.metric,
-            "interval_seconds": query.interval_ms // 1000,
+            "interval_seconds": 0 if query.interval == EVENT else query.interval_ms // 1000,
             "method": {"name": self.method[0], "version": self.method[1]},
             "venues": list(page.venues),
             "count": count,

@@ -572,7 +572,7 @@ def test_events_are_listed_as_they_are_stored(five: dict[str, int], api: Api) ->
     )
     found = [(one["ts"], one["venue"], one["amount_usd"], one["side"]) for one in page["data"]]
     assert found == [(iso_utc(ts), VENUES[at], usd, side) for ts, at, usd, side in expected]
-    assert page["interval"] == "event"
+    assert (page["interval"], page["meta"]["interval_seconds"]) == ("event", 0)
     assert {one["quality"] for one in page["data"]} <= {
         "full", "sampled", "partial", "estimated",
     }  # fmt: skip

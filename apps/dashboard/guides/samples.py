@@ -90,10 +90,11 @@ _PYTHON_PAGES: Final = """\
 import os
 import requests
 
+url = "{url}"
 headers = {{"X-API-Key": os.environ["FOCSAL_KEY"]}}
 params = {{"asset": "{asset}", "from": "{since}", "to": "{until}"}}
 while True:
-    answer = requests.get("{url}", headers=headers, params=params)
+    answer = requests.get(url, headers=headers, params=params)
     answer.raise_for_status()
     page = answer.json()
     for row in page["data"]:

@@ -160,6 +160,18 @@ def test_history_is_the_same_in_every_language(
     assert any(value is not None for _, value in printed["python"])
 
 
+def test_the_quickstart_runs_as_it_stands(web: Web, tmp_path: Path) -> None:
+    found = _Samples(web.page("/docs/quickstart/")).found
+    label = orjson.loads(run("curl", found["now-curl"], web.key, tmp_path))["aggregate"][
+        "interpretation"
+    ]
+    for language in ("python", "javascript"):
+        assert run(language, found[f"now-{language}"], web.key, tmp_path).strip() == label
+    everything = orjson.loads(run("curl", found["all-curl"], web.key, tmp_path))
+    assert [one["asset"] for one in everything["data"]] == ["BTC", "ETH"]
+    assert len(everything["errors"]) == 63
+
+
 def test_a_refusal_is_no_silent_success(
     web: Web, pages: Mapping[str, dict[str, str]], tmp_path: Path
 ) -> None:

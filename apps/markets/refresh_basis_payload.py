@@ -10,6 +10,7 @@ import numpy.typing as npt
 from msgspec import UNSET
 
 from apps.core.clock import iso_utc
+from apps.marketdata.venues import all_venues
 from apps.markets.contracts_basis import (
     PERCENT,
     BasisAggregate,
@@ -225,10 +226,12 @@ def _point(expiry_ms: int, futures: Sequence[Quoted], now_ms: int) -> BasisPoint
     found = weighted_rate(values, oi_usd)
     value = None if found.value is None else round(found.value, _DECIMALS)
     annual = weighted_rate(_annual(futures, now_ms), oi_usd).value if value is not None else None
-    contracts: dict[str, list[str]] = {}
-    for at in found.used:
-        instrument = futures[at].marked.row.instrument
-        contracts.setdefault(instrument.venue, []).append(instrument.symbol)
+    inside = [futures[at].marked.row.instrument for at in found.used]
+    contracts = {
+        venue: [one.symbol for one in inside if one.venue == venue]
+        for venue in all_venues()
+        if any(one.venue == venue for one in inside)
+    }
     reason = None
     if value is None:
         reason = _NO_WEIGHTS if np.isfinite(values).any() else futures[0].reason

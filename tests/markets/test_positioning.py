@@ -209,8 +209,9 @@ def test_a_venue_that_drops_out_bends_no_percentile(five: dict[str, int], gone: 
     assert found["venues_detail"][gone]["null_reason"] == "venue_down"
     assert aggregate["coverage"] < 0.95
     for venue in left:
-        assert found["venues_detail"][venue]["percentile_30d"] == (
-            whole["venues_detail"][venue]["percentile_30d"]
+        assert (
+            found["venues_detail"][venue]["percentile_30d"]
+            == (whole["venues_detail"][venue]["percentile_30d"])
         )
     window = [round(reference("accounts", LAST - (n + 1) * HALF, left), 10) for n in range(1440)]
     rank = sum(one < aggregate["value"] for one in window) / 1440
@@ -228,16 +229,29 @@ def test_too_little_of_the_market_is_withheld(five: dict[str, int]) -> None:
     assert (aggregate["venues_used"], aggregate["weighting"]) == ([], None)
 
 
-def test_a_share_ages_by_its_own_step(five: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("series", "age_ms", "part"),
+    [
+        # A sample of five minutes is fresh for ten, worth half at thirty, then nothing.
+        ("accounts", 9 * MINUTE, 1.0),
+        ("accounts", 20 * MINUTE, 0.75),
+        ("accounts", 31 * MINUTE, None),
+        # A taker period of half an hour is fresh for an hour.
+        (TAKER, 59 * MINUTE, 1.0),
+        (TAKER, 2 * HOUR, 0.75),
+    ],
+)
+def test_a_share_ages_by_its_own_step(
+    market: Market, series: str, age_ms: int, part: float | None
+) -> None:
     tell()
-    # Every five minutes: fresh for ten, worth less until thirty, then nothing.
-    for age_ms, is_used, is_whole in ((9 * MINUTE, True, True), (20 * MINUTE, True, False)):
-        rows_write([row(five["okx"], "accounts", NOW_MS - age_ms, 0.9, past=False)])
-        found = now_of()
-        if age_ms > NOW_MS - LAST:
-            continue
-        assert ("okx" in found["aggregate"]["venues_used"]) is is_used
-        assert (found["aggregate"]["coverage"] == 1.0) is is_whole
+    row_id = list_perp("okx", "SOL")
+    rows_write([row(row_id, series, NOW_MS - age_ms, 0.6, past=False)])
+    block = blocks(now_of("SOL")["aggregate"])[series]
+    if part is None:
+        assert (block["value"], block["null_reason"]) == (None, "stale")
+    else:
+        assert (block["value"], block["coverage"]) == (0.6, pytest.approx(part))
 
 
 def test_a_stale_share_is_not_counted(market: Market) -> None:
@@ -449,7 +463,10 @@ def test_current_over_rest_in_three_formats(wif: None, api: Api) -> None:
 def test_one_venue_is_its_own_aggregate(wif: None, api: Api) -> None:
     found = api.get(POSITIONING, "asset=WIF&venue=okx").json()
     for series in SERIES:
-        block, own = blocks(found["aggregate"])[series], blocks(found["venues_detail"]["okx"])[series]
+        block, own = (
+            blocks(found["aggregate"])[series],
+            blocks(found["venues_detail"]["okx"])[series],
+        )
         assert block["value"] == own["value"] == past_share("okx", series, LAST)
         assert block["percentile_30d"] == own["percentile_30d"]
         assert (block["weighting"], block["venues_used"]) == ("none", ["okx"])

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -41,6 +40,7 @@ from apps.venues.binance.symbols import (
     futures_from_exchange_info,
     instruments_from_exchange_info,
 )
+from apps.venues.ccxt_answers import last_answer, remember
 from apps.venues.errors import error_for_status
 from apps.venues.limiter import BudgetFactory, RequestPool
 from apps.venues.marks import paired
@@ -72,7 +72,7 @@ _WEIGHT: Final = {
 }
 """At the page sizes used here; what is not named has a pool of its own and no weight."""
 
-_status: ContextVar[tuple[int, dict[str, str]] | None] = ContextVar("binance_status", default=None)
+_answer = last_answer(VENUE)
 T = TypeVar("T")
 
 
@@ -346,14 +346,14 @@ class BinanceRestClient:
         if name in _WEIGHT:
             await self._weight_pools[market].acquire(_WEIGHT[name])
         client = self._client(market)
-        _status.set(None)
+        _answer.set(None)
         try:
             return await getattr(client, name)(params)
         except ccxt.BaseError as error:
-            answer = _status.get()
+            answer = _answer.get()
             if answer is None:
                 raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
-            status, headers = answer
+            status, headers, _ = answer
             raise self._refused(name, status, headers, str(error)) from error
 
     def _client(self, market: Market) -> Any:
@@ -371,7 +371,7 @@ class BinanceRestClient:
                 }
             )
             self._point_at_endpoints(client)
-            _remember_status(client)
+            remember(client, _answer)
             self._clients[market] = client
         return client
 
@@ -412,16 +412,3 @@ def _period(seconds: int) -> str:
     except KeyError:
         expected = ", ".join(str(known) for known in _PERIOD)
         raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None
-
-
-def _remember_status(client: Any) -> None:
-    """ccxt's errors carry no status: keep it, per task, as the answer passes by."""
-    original: Callable[..., Awaitable[Any]] = client.on_rest_response
-
-    def on_rest_response(
-        code: int, reason: str, url: str, method: str, headers: Any, *rest: Any
-    ) -> Any:
-        _status.set((code, dict(headers or {})))
-        return original(code, reason, url, method, headers, *rest)
-
-    client.on_rest_response = on_rest_response

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -44,6 +43,7 @@ from apps.venues.bybit.symbols import (
     listed_instruments,
     perpetuals_of,
 )
+from apps.venues.ccxt_answers import last_answer, remember
 from apps.venues.limiter import BudgetFactory, RequestPool
 from apps.venues.marks import paired
 
@@ -69,9 +69,7 @@ _BOOK_LEVELS: Final = 200
 _TIMEOUT_S: Final = 15.0
 _CATEGORY: Final = "linear"
 
-_answer: ContextVar[tuple[int, dict[str, str], str] | None] = ContextVar(
-    "bybit_answer", default=None
-)
+_answer = last_answer(VENUE)
 
 
 class BybitRestClient:
@@ -387,7 +385,7 @@ class BybitRestClient:
 
             client = ccxt.bybit({"enableRateLimit": False, "timeout": int(_TIMEOUT_S * 1000)})
             client.urls["api"]["public"] = self._endpoints.rest
-            _remember_answer(client)
+            remember(client, _answer)
             self._client = client
         return self._client
 
@@ -414,16 +412,3 @@ class BybitRestClient:
         except VenueRefused as error:
             self._pool.block_for(error.retry_after or REFUSED_S)
             raise
-
-
-def _remember_answer(client: Any) -> None:
-    """ccxt's errors carry no status: keep the answer, per task, as it passes by."""
-    original: Callable[..., Awaitable[Any]] = client.on_rest_response
-
-    def on_rest_response(
-        code: int, reason: str, url: str, method: str, headers: Any, body: str, *rest: Any
-    ) -> Any:
-        _answer.set((code, dict(headers or {}), body))
-        return original(code, reason, url, method, headers, body, *rest)
-
-    client.on_rest_response = on_rest_response

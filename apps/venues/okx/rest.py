@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -33,6 +32,7 @@ from apps.venues.base import (
     VenueThrottled,
     VenueUnavailable,
 )
+from apps.venues.ccxt_answers import last_answer, remember
 from apps.venues.limiter import BudgetFactory, RequestPool
 from apps.venues.marks import paired
 from apps.venues.okx import convert, limits, rest_rows, wire
@@ -41,7 +41,7 @@ from apps.venues.okx.errors import WINDOW_S, rows_of
 from apps.venues.okx.parse import index_name
 from apps.venues.okx.symbols import Drop, futures_of, swaps_of
 
-_answer: ContextVar[tuple[int, dict[str, str], str] | None] = ContextVar("okx_answer", default=None)
+_answer = last_answer(VENUE)
 
 
 class OkxRestClient:
@@ -370,7 +370,7 @@ class OkxRestClient:
 
             client = ccxt.okx({"enableRateLimit": False, "timeout": int(limits.TIMEOUT_S * 1000)})
             client.urls["api"]["rest"] = self._endpoints.rest
-            _remember_answer(client)
+            remember(client, _answer)
             self._client = client
         return self._client
 
@@ -394,16 +394,3 @@ class OkxRestClient:
             # Endpoints are counted apart: only this one rests.
             self._pools[name].block_for(error.retry_after or WINDOW_S)
             raise
-
-
-def _remember_answer(client: Any) -> None:
-    """ccxt's errors carry no status: keep the answer, per task, as it passes by."""
-    original: Callable[..., Awaitable[Any]] = client.on_rest_response
-
-    def on_rest_response(
-        code: int, reason: str, url: str, method: str, headers: Any, body: str, *rest: Any
-    ) -> Any:
-        _answer.set((code, dict(headers or {}), body))
-        return original(code, reason, url, method, headers, body, *rest)
-
-    client.on_rest_response = on_rest_response

@@ -52,7 +52,7 @@ class Liquidations:
         return Liquidations(*(getattr(self, name)[rows] for name in self.__slots__))
 
     def quality_of(self, row: int) -> Quality:
-        return _QUALITIES[self.quality[row]]
+        return _QUALITIES[int(self.quality[row])]
 
     def id_of(self, row: int) -> str:
         return bytes(self.event_id[row]).decode().rstrip()

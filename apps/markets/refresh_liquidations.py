@@ -61,7 +61,8 @@ class VenueLiquidations:
     watched_since_ms: int | None
 
     def is_stated(self, name: str) -> bool:
-        return self.health.status != "down" and bool(is_stated(self.shares[name]))
+        is_there = self.health.status not in ("down", "not_connected")
+        return is_there and bool(is_stated(self.shares[name]))
 
     @property
     def value(self) -> float | None:
@@ -70,7 +71,7 @@ class VenueLiquidations:
 
 @dataclass(frozen=True, slots=True)
 class AssetLiquidations:
-    """Everything an answer about one asset is made of. ``weight``: by published venue, of what it lists."""
+    """Everything an answer about one asset is made of. ``weight``: of each connected venue that publishes."""
 
     asset: str
     tier: AssetTier
@@ -166,7 +167,11 @@ class _Batch:
         venues = {
             venue: self._venue(row, health[venue]) for venue, row in rows.items() if row is not None
         }
-        published = [venue for venue, one in venues.items() if one.feed.is_published]
+        published = [
+            venue
+            for venue, one in venues.items()
+            if one.feed.is_published and one.health.status != "not_connected"
+        ]
         used = tuple(venue for venue in published if venues[venue].value is not None)
         weight = self._weight([venues[venue].row for venue in published], tier)
         fresh = np.array([venue in used for venue in published], dtype=float)

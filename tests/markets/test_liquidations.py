@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from apps.marketdata.live import LiveState, SourceStatus, write_live
 from apps.marketdata.normalisation import LIQUIDATIONS as FEEDS
 from apps.marketdata.rows import LiquidationRow, OpenInterestRow
 from apps.marketdata.services import instruments_sync
-from apps.marketdata.universe import VENUES
+from apps.marketdata.universe import ASSETS, VENUES
 from apps.marketdata.watching import LIQUIDATIONS as SERIES
 from apps.marketdata.watching import Watched, watch_spans_extend
 from apps.marketdata.writers import rows_write
@@ -364,9 +365,20 @@ def test_hours_that_nobody_watched_are_no_samples(market: Market) -> None:
 def test_a_venue_without_past_is_in_the_sum_but_not_in_the_rank(five: dict[str, int]) -> None:
     tell()
     whole = now_of()["aggregate"]
-    row_id = list_perp("deribit", "AVAX")
-    del row_id
     assert whole["venues_ranked"] == list(PUBLISHED)
+    with connections["market"].cursor() as cursor:
+        cursor.execute(
+            "UPDATE watch_span SET since = %s WHERE instrument_id = %s",
+            [datetime.fromtimestamp((NOW_MS - 2 * DAY) / 1000, tz=UTC), five["okx"]],
+        )
+    (found,) = build_liquidations(["SOL"], NOW_MS)
+    aggregate = found["aggregate"]
+    assert aggregate["value"] == whole["value"]
+    assert aggregate["venues_ranked"] == ["binance", "bybit", "deribit"]
+    assert found["venues_detail"]["okx"]["percentile_30d"] is None
+    left = sum(found["venues"][venue] for venue in aggregate["venues_ranked"])
+    rank, _ = slow_context(("binance", "bybit", "deribit"), round(left, 2))
+    assert aggregate["percentile_30d"] == pytest.approx(rank, abs=1e-6)
 
 
 def test_a_cold_asset_has_half_hours(market: Market) -> None:
@@ -383,6 +395,48 @@ def test_a_cold_asset_has_half_hours(market: Market) -> None:
     # The hour holds two half hours' events: the smallest pair of all.
     assert (block["value"], block["samples"]) == (201.0, 1440)
     assert block["percentile_30d"] == 0.0
+
+
+def test_all_assets_equal_a_slow_count_of_their_rows(market: Market) -> None:
+    """Every asset at two venues; the reference reads the tables by itself, one event at a time."""
+    rng = np.random.default_rng(11)
+    since, rows, states = NOW_MS - 2 * DAY, [], []
+    for asset in ASSETS:
+        for venue in ("bybit", "okx"):
+            row_id = list_perp(venue, asset)
+            watched(row_id, since, NOW_MS)
+            moments = rng.integers(NOW_MS - int(1.2 * DAY), NOW_MS, 40).tolist()
+            rows += [
+                event(row_id, ts, round(float(usd), 2), "long" if ts % 2 else "short", "", venue)
+                for ts, usd in zip(moments, rng.lognormal(9, 2, 40), strict=True)
+            ]
+            made = LiveState.of(perp(venue, asset))
+            made.liquidations_since_ms, made.oi_usd = since, 1e8
+            states.append(made)
+    rows_write(rows)
+    sources = [SourceStatus(venue=v, status="ok", last_ok_ms=NOW_MS) for v in ("bybit", "okx")]
+    write_live(sync_redis(), states, sources)
+    with connections["market"].cursor() as cursor:
+        cursor.execute(
+            "SELECT i.asset, i.venue, l.ts, l.side, l.notional_usd FROM liquidation l "
+            "JOIN instrument i ON i.id = l.instrument_id"
+        )
+        stored = cursor.fetchall()
+    for found in build_liquidations(ASSETS):
+        for name, length in LIQUIDATION_WINDOWS.items():
+            start = datetime.fromtimestamp((NOW_MS - length) / 1000, tz=UTC)
+            mine = [row for row in stored if row[0] == found["asset"] and row[2] >= start]
+            # The small market's Binance is not connected.
+            mine = [row for row in mine if row[1] != "binance"]
+            for scope, block in {"": found["aggregate"], **found["venues_detail"]}.items():
+                if scope not in ("", "bybit", "okx"):
+                    continue
+                sums = {"long": 0.0, "short": 0.0}
+                for _, venue, _, side, usd in mine:
+                    sums[side] += usd if scope in ("", venue) else 0.0
+                window = block["windows"][name]
+                assert window["long_usd"] == pytest.approx(sums["long"], abs=0.02)
+                assert window["short_usd"] == pytest.approx(sums["short"], abs=0.02)
 
 
 # ---------------------------------------------------------------- events

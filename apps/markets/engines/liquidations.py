@@ -182,9 +182,11 @@ def bucketed(
     size = shape[0] * shape[1]
     largest = np.zeros(size)
     np.maximum.at(largest, cell, amounts)
+    long_usd: FloatArray = np.zeros(size) + np.bincount(cell, amounts * longs, size)
+    short_usd: FloatArray = np.zeros(size) + np.bincount(cell, amounts * ~longs, size)
     return Buckets(
-        long_usd=np.bincount(cell, weights=amounts * longs, minlength=size).reshape(shape),
-        short_usd=np.bincount(cell, weights=amounts * ~longs, minlength=size).reshape(shape),
+        long_usd=long_usd.reshape(shape),
+        short_usd=short_usd.reshape(shape),
         count=np.bincount(cell, minlength=size).astype(np.int64).reshape(shape),
         largest_usd=largest.reshape(shape),
     )

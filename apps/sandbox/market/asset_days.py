@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import lfilter
 
 from apps.sandbox.market.assets import ASSET_MODELS
 from apps.sandbox.market.cache import Cache
@@ -25,6 +24,7 @@ from apps.sandbox.market.effects import (
     first_minute,
 )
 from apps.sandbox.market.factors import FactorDay, Factors
+from apps.sandbox.market.fading import fading
 from apps.sandbox.market.leverage import (
     HOURS_BACK,
     ForcedDay,
@@ -49,9 +49,10 @@ _IMPACT: Final = 20.0
 _IMPACT_FADE: Final = 0.5 ** (1.0 / 10.0)
 _FADING: Final = _IMPACT_FADE ** np.arange(DAY_MINUTES + 1, dtype=np.float64)
 _THINNING: Final = 120.0
+_RECENT: Final = 0.8
 _PACE_MEAN: Final = 1.55
 """Of what ``_pace`` makes before it is divided by this."""
-_CACHED: Final = {"base": 150, "forced": 200, "hours": 1_500, "days": 330, "five": 2_700}
+_CACHED: Final = {"base": 150, "forced": 150, "hours": 1_500, "days": 230, "five": 2_700}
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ class AssetPaths:
             shared = LOADINGS[asset].market * np.diff(market.path)
             extra += (effects.shared - 1.0) * effects.volatility * shared
             extra += effects.drift * ASSET_MODELS[asset].daily_volatility
-        added[1:] = lfilter([1.0], [1.0, -FADE], extra, zi=[FADE * at_start])[0]
+        added[1:] = fading(extra, FADE, at_start)
         moved = path + added
         if effects is not None and effects.pull.any():
             moved += effects.pull * (self._strike(asset, day, scenarios) - moved)
@@ -327,11 +328,10 @@ class AssetPaths:
 def _impact(forced: ForcedDay) -> FloatArray:
     """Of the day's own liquidations at the minute boundaries: forced sales push down, purchases up."""
     out = np.zeros(DAY_MINUTES + 1)
-    out[1:] = lfilter([1.0], [1.0, -_IMPACT_FADE], forced.shorts - forced.longs)
+    out[1:] = fading(forced.shorts - forced.longs, _IMPACT_FADE)
     return out
 
 
 def _recent(forced: FloatArray) -> FloatArray:
     """What was liquidated lately, fading within minutes."""
-    out: FloatArray = lfilter([1.0], [1.0, -0.8], forced)
-    return out
+    return fading(forced, _RECENT)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy.signal import lfilter
 
 from apps.sandbox.market.asset_days import AssetDay, AssetPaths
 from apps.sandbox.market.assets import ASSET_MODELS
 from apps.sandbox.market.cache import Cache
 from apps.sandbox.market.depth import BookMaker
+from apps.sandbox.market.fading import fading
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.minute_path import STEP_MS, AssetMinute, asset_minute, venue_ticks
 from apps.sandbox.market.minute_trades import MinutePlan, make_tape
-from apps.sandbox.market.noise import FloatArray, key_of
+from apps.sandbox.market.noise import FloatArray, floats, key_of
 from apps.sandbox.market.protocol import DAY_MINUTES, MINUTE_MS, Book, ForcedOrder, Tape, Touch
 from apps.sandbox.market.resting import Depths, Spoof, grid_of, spoof_of
 from apps.sandbox.market.traits import lag_ms
@@ -50,7 +51,7 @@ class Minute:
 
     tape: Tape
     forced: list[int]
-    middle: list[float]
+    middle: array[float]
     spread: int
     resting: _Resting | None = None
 
@@ -125,7 +126,7 @@ class Minutes:
         tape, forced = make_tape(
             self._key(listing.name), plan, middle, spread, (shared.highest, shared.lowest)
         )
-        return Minute(tape, forced, middle.tolist(), spread)
+        return Minute(tape, forced, array("d", middle.tobytes()), spread)
 
     def book(self, listing: Listing, step: int) -> Book:
         """As of ``step × book_step_ms``."""
@@ -174,7 +175,7 @@ def _left(tape: Tape, side: int) -> FloatArray:
     """What takers of a side have left of the best level against them, second by second."""
     second = (tape.time_ms - tape.time_ms[0] // MINUTE_MS * MINUTE_MS) // 1_000
     taken = np.bincount(second, weights=tape.lots * (tape.is_buy == side), minlength=60)
-    felt = lfilter([1.0], [1.0, -_REFILL], taken)
+    felt = fading(floats(taken), _REFILL)
     usual = max(1.0, float(tape.lots.sum()) / 60.0)
     out: FloatArray = 1.0 / (1.0 + _SWEPT * felt / usual)
     return out

@@ -148,8 +148,8 @@ class SeededMarket:
                     bars.high[cut].astype(np.int64),
                     bars.low[cut].astype(np.int64),
                     bars.edge[1:][cut].astype(np.int64),
-                    bars.volume[cut],
-                    bars.buy_volume[cut],
+                    bars.volume[cut].astype(np.int64),
+                    bars.buy_volume[cut].astype(np.int64),
                     np.diff(before),
                     bars.first_id + before[:-1],
                 )

@@ -47,8 +47,8 @@ class VenueDay:
     edge: SmallInts
     high: SmallInts
     low: SmallInts
-    volume: IntArray
-    buy_volume: IntArray
+    volume: SmallInts | IntArray
+    buy_volume: SmallInts | IntArray
     before: SmallInts
     forced: dict[int, tuple[int, int]]
     first_id: int
@@ -111,8 +111,8 @@ def make_day(
         edge.astype(np.int32),
         high.astype(np.int32),
         low.astype(np.int32),
-        volume + longs + shorts,
-        buys + shorts,
+        _compact(volume + longs + shorts),
+        _compact(buys + shorts),
         before,
         _sparse(longs, shorts),
         first_id,
@@ -129,6 +129,11 @@ def _counts(pace: AnyFloats, count: int, activity: float) -> SmallInts:
     reached = np.rint(np.cumsum(pace, dtype=np.float64) * (spare / activity)).astype(np.int32)
     out[1:] = reached + LEAST_TRADES * (_STEPS + 1)
     return out
+
+
+def _compact(values: IntArray) -> SmallInts | IntArray:
+    """Half the memory where the numbers allow it: two days of every listing are kept."""
+    return values.astype(np.int32) if int(values.max()) < 2**31 else values
 
 
 def _sparse(longs: IntArray, shorts: IntArray) -> dict[int, tuple[int, int]]:

@@ -20,6 +20,9 @@ Row: TypeAlias = dict[str, Any]
 SlotFinder: TypeAlias = Callable[[int, int], list[int]]
 """``(start_ms, end_ms) -> slot openings that hold rows``, ascending."""
 
+SlotReader: TypeAlias = Callable[[Sequence[int], int, int, int, int | None], list[int]]
+"""``(listing ids, interval_ms, start_ms, end_ms, as_of_ms) -> slot openings that hold rows``."""
+
 # A block spans at most this much stored time, so that minute bars of it fit in memory easily.
 _BLOCK_SPAN_MS: Final = 7 * 86_400_000
 _BLOCK_ROWS: Final = 500
@@ -107,3 +110,24 @@ def plan_slots(
     page = tuple(found[: query.limit])
     has_more = len(found) > query.limit
     return page, query.cursor_after(page[-1]) if has_more else None
+
+
+def sampled_page(
+    query: HistoryQuery,
+    now_ms: int,
+    chosen: Sequence[InstrumentRow],
+    slots_of: SlotReader,
+    rows: Callable[[Sequence[int], int], list[Row]],
+) -> Page:
+    """A page of a series of samples. ``rows`` makes a block's rows, given the moment that history ends at:
+    now, or ``as_of``."""
+    ids = [one.id for one in chosen]
+    as_of_ms = query.selection.as_of_ms
+
+    def find(start_ms: int, end_ms: int) -> list[int]:
+        return slots_of(ids, query.interval_ms, start_ms, end_ms, as_of_ms)
+
+    moment = now_ms if as_of_ms is None else as_of_ms
+    slots, cursor = plan_slots(query, find)
+    venues = tuple(one.instrument.venue for one in chosen)
+    return Page(slots, cursor, lambda block: rows(block, moment), venues)

@@ -17,7 +17,7 @@ from apps.marketdata.universe import tier_of
 from apps.markets.contracts import USD
 from apps.markets.engines.history import newest_at
 from apps.markets.engines.open_interest import BASE_DECIMALS, USD_DECIMALS
-from apps.markets.history import Page, Row, listings, plan_slots
+from apps.markets.history import Page, Row, listings, sampled_page
 from apps.markets.history_contracts import (
     OpenInterestHistoryAggregate,
     OpenInterestHistoryRow,
@@ -52,19 +52,12 @@ class _Cells:
 def open_interest_page(query: HistoryQuery, now_ms: int) -> Page:
     """The page of samples that ``query`` asks for; ``now_ms`` decides which interval is still open."""
     chosen = listings(query.asset, query.selection.venues, InstrumentKind.PERP)
-    ids = [one.id for one in chosen]
-    as_of = query.selection.as_of_ms
-    moment = now_ms if as_of is None else as_of
-
-    def find(start_ms: int, end_ms: int) -> list[int]:
-        return open_interest_slots(ids, query.interval_ms, start_ms, end_ms, as_of)
-
-    slots, cursor = plan_slots(query, find)
-    return Page(
-        slots,
-        cursor,
-        lambda block: _rows(query, chosen, block, moment),
-        tuple(one.instrument.venue for one in chosen),
+    return sampled_page(
+        query,
+        now_ms,
+        chosen,
+        open_interest_slots,
+        lambda block, moment: _rows(query, chosen, block, moment),
     )
 
 

@@ -31,7 +31,7 @@ from apps.markets.contracts_positioning import (
 )
 from apps.markets.engines import positioning as engine
 from apps.markets.engines.history import last_at, newest_at
-from apps.markets.history import Page, Row, listings, plan_slots
+from apps.markets.history import Page, Row, listings, sampled_page
 from apps.markets.history_contracts import builtins
 from apps.markets.open_interest_samples import open_interest_samples
 from apps.markets.positioning_samples import WEIGHT_MAX_AGE_MS, hold_ms
@@ -69,19 +69,12 @@ def positioning_page(query: HistoryQuery, now_ms: int) -> Page:
         for one in listings(query.asset, query.selection.venues, InstrumentKind.PERP)
         if published_series(one.instrument.venue)
     )
-    ids = [one.id for one in chosen]
-    as_of = query.selection.as_of_ms
-    moment = now_ms if as_of is None else as_of
-
-    def find(start_ms: int, end_ms: int) -> list[int]:
-        return positioning_slots(ids, query.interval_ms, start_ms, end_ms, as_of)
-
-    slots, cursor = plan_slots(query, find)
-    return Page(
-        slots,
-        cursor,
-        lambda block: _rows(query, chosen, block, moment),
-        tuple(one.instrument.venue for one in chosen),
+    return sampled_page(
+        query,
+        now_ms,
+        chosen,
+        positioning_slots,
+        lambda block, moment: _rows(query, chosen, block, moment),
     )
 
 

@@ -104,6 +104,8 @@ class Sandbox:
             )
         for runner in self._runners:
             await runner.cleanup()
+        if self.config.token_file is not None:
+            self.config.token_file.unlink(missing_ok=True)
         _log.info("sandbox.stopped")
 
     def _write_token(self) -> None:

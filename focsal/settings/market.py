@@ -41,6 +41,9 @@ SANDBOX_HOST = os.environ.get("FOCSAL_SANDBOX_HOST", "127.0.0.1")
 # The control face listens on this port, the venue faces on the ports that follow it.
 SANDBOX_PORT = env_int("FOCSAL_SANDBOX_PORT", 18100, minimum=1)
 SANDBOX_SEED = env_int("FOCSAL_SANDBOX_SEED", 20261121)
+# So many times the usual trades and book updates; fewer assets than all make a lighter market.
+SANDBOX_RATE = env_float("FOCSAL_SANDBOX_RATE", 1.0, minimum=0.01)
+SANDBOX_ASSETS = env_list("FOCSAL_SANDBOX_ASSETS", [])
 
 # How many days of the venues' history are fetched and kept: a year is promised, and a year is the least.
 HISTORY_DAYS = env_int("FOCSAL_HISTORY_DAYS", 366, minimum=366)

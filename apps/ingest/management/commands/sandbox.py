@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.marketdata.universe import ASSETS
 from apps.sandbox.config import SandboxConfig
 from apps.sandbox.control import TOKEN_HEADER
 from apps.sandbox.faces.registry import urls
@@ -28,7 +29,7 @@ def token_file(port: int) -> Path:
     return Path(settings.VAR_DIR) / f"sandbox-{port}.token"
 
 
-def sandbox_config(rate: float = 1.0) -> SandboxConfig:
+def sandbox_config(rate: float | None = None) -> SandboxConfig:
     """The emulator's configuration from the settings."""
     return SandboxConfig(
         mode="replay" if settings.MARKET == "replay" else "sandbox",
@@ -40,7 +41,8 @@ def sandbox_config(rate: float = 1.0) -> SandboxConfig:
         speed=settings.REPLAY_SPEED,
         clock=settings.REPLAY_CLOCK,
         end=settings.REPLAY_END,
-        rate=rate,
+        assets=tuple(settings.SANDBOX_ASSETS) or None,
+        rate=settings.SANDBOX_RATE if rate is None else rate,
         token_file=token_file(settings.SANDBOX_PORT),
     )
 
@@ -59,7 +61,6 @@ class Command(BaseCommand):
         parser.add_argument(
             "--rate",
             type=float,
-            default=1.0,
             help="so many times the usual trades and book updates",
         )
         orders = parser.add_subparsers(
@@ -92,9 +93,12 @@ class Command(BaseCommand):
         if options["order"] is not None:
             self.stdout.write(json.dumps(_obey(options)))
             return
-        if not 0.01 <= options["rate"] <= 100.0:
-            raise CommandError(f"--rate: expected 0.01 to 100, got {options['rate']:g}")
         config = sandbox_config(options["rate"])
+        if not 0.01 <= config.rate <= 100.0:
+            raise CommandError(f"--rate: expected 0.01 to 100, got {config.rate:g}")
+        unknown = sorted(set(config.assets or ()) - set(ASSETS))
+        if unknown:
+            raise CommandError(f"FOCSAL_SANDBOX_ASSETS: {unknown[0]} is not covered")
         try:
             run(config)
         except RecordingError as error:

@@ -12,7 +12,16 @@ from openapi_spec_validator import validate
 
 from apps.core.error_guide import ERROR_GUIDE
 from apps.core.errors import FocsalError
-from tests.markets.conftest import BASIS, FLOW, FUNDING, OHLCV, OPEN_INTEREST, POSITIONING, Api
+from tests.markets.conftest import (
+    BASIS,
+    FLOW,
+    FUNDING,
+    LIQUIDATIONS,
+    OHLCV,
+    OPEN_INTEREST,
+    POSITIONING,
+    Api,
+)
 from tests.markets.world import NOW_MS, Market
 
 pytestmark = pytest.mark.django_db(databases=["default", "market"])
@@ -49,6 +58,7 @@ def test_it_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
         FLOW,
         OPEN_INTEREST,
         OHLCV,
+        LIQUIDATIONS,
         BASIS,
         POSITIONING,
         *META,
@@ -59,7 +69,7 @@ def test_both_header_forms_of_a_key_are_described(document: dict[str, Any]) -> N
     schemes = document["components"]["securitySchemes"]
     assert schemes["ApiKeyHeader"]["name"] == "X-API-Key"
     assert schemes["BearerKey"]["scheme"] == "bearer"
-    for path in (FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING):
+    for path in (FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING, LIQUIDATIONS):
         assert document["paths"][path]["get"]["security"] == [
             {"ApiKeyHeader": []},
             {"BearerKey": []},
@@ -114,7 +124,9 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize("path", [FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING])
+@pytest.mark.parametrize(
+    "path", [FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING, LIQUIDATIONS]
+)
 @pytest.mark.parametrize("query", QUERIES)
 def test_real_answers_fit(
     document: dict[str, Any], published: Market, api: Api, path: str, query: dict[str, Any]
@@ -132,7 +144,9 @@ def test_real_answers_fit(
     check(document, path, "200", "application/json", content)
 
 
-@pytest.mark.parametrize("path", [FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING])
+@pytest.mark.parametrize(
+    "path", [FUNDING, FLOW, OPEN_INTEREST, OHLCV, BASIS, POSITIONING, LIQUIDATIONS]
+)
 @pytest.mark.parametrize(
     ("query", "status"), [("asset=BTC&x=1", "400"), ("asset=NOPE", "404"), ("asset=SOL", "503")]
 )

@@ -130,3 +130,17 @@ async def test_the_control_face_serves_them(start: Starter) -> None:
     async with client.http.get(url, params={"venue": "deribit"}) as response:
         assert response.status == 400
         assert "venue, symbol" in (await response.json())["error"]
+
+
+def test_sums_are_those_of_the_forced_orders() -> None:
+    market = SeededMarket(7, LISTINGS)
+    for one in LISTINGS:
+        longs, shorts = market.forced(one, MINUTE - 1_500, MINUTE)
+        assert longs.sum() + shorts.sum() > 0, one.name
+        busy = np.flatnonzero(longs + shorts)[:40]
+        for at in busy.tolist():
+            orders = market.liquidations(one, MINUTE - 1_500 + at)
+            assert sum(x.lots for x in orders if not x.is_buy) == longs[at]
+            assert sum(x.lots for x in orders if x.is_buy) == shorts[at]
+        quiet = np.flatnonzero(longs + shorts == 0)[:20]
+        assert not any(market.liquidations(one, MINUTE - 1_500 + at) for at in quiet.tolist())

@@ -187,6 +187,17 @@ class SeededMarket:
             return []
         return self._minute(listing, minute).forced_orders()
 
+    def forced(self, listing: Listing, first: int, last: int) -> tuple[IntArray, IntArray]:
+        """Lots of longs and of shorts liquidated in the minutes ``first`` … ``last`` inclusive: what
+        :meth:`liquidations` says order by order."""
+        longs, shorts = (np.zeros(last - first + 1, dtype=np.int64) for _ in range(2))
+        for day in range(first // DAY_MINUTES, last // DAY_MINUTES + 1):
+            begin = day * DAY_MINUTES - first
+            for at, gone in self.venue_day(listing, day).forced.items():
+                if 0 <= begin + at < len(longs):
+                    longs[begin + at], shorts[begin + at] = gone
+        return longs, shorts
+
     def touch(self, listing: Listing, t_ms: int) -> Touch:
         return self._minute(listing, t_ms // MINUTE_MS).touch(t_ms % MINUTE_MS)
 

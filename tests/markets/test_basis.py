@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from django.db import connections
 
 from apps.core.clock import iso_utc
 from apps.core.redis import sync_redis
@@ -328,6 +329,23 @@ def test_as_of_is_what_was_known_then(five: dict[str, int]) -> None:
     rows_write([sample(five[FUTURES[1].key], last, 0.5, known_at=moment + 1)])
     rows_write([sample(five[perp("binance", "SOL").key], moment + 1, 0.5)])
     assert build_basis(["SOL"], moment) == [before]
+
+
+def test_what_comes_later_is_in_no_answer_about_before(five: dict[str, int]) -> None:
+    """Prefix invariance: with all rows, and with those known by then alone, the answer is the same."""
+    for key in (FUTURES[0].key, FUTURES[4].key):
+        moments = range(NOW_MS // SLOT * SLOT - DAY, NOW_MS, SLOT)
+        rows_write([sample(five[key], ts, 0.01 + ts % 7 / 1000) for ts in moments])
+        rows_write([interest(five[key], ts, 1e8) for ts in moments])
+    moments_ms = [NOW_MS - n * 17 * MINUTE - 1 for n in (1, 5, 20, 60)]
+    whole = [build_basis(["SOL"], moment) for moment in moments_ms]
+    assert all(one["curve"][0]["annualised"] is not None for (one,) in whole)
+    for moment, answer in zip(moments_ms, whole, strict=True):
+        with connections["market"].cursor() as cursor:
+            for table in ("basis", "open_interest"):
+                query = f"DELETE FROM {table} WHERE known_at > to_timestamp(%s / 1000.0)"
+                cursor.execute(query, [moment])
+        assert build_basis(["SOL"], moment) == answer
 
 
 def body(response: Any) -> Any:

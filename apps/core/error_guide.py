@@ -149,6 +149,70 @@ ERROR_GUIDE: Final = (
         "Wait Retry-After seconds and repeat, with some jitter.",
     ),
     ErrorEntry(
+        errors.AuthTimeout("Expected authentication within 10 s."),
+        "A socket was opened without a key and sent no auth frame in time. Closed with 4408.",
+        'Send X-API-Key, or {"op": "auth", "api_key": "…"} as first frame.',
+    ),
+    ErrorEntry(
+        errors.InvalidFrame("Expected a JSON object, received '[1]'."),
+        "A frame is not text, not JSON, has no op, or is larger than 64 kB (closed with 1009).",
+        'Send one JSON object with "op" per text frame.',
+    ),
+    ErrorEntry(
+        errors.UnknownOp("Expected one of subscribe, unsubscribe, ping, auth, received 'list'."),
+        "The op of a frame is none of ours. The socket stays open.",
+        "Use subscribe, unsubscribe, ping or auth.",
+    ),
+    ErrorEntry(
+        errors.UnknownChannel(
+            "Expected a channel such as liquidations.{asset}; received 'liquidations.XYZ'."
+        ),
+        "There is no channel of this name. The socket stays open.",
+        "Compare with /asyncapi.json; assets are written in capitals.",
+    ),
+    ErrorEntry(
+        errors.NotSubscribed("There is no subscription to 'liquidations.BTC'."),
+        "A channel is unsubscribed that the socket does not have.",
+        "Nothing needs to be done.",
+    ),
+    ErrorEntry(
+        errors.AlreadyAuthenticated("This socket is authenticated; open another for another key."),
+        "An auth frame came on a socket that has its key already.",
+        "Nothing needs to be done.",
+    ),
+    ErrorEntry(
+        errors.SubscriptionLimit("The plan allows 500 subscriptions a socket."),
+        "The socket has as many subscriptions as the plan allows. It stays open.",
+        "Unsubscribe what is not needed, or open another socket.",
+    ),
+    ErrorEntry(
+        errors.SocketLimit("The plan allows 20 sockets an account at once.", retry_after=5),
+        "The account has as many sockets open as its plan allows. Closed with 4429.",
+        "Close sockets (GET and DELETE /v1/ws/sessions), or put channels together on one.",
+    ),
+    ErrorEntry(
+        errors.SlowConsumer("Frames wait that were not read; resume with from_seq."),
+        'A client with policy "all" did not read in time; gap frames say what it lost. Closed with 4008.',
+        'Resume with from_seq, read faster, filter, or subscribe with policy "latest".',
+    ),
+    ErrorEntry(
+        errors.SessionClosed("Closed at the account's request."),
+        "The account closed this session with DELETE /v1/ws/sessions.",
+        "Connect again if it was not meant.",
+    ),
+    ErrorEntry(
+        errors.GoingAway("This server restarts; connect again.", retry_after=1),
+        "The server is being replaced. Sockets get a going_away frame and close with 1012.",
+        "Connect again after the delay and resume with from_seq.",
+    ),
+    ErrorEntry(
+        errors.StreamUnavailable(
+            "The channel cannot be read at the moment; try again.", retry_after=2
+        ),
+        "What a subscription needs does not answer at the moment. Other subscriptions go on.",
+        "Subscribe again after retry_after seconds.",
+    ),
+    ErrorEntry(
         errors.NotReady("The service is starting: history is being loaded."),
         "/health/ready while the service starts or a part of it is away.",
         "Wait; the checks in the document say what for.",

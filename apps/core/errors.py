@@ -101,3 +101,54 @@ class Overloaded(FocsalError):
 
 class InternalError(FocsalError):
     pass
+
+
+# Of streams: frames on sockets, and problem documents of /v1/sse.
+
+
+class AuthTimeout(FocsalError):
+    code, status, title = "auth_timeout", 408, "Not authenticated in time"
+
+
+class InvalidFrame(FocsalError):
+    code, status, title = "invalid_frame", 400, "Frame not valid"
+
+
+class UnknownOp(FocsalError):
+    code, status, title = "unknown_op", 400, "Operation unknown"
+
+
+class UnknownChannel(FocsalError):
+    code, status, title = "unknown_channel", 404, "Channel unknown"
+
+
+class NotSubscribed(FocsalError):
+    code, status, title = "not_subscribed", 409, "Not subscribed"
+
+
+class AlreadyAuthenticated(FocsalError):
+    code, status, title = "already_authenticated", 409, "Already authenticated"
+
+
+class SubscriptionLimit(FocsalError):
+    code, status, title = "subscription_limit", 429, "Too many subscriptions"
+
+
+class SocketLimit(FocsalError):
+    code, status, title = "socket_limit", 429, "Too many sockets"
+
+
+class SlowConsumer(FocsalError):
+    code, status, title = "slow_consumer", 429, "Read too slowly"
+
+
+class SessionClosed(FocsalError):
+    code, status, title = "session_closed", 409, "Closed by the account"
+
+
+class GoingAway(FocsalError):
+    code, status, title = "going_away", 503, "Server restarts"
+
+
+class StreamUnavailable(FocsalError):
+    code, status, title = "stream_unavailable", 503, "Stream not available"

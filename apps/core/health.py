@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,6 +21,8 @@ from apps.core.redis import sync_redis
 _log = get_logger(__name__)
 _NO_STORE: Final = "no-store"
 _RETRY_AFTER_S: Final = 2
+# Set when this process was asked to stop: no new work should come to it.
+draining: Final = threading.Event()
 DATABASES: Final = ("default", "market")
 _LIVE: Final = dumps({"status": "live"})
 
@@ -50,6 +53,11 @@ def live(_request: HttpRequest) -> HttpResponse:
     return HttpResponse(
         _LIVE, content_type="application/json", headers={"Cache-Control": _NO_STORE}
     )
+
+
+def check_draining() -> CheckResult:
+    is_over = draining.is_set()
+    return CheckResult("draining", "This process is being stopped.") if is_over else CheckResult()
 
 
 def check_databases() -> CheckResult:

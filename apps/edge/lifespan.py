@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -19,11 +20,22 @@ _log = get_logger(__name__)
 _CLOCK_EVERY_S: Final = 1.0
 
 
+class Part(Protocol):
+    """What else lives and ends with the web process."""
+
+    metrics: Any
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 class Lifespan:
     """Answers the server's startup and shutdown; Django itself knows neither."""
 
-    def __init__(self, edge: EdgeApplication) -> None:
+    def __init__(self, edge: EdgeApplication, parts: Sequence[Part] = ()) -> None:
         self._edge = edge
+        self._parts = parts
         self._clock: asyncio.Task[None] | None = None
 
     async def __call__(self, _scope: Any, receive: Receive, send: Send) -> None:
@@ -39,8 +51,11 @@ class Lifespan:
 
     async def startup(self) -> None:
         if serve_metrics():
-            register(self._edge.metrics)
+            for part in (self._edge, *self._parts):
+                register(part.metrics)
         await self._edge.start()
+        for part in self._parts:
+            await part.start()
         if settings.MARKET != "live":
             self._clock = asyncio.create_task(_follow_market_clock(), name="market-clock")
 
@@ -49,6 +64,8 @@ class Lifespan:
         if clock is not None:
             clock.cancel()
             await asyncio.gather(clock, return_exceptions=True)
+        for part in self._parts:
+            await part.stop()
         await self._edge.stop()
 
 

@@ -83,5 +83,5 @@ class EdgeMetrics(Collector):
         )
 
 
-def register(metrics: EdgeMetrics, registry: CollectorRegistry = REGISTRY) -> None:
+def register(metrics: Collector, registry: CollectorRegistry = REGISTRY) -> None:
     registry.register(metrics)

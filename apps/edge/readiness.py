@@ -9,7 +9,7 @@ from typing import Any, Final
 import redis
 from django.conf import settings
 
-from apps.core.health import CORE_CHECKS, Check, CheckResult
+from apps.core.health import CORE_CHECKS, Check, CheckResult, check_draining
 from apps.core.redis import market_key, sync_redis
 from apps.marketdata.clocksync import sync_market_clock
 from apps.marketdata.delivery import delivering
@@ -116,4 +116,4 @@ MARKET_CHECKS: Final = (
     Check("backfill", check_backfill),
     Check("venues", venues_check),
 )
-ALL_CHECKS: Final = (*CORE_CHECKS, *MARKET_CHECKS)
+ALL_CHECKS: Final = (Check("serving", check_draining), *CORE_CHECKS, *MARKET_CHECKS)

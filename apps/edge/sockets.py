@@ -1,4 +1,4 @@
-"""WebSocket addresses answer politely until streaming is part of the product.
+"""WebSocket addresses that are none of ours answer politely.
 
 A refusal accepts first, says why in one frame and then closes, so that a client reads a reason and not
 only a failed handshake. 4404 is our close code for "nothing here", beside 4401, 4403, 4408 and 4429.
@@ -16,7 +16,7 @@ _FRAME: Final = dumps(
     {
         "op": "error",
         "code": "not_found",
-        "detail": "No WebSocket at this address; data is read by GET under /v1.",
+        "detail": "No WebSocket at this address; streams are at /v1/ws.",
     }
 ).decode()
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from redis.exceptions import NoScriptError, RedisError
 
 from apps.core.logs import get_logger
+from apps.feed.ending import is_ending
 from apps.feed.positions import Event, Position, event_of, feed_keys, position_of, wanted_key
 from apps.feed.scripts import Scripts
 
@@ -125,15 +126,17 @@ class FeedReader:
     async def run(self) -> None:
         """Read until cancelled."""
         pause_s = _FIRST_PAUSE_S
-        while True:
+        while not is_ending():
             try:
                 client_id = int(await self._reads.execute_command("CLIENT", "ID"))
                 await self._look_again()
                 self.is_connected = True
                 pause_s = _FIRST_PAUSE_S
-                while True:
+                while not is_ending():
                     await self._read(client_id)
             except AWAY as error:
+                if is_ending():
+                    return
                 if self.is_connected or pause_s >= _LONGEST_PAUSE_S:
                     _log.warning("feed_reader_waits", error=type(error).__name__)
                 self.is_connected = False

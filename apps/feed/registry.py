@@ -85,6 +85,11 @@ class ChannelSpec:
     narrow: Callable[[Data, Mapping[str, Any]], Data | None] | None = None
     example: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def needs_state(self) -> bool:
+        """Whether events mean nothing to a reader that missed some before them."""
+        return self.snapshot is not SnapshotKind.RECENT
+
     def option(self, name: str) -> Option | None:
         return next((one for one in self.options if one.name == name), None)
 

@@ -20,6 +20,7 @@ import redis.asyncio as aredis
 from redis.exceptions import RedisError
 
 from apps.core.logs import get_logger
+from apps.feed.ending import is_ending
 from apps.feed.positions import feed_keys, wanted_key, writer_key
 from apps.feed.registry import Channel, resolve
 from apps.feed.scripts import Scripts, is_forgotten
@@ -120,12 +121,14 @@ class FeedWriter:
     async def run(self) -> None:
         """Send until cancelled. While Redis is away, events wait and the oldest give way."""
         pause_s = _FIRST_PAUSE_S
-        while True:
+        while not is_ending():
             await self._filled.wait()
             try:
                 await self.flush()
                 pause_s = _FIRST_PAUSE_S
             except _AWAY as error:
+                if is_ending():
+                    return
                 _log.warning(
                     "feed_writer_waits", error=type(error).__name__, waiting=len(self._waiting)
                 )

@@ -61,7 +61,8 @@ def test_ready_when_everything_is_there(client: Client, market: Any) -> None:
     assert document == {
         "status": "ready",
         "checks": dict.fromkeys(
-            ["postgresql", "redis", "migrations", "snapshots", "backfill", "venues"], "ok"
+            ["serving", "postgresql", "redis", "migrations", "snapshots", "backfill", "venues"],
+            "ok",
         ),
         "backfill": {"done": 65, "total": 65, "phase": "history", "background": NOT_BEGUN},
     }

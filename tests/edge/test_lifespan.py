@@ -87,7 +87,7 @@ async def test_a_websocket_is_refused_with_a_reason() -> None:
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
 
-    await application({"type": "websocket", "path": "/v1/ws", "headers": []}, receive, send)
+    await application({"type": "websocket", "path": "/v1/nothing", "headers": []}, receive, send)
     assert [message["type"] for message in sent] == [
         "websocket.accept",
         "websocket.send",

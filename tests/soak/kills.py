@@ -38,8 +38,8 @@ _PATHS: Final = (
     "/v1/markets/funding?assets=BTC,ETH",
 )
 _VICTIMS: Final = (
-    "celery -A focsal worker", "uvicorn focsal.asgi", "redis-server", "manage.py ingest", "postgres -D",
-    "celery -A focsal beat", "manage.py sandbox", "celery -A focsal worker", "uvicorn focsal.asgi",
+    "celery -A focsal worker", "focsal.web", "redis-server", "manage.py ingest", "postgres -D",
+    "celery -A focsal beat", "manage.py sandbox", "celery -A focsal worker", "focsal.web",
 )  # fmt: skip
 _PLAN: Final = """
 from apps.accounts.models import Account, User
@@ -99,7 +99,7 @@ def run() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _platform() -> Iterator[tuple[Path, psutil.Process, str]]:
+def _platform(**extra: str) -> Iterator[tuple[Path, psutil.Process, str]]:
     with tempfile.TemporaryDirectory(prefix="focsal-soak-") as scratch:
         folder = Path(scratch) / "focsal"
         shutil.copytree(
@@ -114,7 +114,7 @@ def _platform() -> Iterator[tuple[Path, psutil.Process, str]]:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("FOCSAL_", "DATABASE", "MARKET_DATABASE", "REDIS", "SECRET"))
-        } | {"PORT": str(port)}
+        } | {"PORT": str(port), **extra}
         launcher = subprocess.Popen(
             [sys.executable, "-m", "focsal.launcher", "run"],
             cwd=folder,
@@ -150,7 +150,7 @@ def _find(process: psutil.Process, words: str) -> list[psutil.Process]:
 
 
 def _environment_of(process: psutil.Process) -> dict[str, str]:
-    (web,) = _find(process, "uvicorn focsal.asgi")[:1]
+    (web,) = _find(process, "focsal.web")[:1]
     return web.environ()
 
 

@@ -28,7 +28,8 @@ _LOOK_EVERY_S: Final = 1.0
 LOOK_BACK_MS: Final = 40 * 60_000
 """How far back the first question reaches: beyond the newest taker period. What is older is history."""
 AGAIN_MS: Final = 150_000
-"""A venue that has nothing new yet is asked again then: twice per sample at most."""
+"""A venue that has nothing new yet, or did not answer, is asked again then: twice per sample at most."""
+_UNTIL_ANSWERED: Final = 1 << 62
 DELAY_MS: Final = {AssetTier.HOT: 5_000, AssetTier.COLD: 25_000}
 """After a sample was taken: venues need some seconds to publish it, and HOT assets go first."""
 
@@ -110,7 +111,7 @@ class PositioningPoller:
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     def take_due(self, now_ms: int) -> list[Question]:
-        """What is to be asked for now, HOT assets first, headline series first; each is put off at once."""
+        """What is to be asked for now, HOT assets first, headline series first; none again until answered."""
         perps = [one for one in self._instruments() if one.kind is InstrumentKind.PERP]
         perps.sort(key=lambda one: tier_of(one.asset) is AssetTier.COLD)
         due: list[Question] = []
@@ -119,7 +120,7 @@ class PositioningPoller:
                 key = (one.key, series)
                 if self._due.get(key, 0) > now_ms:
                     continue
-                self._due[key] = now_ms + AGAIN_MS
+                self._due[key] = _UNTIL_ANSWERED
                 newest = self._newest.get(key)
                 due.append(
                     Question(one, series, now_ms - LOOK_BACK_MS if newest is None else newest + 1)
@@ -131,8 +132,12 @@ class PositioningPoller:
         """Store what is new; the next question comes after the next sample."""
         one, series, _ = question
         key = (one.key, series)
+        self._due[key] = self._now_ms() + AGAIN_MS
         newest = self._newest.get(key, 0)
-        row_id = self._ids()[one.key]
+        row_id = self._ids().get(one.key)
+        if row_id is None:
+            # Delisted while the question was under way.
+            return
         rows = positioning_rows(row_id, ratios, self._origin, self._now_ms())
         fresh = [row for row in rows if row.ts > newest]
         if not fresh:
@@ -158,5 +163,5 @@ class PositioningPoller:
                 logger.warning(
                     "positioning_missed", symbol=one.symbol, series=series, error=str(error)
                 )
-                return
+                ratios = []
         self.take_answer(question, ratios)

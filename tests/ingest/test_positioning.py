@@ -143,8 +143,11 @@ def test_hot_assets_come_first() -> None:
 def test_what_has_nothing_new_is_asked_again_later() -> None:
     venue, stored = Venue(lag_ms=10**9), list[PositioningRow]()
     work = poller(venue, stored, PERPS[:1])
-    (first, *_) = work.take_due(T0)
-    work.take_answer(first, [])
+    asked = work.take_due(T0)
+    # While a question is under way it is not asked again, however slow the venue is.
+    assert work.take_due(T0 + 86_400_000) == []
+    for one in asked:
+        work.take_answer(one, [])
     assert work.take_due(T0 + AGAIN_MS - 1) == []
     assert [one.series for one in work.take_due(T0 + AGAIN_MS)] == list(SERIES)
 
@@ -189,6 +192,15 @@ async def test_it_asks_the_venue_and_goes_on_after_a_failure() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_a_perpetual_that_is_gone_is_not_stored() -> None:
+    venue, stored = Venue(), list[PositioningRow]()
+    work = poller(venue, stored, PERPS[:1])
+    (first, *_) = work.take_due(T0)
+    gone = first._replace(instrument=instrument("GONEUSDT", "BTC"))
+    work.take_answer(gone, venue.samples(*_args(first, venue)))
+    assert stored == []
 
 
 def test_spot_has_no_positions() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from apps.markets.fields import doc
 
@@ -27,8 +28,11 @@ class Listing(MetaContract, frozen=True, kw_only=True):
     """One instrument of one venue, as it is covered now."""
 
     symbol: Annotated[str, doc("The venue's own symbol")]
-    kind: Annotated[str, doc("perp or spot")]
+    kind: Annotated[str, doc("perp, future or spot")]
     quote: Annotated[str, doc("Quote currency")]
+    expiry: Annotated[
+        str | UnsetType, doc("Time of delivery; absent for what has none", "ISO 8601 UTC")
+    ] = UNSET
     funding_interval_h: Annotated[float | None, doc("Hours of the funding interval", "hours")]
     book_state: Annotated[str | None, doc("live, resyncing or stale; null without a stream")]
     live_age_seconds: Annotated[
@@ -50,7 +54,7 @@ class ListingChange(MetaContract, frozen=True, kw_only=True):
 
     venue: Annotated[str, doc("Venue")]
     symbol: Annotated[str, doc("The venue's own symbol")]
-    kind: Annotated[str, doc("perp or spot")]
+    kind: Annotated[str, doc("perp, future or spot")]
     change: Annotated[str, doc("listed, delisted, renamed, multiplier or funding_interval")]
     detail: Annotated[str, doc("From what to what; empty where the change says it")]
     at: Annotated[str, doc("When it was seen", "ISO 8601 UTC")]

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connections
+from msgspec import UNSET
 from redis.exceptions import RedisError
 
 from apps.core.clock import iso_utc, market_clock
@@ -183,6 +184,7 @@ def _listings(
             symbol=instrument.symbol,
             kind=instrument.kind.value,
             quote=instrument.quote,
+            expiry=UNSET if instrument.expiry_ms is None else iso_utc(instrument.expiry_ms),
             funding_interval_h=instrument.funding_interval_h,
             book_state=None if state is None else state.book_state,
             live_age_seconds=None if state is None else _age(now_ms, state.ts_recv_ms),

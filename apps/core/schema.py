@@ -20,6 +20,8 @@ KEYED_CODES: Final = (
     "invalid_api_key",
     "revoked_api_key",
     "wrong_environment",
+    "ip_not_allowed",
+    "key_suspended",
     "tier_required",
     "rate_limited",
     "quota_exceeded",

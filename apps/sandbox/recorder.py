@@ -1,7 +1,8 @@
 """What the emulator's own recorder has kept: series that no venue serves as history.
 
-Open interest is sampled on a grid. Liquidations are kept as sums by side: by the minute for the last day, by
-the hour before it. What a venue says live is not in here twice: ask for what lies before.
+Open interest is sampled on a grid. Liquidations are kept as sums by side: of five minutes for the last
+day (single ones at its end), of hours before it. What a venue says live is not
+told apart: ask for what lies before.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from apps.sandbox.market.protocol import MINUTE_MS, Market
 
 KEPT_MS: Final = 32 * 86_400_000
 _FINE_MS: Final = 86_400_000
-_HOUR_MINUTES: Final = 60
+_HOUR_MINUTES, _FINE_MINUTES = 60, 5
 _LEAST_STEP_S, _MOST_STEP_S = 60, 86_400
 _SLOW_MINUTES: Final = 180
 """A market that does not say sums is asked minute by minute, which is slow: only so far back."""
@@ -110,7 +111,11 @@ class Recorder:
         rows: dict[str, list[Any]] = {
             name: [] for name in ("ts_ms", "span_s", "side", "price", "base", "usd")
         }
-        for begin, end_minute, width in ((first, split, _HOUR_MINUTES), (split, stop, 1)):
+        for begin, end_minute, width in (
+            (first, split, _HOUR_MINUTES),
+            (split, stop, _FINE_MINUTES),
+            (stop - (stop - split) % _FINE_MINUTES, stop, 1),
+        ):
             if end_minute - begin >= width:
                 _add(rows, listing, *self._sums(listing, begin, end_minute, width), width)
         return rows

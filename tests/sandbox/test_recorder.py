@@ -70,17 +70,19 @@ def test_inverse_open_interest_is_whole_contracts_of_ten_dollars() -> None:
     assert 20_000 < price.min() < price.max() < 300_000
 
 
-def test_liquidations_are_sums_of_hours_and_of_the_last_day_s_minutes() -> None:
+def test_liquidations_are_sums_of_hours_and_of_the_last_day_s_five_minutes() -> None:
     rows = recorder(Summed).read("liquidations", query("deribit", "BTC-PERPETUAL", 10 * 86_400_000))
     span, side = np.array(rows["span_s"]), np.array(rows["side"])
     times, base = np.array(rows["ts_ms"]), np.array(rows["base"])
     lot = listing("deribit", "BTC").lot
-    hours, minutes = span == 3600, span == 60
-    assert set(span.tolist()) == {60, 3600}
+    hours, minutes = span == 3600, span == 300
+    assert set(span.tolist()) == {60, 300, 3600}
+    assert (span == 60).sum() < 10
     assert base[hours & (side == "long")] == pytest.approx(60 * lot)
     assert base[hours & (side == "short")] == pytest.approx(24 * lot)
-    assert base[minutes & (side == "long")] == pytest.approx(lot)
-    assert times[hours].max() < times[minutes].min() <= NOW_MS - 86_400_000 + 60_000
+    assert base[minutes & (side == "long")] == pytest.approx(5 * lot)
+    assert base[minutes & (side == "short")] == pytest.approx(2 * lot)
+    assert times[hours].max() < times[minutes].min() <= NOW_MS - 86_400_000 + 300_000
     assert times.max() == MINUTE * 60_000 - 1
     # Nothing counts twice, nothing is missing between the two.
     longs = base[side == "long"].sum() / lot

@@ -35,7 +35,7 @@ from apps.sandbox.market.protocol import (
     Touch,
 )
 from apps.sandbox.market.scenarios import Scenario
-from apps.sandbox.market.venue_days import VenueDay, make_day
+from apps.sandbox.market.venue_days import Gone, VenueDay, forced_lots, gone_of, make_day
 
 # Kept per listing: today and yesterday (a rolling day), and room for questions about the past.
 _DAYS_EACH: Final = 2
@@ -69,6 +69,8 @@ class SeededMarket:
             _DAYS_EACH * len(self.listings) + _DAYS_SPARE
         )
         self._marks: Cache[tuple[str, int], _MarkMinute] = Cache(2 * len(self.listings) + 60)
+        # A month of every asset, in the few minutes that had any: five venues are asked in turn.
+        self._gone: Cache[tuple[str, int], Gone] = Cache(2_400)
         self._extra: dict[tuple[str, int], int] = {}
 
     # --- scenarios ------------------------------------------------------------------------------------
@@ -86,6 +88,7 @@ class SeededMarket:
         self._days.forget(lambda key: key[1] >= day and key[0] in names)
         self._premiums.forget(names, day)
         self._minutes.forget(names, minute)
+        self._gone.forget(lambda key: key[1] >= day and scenario.touches(key[0]))
         self._marks.forget(lambda key: key[1] >= minute and key[0] in names)
         self._extra = {
             key: count for key, count in self._extra.items() if key[1] <= day or key[0] not in names
@@ -192,11 +195,15 @@ class SeededMarket:
         :meth:`liquidations` says order by order."""
         longs, shorts = (np.zeros(last - first + 1, dtype=np.int64) for _ in range(2))
         for day in range(first // DAY_MINUTES, last // DAY_MINUTES + 1):
-            begin = day * DAY_MINUTES - first
-            for at, gone in self.venue_day(listing, day).forced.items():
-                if 0 <= begin + at < len(longs):
-                    longs[begin + at], shorts[begin + at] = gone
+            gone = self._gone.get((listing.asset, day), self._gone_on)
+            at = gone.at.astype(np.int64) + (day * DAY_MINUTES - first)
+            inside = (at >= 0) & (at < len(longs))
+            lots = forced_lots(self.seed, listing, day, gone)
+            longs[at[inside]], shorts[at[inside]] = lots[0][inside], lots[1][inside]
         return longs, shorts
+
+    def _gone_on(self, slot: tuple[str, int]) -> Gone:
+        return gone_of(self._paths.day(*slot))
 
     def touch(self, listing: Listing, t_ms: int) -> Touch:
         return self._minute(listing, t_ms // MINUTE_MS).touch(t_ms % MINUTE_MS)

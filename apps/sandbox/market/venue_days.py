@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,13 +49,22 @@ class VenueDay:
     low: SmallInts
     volume: SmallInts | IntArray
     buy_volume: SmallInts | IntArray
+    longs: SmallInts | IntArray
+    shorts: SmallInts | IntArray
     before: SmallInts
-    forced: dict[int, tuple[int, int]]
     first_id: int
 
     @property
     def trades(self) -> int:
         return int(self.before[-1])
+
+
+class Gone(NamedTuple):
+    """Minutes of a day, and the longs and shorts liquidated in each (see :mod:`leverage`)."""
+
+    at: npt.NDArray[np.integer[Any]]
+    longs: AnyFloats
+    shorts: AnyFloats
 
 
 def share_ends(seed: int, listing: Listing, day: int) -> tuple[float, float]:
@@ -97,7 +106,7 @@ def make_day(
     first_id, count, activity = plan
     before = _counts(asset.pace, count, activity)
     trades = np.diff(before)
-    longs, shorts = _forced(seed, listing, day, asset)
+    longs, shorts = forced_lots(seed, listing, day, Gone(_STEPS, asset.longs, asset.shorts))
     times = np.array([day, day + 1], dtype=np.float64)
     swing = fractal_noise(key + 7, times, _TURNOVER_DAYS, _TURNOVER_WEIGHTS)
     turnover = listing.daily_volume_usd / DAY_MINUTES / (listing.tick * listing.lot)
@@ -113,8 +122,9 @@ def make_day(
         low.astype(np.int32),
         _compact(volume + longs + shorts),
         _compact(buys + shorts),
+        _compact(longs),
+        _compact(shorts),
         before,
-        _sparse(longs, shorts),
         first_id,
     )
 
@@ -142,17 +152,24 @@ def _sparse(longs: IntArray, shorts: IntArray) -> dict[int, tuple[int, int]]:
     return dict(zip(at.tolist(), pairs, strict=True))
 
 
-def _forced(seed: int, listing: Listing, day: int, asset: AssetDay) -> tuple[IntArray, IntArray]:
-    """Lots liquidated by minute: long positions, short positions. Small sums wait for the next minute."""
+def gone_of(asset: AssetDay) -> Gone:
+    """The minutes of a day in which anything was liquidated."""
+    at = np.flatnonzero(asset.longs + asset.shorts)
+    return Gone(at.astype(np.int16), asset.longs[at], asset.shorts[at])
+
+
+def forced_lots(seed: int, listing: Listing, day: int, gone: Gone) -> tuple[IntArray, IntArray]:
+    """Lots liquidated in those minutes: long positions, short positions. Small sums wait for the next
+    minute."""
     if not listing.is_perp:
-        nothing = np.zeros(DAY_MINUTES, dtype=np.int64)
+        nothing = np.zeros(len(gone.at), dtype=np.int64)
         return nothing, nothing
     first, last = share_ends(seed, listing, day)
-    size = usual_lots(listing) * np.exp(first + (last - first) * _RAMP[:-1])
+    size = usual_lots(listing) * np.exp(first + (last - first) * _RAMP[gone.at])
     price = ASSET_MODELS[listing.asset].price * listing.price_mult
     unit = max(1, round(_LEAST_FORCED_USD / (price * listing.lot)))
     longs, shorts = (
-        np.diff(np.floor(np.cumsum(size * gone) / unit).astype(np.int64) * unit, prepend=0)
-        for gone in (asset.longs, asset.shorts)
+        np.diff(np.floor(np.cumsum(size * side) / unit).astype(np.int64) * unit, prepend=0)
+        for side in (gone.longs, gone.shorts)
     )
     return longs, shorts

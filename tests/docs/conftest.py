@@ -59,6 +59,7 @@ def web(
     with django_db_blocker.unblock():
         try:
             clear_redis()
+            world.forget()
             _forget_caches()
             _fill(world.make_market())
             world.publish()

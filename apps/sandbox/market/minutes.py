@@ -106,7 +106,6 @@ class Minutes:
             lambda _key: asset_minute(self._key(listing.asset), minute, asset),
         )
         bars = self._venue_day(listing, day)
-        longs, shorts = bars.forced.get(at, (0, 0))
         plan = MinutePlan(
             minute,
             bars.first_id + int(bars.before[at]),
@@ -116,8 +115,8 @@ class Minutes:
             int(bars.edge[at + 1]),
             int(bars.volume[at]),
             int(bars.buy_volume[at]),
-            longs,
-            shorts,
+            int(bars.longs[at]),
+            int(bars.shorts[at]),
             int(bars.before[at + 1] - bars.before[at]),
         )
         ends = (plan.open, plan.close)

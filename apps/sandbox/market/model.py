@@ -39,7 +39,7 @@ from apps.sandbox.market.venue_days import Gone, VenueDay, forced_lots, gone_of,
 
 # Kept per listing: today and yesterday (a rolling day), and room for questions about the past.
 _DAYS_EACH: Final = 2
-_DAYS_SPARE: Final = 160
+_DAYS_SPARE: Final = 60
 _FIVE: Final = 5
 
 
@@ -186,7 +186,8 @@ class SeededMarket:
     def liquidations(self, listing: Listing, minute: int) -> list[ForcedOrder]:
         """Trades of the tape that closed positions whose margin was gone."""
         day, at = divmod(minute, DAY_MINUTES)
-        if at not in self.venue_day(listing, day).forced:
+        bars = self.venue_day(listing, day)
+        if not bars.longs[at] and not bars.shorts[at]:
             return []
         return self._minute(listing, minute).forced_orders()
 

@@ -40,9 +40,8 @@ SmallInts = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class VenueDay:
-    """The 1440 minutes of a day; ``edge``: prices (ticks) at the minute boundaries; ``before``: trades
-    before each minute; ``forced``: lots of longs and of shorts liquidated, part of the volume, in the
-    minutes that had any."""
+    """The 1440 minutes of a day; ``edge``: prices (ticks) at the minute boundaries; ``longs`` and
+    ``shorts``: lots liquidated, part of the volume; ``before``: trades before each minute."""
 
     edge: SmallInts
     high: SmallInts
@@ -144,12 +143,6 @@ def _counts(pace: AnyFloats, count: int, activity: float) -> SmallInts:
 def _compact(values: IntArray) -> SmallInts | IntArray:
     """Half the memory where the numbers allow it: two days of every listing are kept."""
     return values.astype(np.int32) if int(values.max()) < 2**31 else values
-
-
-def _sparse(longs: IntArray, shorts: IntArray) -> dict[int, tuple[int, int]]:
-    at = np.flatnonzero(longs + shorts)
-    pairs = zip(longs[at].tolist(), shorts[at].tolist(), strict=True)
-    return dict(zip(at.tolist(), pairs, strict=True))
 
 
 def gone_of(asset: AssetDay) -> Gone:

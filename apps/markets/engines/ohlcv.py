@@ -54,7 +54,10 @@ class Candles:
         return int(self.open_ms.size)
 
     def take(self, chosen: IntArray | BoolArray) -> Candles:
-        return Candles(*(getattr(self, one.name)[chosen] for one in fields(self)))
+        return Candles(*[getattr(self, name)[chosen] for name in _COLUMNS])
+
+
+_COLUMNS: Final = tuple(one.name for one in fields(Candles))
 
 
 def no_candles() -> Candles:
@@ -68,9 +71,7 @@ def joined(parts: Sequence[Candles]) -> Candles:
     """All candles in order; a (series, opening) must not occur twice."""
     if not parts:
         return no_candles()
-    whole = Candles(
-        *(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Candles))
-    )
+    whole = Candles(*[np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS])
     return whole.take(np.lexsort((whole.open_ms, whole.series)))
 
 
@@ -130,10 +131,7 @@ def merged(longer: Candles, rolled: Candles) -> Candles:
     saw more volume: a missing minute can only lower a sum, never raise it.
     """
     both = Candles(
-        *(
-            np.concatenate([getattr(rolled, one.name), getattr(longer, one.name)])
-            for one in fields(Candles)
-        )
+        *(np.concatenate([getattr(rolled, name), getattr(longer, name)]) for name in _COLUMNS)
     )
     if not both.size:
         return both

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apps.markets.engines.ohlcv import (
     DAY_MS,
@@ -30,6 +32,7 @@ from apps.markets.engines.ohlcv import (
     traded,
     venue_mean,
 )
+from apps.markets.history_ohlcv import significant
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -285,3 +288,12 @@ def test_returns_and_their_words() -> None:
     assert words == [
         "rising_fast", "rising", "rising", "flat", "flat", "falling", "falling_fast", None,
     ]  # fmt: skip
+
+
+@given(st.lists(st.floats(1e-9, 1e7, allow_nan=False), min_size=1, max_size=40))
+def test_prices_have_the_same_digits_one_by_one_and_all_at_once(values: list[float]) -> None:
+    """Twelve significant digits; a number half-way between two may go either way."""
+    found = significant(np.array(values))
+    expected = np.array([float(f"{value:.12g}") for value in values])
+    assert np.all(np.abs(found - expected) <= 1.01e-11 * expected)
+    assert [float(f"{value:.12g}") for value in found.tolist()] == found.tolist()

@@ -218,7 +218,7 @@ async def test_filters_narrow_a_stream_and_show_no_false_loss(
 async def test_filters_may_be_put_together(web: Web, world: World) -> None:
     async with web.socket(world.eve.plaintext) as socket:
         await socket.subscribe(CHANNEL, filters={"exchange": "okx"})
-        for wrong, param in (
+        wrongs: list[tuple[dict[str, Any], str]] = [
             ({"exchange": "kraken"}, "exchange"),
             ({"filters": {"colour": 1}}, "filters"),
             ({"filters": [1]}, "filters"),
@@ -229,7 +229,8 @@ async def test_filters_may_be_put_together(web: Web, world: World) -> None:
             ({"from_seq": "1"}, "from_seq"),
             ({"from_seq": True}, "from_seq"),
             ({"epoch": 3}, "epoch"),
-        ):
+        ]
+        for wrong, param in wrongs:
             await socket.say(op="subscribe", channel=CHANNEL, **wrong)
             error = await socket.hear()
             assert (error["op"], error["code"]) == ("error", "invalid_parameter")

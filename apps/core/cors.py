@@ -1,4 +1,4 @@
-"""Cross-origin reading: GET under /v1 with a key header is open to every origin, cookies are not.
+"""Cross-origin calls: /v1 with a key header is open to every origin, cookies are not.
 
 The edge answers without passing here and adds ``CORS_HEADERS`` itself.
 """
@@ -31,10 +31,10 @@ CORS_HEADERS: Final = (
     ("Access-Control-Expose-Headers", ", ".join(_EXPOSED)),
 )
 _PREFLIGHT: Final = (
-    ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
+    ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS, POST, DELETE"),
     (
         "Access-Control-Allow-Headers",
-        "X-API-Key, Authorization, Accept, If-None-Match, X-Request-Id, X-Test-Fault",
+        "X-API-Key, Authorization, Accept, If-None-Match, Last-Event-ID, X-Request-Id, X-Test-Fault",
     ),
     ("Access-Control-Max-Age", "86400"),
     ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),

@@ -134,7 +134,9 @@ def check_rows() -> None:
     month = now - timedelta(days=30)
     for row in rows:
         venue, is_perp = row.instrument.venue, row.instrument.kind is InstrumentKind.PERP
-        if ADAPTERS[venue].offer.taker_candles:
+        is_dated = row.instrument.kind is InstrumentKind.FUTURE
+        # Bars of dated futures are not waited for.
+        if ADAPTERS[venue].offer.taker_candles and not is_dated:
             bars = selectors.bar_series([row.id], 60, now - timedelta(days=1), now)
             assert len(bars.ts_ms) > 1000
             assert (bars.high >= bars.low).all()
@@ -143,3 +145,8 @@ def check_rows() -> None:
             settled = selectors.funding_series([row.id], "settled", month, now)
             assert len(settled.rate) >= 0.85 * 30 * 24 / hours
             assert len(selectors.funding_series([row.id], "predicted", month, now).rate) >= 1
+        if is_perp or is_dated:
+            marks = selectors.basis_series([row.id], month, now)
+            assert len(marks.ts_ms) >= 1
+            if ADAPTERS[venue].offer.mark_page >= 1000:
+                assert len(marks.ts_ms) >= 0.9 * 30 * 48

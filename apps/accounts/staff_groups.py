@@ -10,6 +10,8 @@ from django.contrib.auth.models import Group, Permission
 _SEEN: Final = (
     *("accounts.account", "accounts.user", "tiers.plan", "tiers.planchange"),
     *("keys.apikey", "usage.quotanotice"),
+    *("billing.billingcustomer", "billing.billingsubscription", "billing.billinginvoice"),
+    *("billing.stripeevent", "billing.planprice"),
 )
 _VIEW: Final = tuple(
     f"{model.partition('.')[0]}.view_{model.partition('.')[2]}"
@@ -29,7 +31,7 @@ def groups_ensure(*, using: str = "default") -> None:
     """Create missing groups with their permissions; existing ones stay as staff made them."""
     from django.apps import apps
 
-    for label in ("accounts", "tiers", "keys", "usage"):
+    for label in ("accounts", "tiers", "keys", "usage", "billing"):
         create_permissions(apps.get_app_config(label), verbosity=0, using=using)
     for name, permissions in GROUPS.items():
         group, created = Group.objects.using(using).get_or_create(name=name)

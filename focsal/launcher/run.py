@@ -163,6 +163,7 @@ class _Installation:
             "HOST": self._host,
             "PORT": str(self._port),
             "FOCSAL_BASE_URL": self._given.get("FOCSAL_BASE_URL", "") or self._base_url,
+            "FOCSAL_STRIPE_PORT": str(embedded.keep_port(self._state, "stripe")),
         }
 
     @property
@@ -174,6 +175,9 @@ class _Installation:
         programs = []
         for name, argv in procfile.parse(text, variables).items():
             if name == "sandbox" and self._market == "live":
+                continue
+            if name == "stripe" and self._given.get("STRIPE_SECRET_KEY"):
+                # The real one is asked instead of the double.
                 continue
             program = shutil.which(argv[0], path=variables["PATH"])
             if program is None:

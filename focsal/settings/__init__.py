@@ -3,6 +3,7 @@
 from focsal.settings.accounts import *
 from focsal.settings.api import *
 from focsal.settings.base import *
+from focsal.settings.billing import *
 from focsal.settings.data import *
 from focsal.settings.logs import *
 from focsal.settings.market import *

@@ -43,6 +43,15 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "billing-process": {
+        "task": "billing.process",
+        "schedule": 5.0,
+        "options": {"expires": 10},
+    },
+    "billing-reconcile": {
+        "task": "billing.reconcile",
+        "schedule": 3600.0,
+    },
     "accounts-plan-changes": {
         "task": "accounts.apply_plan_changes",
         "schedule": 600.0,

@@ -21,7 +21,7 @@ def test_plans_are_those_that_staff_set(path: str) -> None:
     text = Client().get(path).content.decode()
     assert "$123" in text
     assert "77 requests a minute" in text
-    assert text.count('href="/signup/') == 2
+    assert text.count('href="/account/billing/?plan=') == 2
 
 
 def test_a_plan_that_is_not_public_is_not_shown() -> None:

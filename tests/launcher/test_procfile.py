@@ -54,10 +54,10 @@ def test_it_refuses_what_it_cannot_run(text: str, message: str) -> None:
         procfile.parse(text, {})
 
 
-def test_the_project_procfile_has_the_five_processes() -> None:
+def test_the_project_procfile_has_the_processes() -> None:
     text = (PROJECT / "Procfile").read_text()
     programs = procfile.parse(text, {})
-    assert set(programs) == {"web", "ingest", "worker", "beat", "sandbox"}
+    assert set(programs) == {"web", "ingest", "worker", "beat", "sandbox", "stripe"}
     assert "--host 127.0.0.1 --port 8000" in shlex.join(programs["web"])
     # Keys may be in query strings: no access log.
     assert "--no-access-log" in programs["web"]

@@ -1,0 +1,79 @@
+"""Staff pages: everything is read here and changed in Stripe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from apps.billing.models import (
+    BillingCustomer,
+    BillingInvoice,
+    BillingSubscription,
+    PlanPrice,
+    StripeEvent,
+)
+from apps.billing.reconcile import customer_reconcile
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(BillingCustomer)
+class BillingCustomerAdmin(ReadOnlyAdmin):
+    list_display = ("stripe_id", "account", "created_at")
+    list_select_related = ("account",)
+    search_fields = ("stripe_id", "account__name", "account__users__email")
+    actions = ("reconcile",)
+
+    @admin.action(description="Fetch from Stripe again", permissions=["view"])
+    def reconcile(self, request: HttpRequest, queryset: QuerySet[BillingCustomer]) -> None:
+        count = sum(customer_reconcile(customer) for customer in queryset[:50])
+        messages.success(request, f"{count} objects fetched.")
+
+
+@admin.register(BillingSubscription)
+class BillingSubscriptionAdmin(ReadOnlyAdmin):
+    list_display = ("stripe_id", "account", "plan", "status", "current_period_end", "ended_at")
+    list_filter = ("status", "plan")
+    list_select_related = ("account", "plan")
+    search_fields = ("stripe_id", "account__name", "account__users__email")
+
+
+@admin.register(BillingInvoice)
+class BillingInvoiceAdmin(ReadOnlyAdmin):
+    list_display = (
+        "number",
+        "account",
+        "status",
+        "amount_paid_cents",
+        "refunded_cents",
+        "issued_at",
+    )
+    list_filter = ("status",)
+    list_select_related = ("account",)
+    search_fields = ("stripe_id", "number", "account__name")
+
+
+@admin.register(StripeEvent)
+class StripeEventAdmin(ReadOnlyAdmin):
+    list_display = ("event_id", "type", "received_at", "processed_at", "attempts", "error")
+    list_filter = ("type",)
+    search_fields = ("event_id", "object_id", "customer_id")
+
+
+@admin.register(PlanPrice)
+class PlanPriceAdmin(ReadOnlyAdmin):
+    list_display = ("price_id", "plan", "amount_cents", "is_current", "created_at")
+    list_select_related = ("plan",)

@@ -1,0 +1,105 @@
+"""One-time links to a new key. A live secret is never mailed: the letter has a link, the link shows once."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db import transaction
+from django.db.models import Q
+from django.template.loader import render_to_string
+
+from apps.accounts.models import Account, User
+from apps.billing.models import RevealLink
+from apps.billing.secrets import seal, token_hash, unseal
+from apps.core.logs import get_logger
+from apps.keys.services import CreatedKey
+
+_BATCH: Final = 100
+_log = get_logger(__name__)
+
+
+def reveal_prepare(account: Account, created: CreatedKey, now: datetime) -> RevealLink:
+    """Keep the secret, encrypted, until it was seen; the letter goes out by ``reveal_letters_send``."""
+    return RevealLink.objects.create(
+        account=account,
+        key=created.key,
+        secret_encrypted=seal(created.plaintext),
+        expires_at=now + timedelta(hours=settings.BILLING_REVEAL_HOURS),
+    )
+
+
+def reveal_letters_send(now: datetime) -> int:
+    """Send what was not sent yet; how many. The row is locked while its letter goes, so nobody doubles it."""
+    waiting = RevealLink.objects.filter(mailed_at__isnull=True, expires_at__gt=now)
+    sent = 0
+    for link_id in waiting.order_by("pk").values_list("pk", flat=True)[:_BATCH]:
+        sent += _send(link_id, now)
+    return sent
+
+
+@transaction.atomic
+def _send(link_id: int, now: datetime) -> bool:
+    locked = RevealLink.objects.select_for_update(skip_locked=True, of=("self",))
+    link = locked.select_related("account__plan", "key").filter(pk=link_id).first()
+    if link is None or link.mailed_at is not None:
+        return False
+    people = User.objects.filter(account=link.account, is_active=True)
+    recipients = list(people.values_list("email", flat=True))
+    token = secrets.token_urlsafe(32)
+    link.token_sha256, link.mailed_at = token_hash(token), now
+    link.save(update_fields=["token_sha256", "mailed_at"])
+    text = render_to_string(
+        "letters/key_ready.txt",
+        {
+            "account": link.account,
+            "url": f"{settings.PUBLIC_BASE_URL}/account/reveal/{token}/",
+            "hours": settings.BILLING_REVEAL_HOURS,
+            "base_url": settings.PUBLIC_BASE_URL,
+        },
+    )
+    subject, _, body = text.lstrip().partition("\n")
+    try:
+        EmailMessage(subject.strip(), body.lstrip(), to=recipients).send()
+    except OSError as error:
+        _log.error("reveal_letter_failed", link=link_id, error=type(error).__name__)
+        transaction.set_rollback(True)
+        return False
+    return True
+
+
+def reveal_find(token: str, account: Account | None, now: datetime) -> RevealLink | None:
+    """The unseen link of this token, for the account that it belongs to alone."""
+    if account is None:
+        return None
+    links = RevealLink.objects.select_related("key").filter(
+        token_sha256=token_hash(token), account=account, revealed_at__isnull=True
+    )
+    return links.filter(expires_at__gt=now).first()
+
+
+@transaction.atomic
+def reveal_take(
+    token: str, account: Account | None, now: datetime
+) -> tuple[RevealLink, str] | None:
+    """The secret, once: it is wiped in the same transaction that hands it out."""
+    found = reveal_find(token, account, now)
+    if found is None:
+        return None
+    link = RevealLink.objects.select_for_update(of=("self",)).get(pk=found.pk)
+    if link.revealed_at is not None or link.secret_encrypted is None:
+        return None
+    secret = unseal(bytes(link.secret_encrypted))
+    link.revealed_at, link.secret_encrypted = now, None
+    link.save(update_fields=["revealed_at", "secret_encrypted"])
+    return None if secret is None else (link, secret)
+
+
+def reveal_wipe(now: datetime) -> int:
+    """Forget secrets that nobody looked at in time, and those of keys that were revoked meanwhile."""
+    stale = RevealLink.objects.filter(secret_encrypted__isnull=False)
+    stale = stale.filter(Q(expires_at__lte=now) | Q(key__revoked_at__isnull=False))
+    return stale.update(secret_encrypted=None)

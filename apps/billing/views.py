@@ -75,6 +75,9 @@ def billing(request: HttpRequest) -> HttpResponse:
 def choose(request: HttpRequest) -> HttpResponse:
     """Buy a plan, or move the running subscription to it."""
     user, account = _owner(request)
+    if not settings.STRIPE_SECRET_KEY:
+        messages.error(request, _("This deployment takes no payments; write to us."))
+        return redirect("billing")
     try:
         plan = plan_for_sale(request.POST.get("plan", ""))
         if live_subscription(account) is None:

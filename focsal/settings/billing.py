@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ImproperlyConfigured
+
 from focsal.settings.base import CONTENT_SECURITY_POLICY, IS_PRODUCTION, VAR_DIR
 from focsal.settings.environment import env_int, env_str
 
@@ -17,6 +19,8 @@ STRIPE_API_BASE = env_str(
 STRIPE_WEBHOOK_SECRET = env_str(
     "STRIPE_WEBHOOK_SECRET", "whsec_focsal_double" if STRIPE_IS_DOUBLE else ""
 )
+if STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRET:
+    raise ImproperlyConfigured("STRIPE_WEBHOOK_SECRET must be set beside STRIPE_SECRET_KEY")
 STRIPE_DOUBLE_STATE = VAR_DIR / "stripe-double.json"
 BILLING_TRIAL_DAYS = env_int("FOCSAL_TRIAL_DAYS", 0)
 BILLING_GRACE_DAYS = env_int("FOCSAL_GRACE_DAYS", 7)

@@ -88,5 +88,12 @@ def test_signed_nonsense_is_400_and_never_500(body: bytes) -> None:
     assert not StripeEvent.objects.exists()
 
 
+def test_without_a_secret_nothing_is_believed(settings: Any) -> None:
+    settings.STRIPE_WEBHOOK_SECRET = ""
+    body = json.dumps(EVENT).encode()
+    assert send(body, signature(body, "", int(time.time()))).status_code == 400
+    assert not StripeEvent.objects.exists()
+
+
 def test_only_post() -> None:
     assert Client().get("/billing/webhook/").status_code == 405

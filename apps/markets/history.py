@@ -24,7 +24,7 @@ SlotReader: TypeAlias = Callable[[Sequence[int], int, int, int, int | None], lis
 """``(listing ids, interval_ms, start_ms, end_ms, as_of_ms) -> slot openings that hold rows``."""
 
 # A block spans at most this much stored time, so that minute bars of it fit in memory easily.
-_BLOCK_SPAN_MS: Final = 7 * 86_400_000
+_BLOCK_SPAN_MS: Final = 28 * 86_400_000
 _BLOCK_ROWS: Final = 500
 # Planning looks at this many slots first, then at ever longer ranges while they are empty.
 _FIRST_LOOK_SLOTS: Final = 600

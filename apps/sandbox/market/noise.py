@@ -7,8 +7,9 @@ queries of the same range agree, and results do not depend on NumPy's own genera
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -28,6 +29,7 @@ _S21, _S42, _LOW_21 = np.uint64(21), np.uint64(42), np.uint64((1 << 21) - 1)
 _TO_UNIT_21, _HALF_21 = 1.0 / (1 << 21), 0.5 / (1 << 21)
 _DAY_MINUTES: Final = 1_440
 _ALL_64: Final = (1 << 64) - 1
+_TURN: Final = 0x5DEECE66D
 
 
 def floats(values: Any) -> FloatArray:
@@ -76,7 +78,7 @@ def uniform(key: int, index: int) -> float:
 def normals(key: int, index: npt.NDArray[Any]) -> FloatArray:
     """Standard normal (Box–Muller over two uniforms)."""
     radius = np.sqrt(-2.0 * np.log(uniforms(key, index)))
-    out: FloatArray = radius * np.cos(2.0 * np.pi * uniforms(key ^ 0x5DEECE66D, index))
+    out: FloatArray = radius * np.cos(2.0 * np.pi * uniforms(key ^ _TURN, index))
     return out
 
 
@@ -134,6 +136,25 @@ def value_noise(key: int, t_s: FloatArray, period_s: float) -> FloatArray:
     at = first - low
     out: FloatArray = knots[at] * (1.0 - ease) + knots[at + 1] * ease
     return out
+
+
+@lru_cache(maxsize=20_000)
+def _knot(key: int, index: int) -> float:
+    """``normals`` of one index, without arrays."""
+    radius = math.sqrt(-2.0 * math.log(((mixed(key, index) >> 11) + 0.5) * _TO_UNIT))
+    return radius * math.cos(2.0 * math.pi * ((mixed(key ^ _TURN, index) >> 11) + 0.5) * _TO_UNIT)
+
+
+def fractal_at(key: int, t_s: float, periods_s: Sequence[float], weights: Sequence[float]) -> float:
+    """``fractal_noise`` at one time."""
+    total = 0.0
+    for number, (period, weight) in enumerate(zip(periods_s, weights, strict=True)):
+        left, part = divmod(t_s / period, 1.0)
+        ease = part * part * (3.0 - 2.0 * part)
+        own = (key + 7919 * number) & _ALL_64
+        first = _knot(own, int(left))
+        total += weight * (first + (_knot(own, int(left) + 1) - first) * ease)
+    return total
 
 
 def fractal_noise(

@@ -15,7 +15,7 @@ from apps.sandbox.market.asset_days import AssetPaths
 from apps.sandbox.market.assets import ASSET_MODELS
 from apps.sandbox.market.cache import Cache
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.noise import FloatArray, day_noise, fractal_noise, key_of
+from apps.sandbox.market.noise import FloatArray, day_noise, fractal_at, key_of
 from apps.sandbox.market.protocol import DAY_MINUTES
 from apps.sandbox.market.sectors import LOADINGS, SECTOR_OF
 from apps.sandbox.market.traits import traits_of
@@ -72,8 +72,8 @@ class Premiums:
     def _slow(
         self, key: int, day: int, days: tuple[float, ...], weights: tuple[float, ...]
     ) -> FloatArray:
-        ends = fractal_noise(key, np.array([day, day + 1], dtype=np.float64), days, weights)
-        out: FloatArray = ends[0] + (ends[1] - ends[0]) * _RAMP
+        first, last = (fractal_at(key, at, days, weights) for at in (day, day + 1))
+        out: FloatArray = first + (last - first) * _RAMP
         return out
 
     def _make(self, listing: Listing, day: int) -> PremiumDay:

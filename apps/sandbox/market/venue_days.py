@@ -18,7 +18,7 @@ from apps.sandbox.market.noise import (
     FloatArray,
     IntArray,
     day_noise,
-    fractal_noise,
+    fractal_at,
     key_of,
     uniform_triples,
     whole,
@@ -70,8 +70,7 @@ def share_ends(seed: int, listing: Listing, day: int) -> tuple[float, float]:
     """Log of the listing's share of the asset's open interest against its usual one, at both ends of a
     day; in between it goes evenly."""
     key = key_of(seed, "share", listing.name)
-    times = np.array([day, day + 1], dtype=np.float64)
-    first, last = fractal_noise(key, times, _SHARE_DAYS, _SHARE_WEIGHTS).tolist()
+    first, last = (fractal_at(key, at, _SHARE_DAYS, _SHARE_WEIGHTS) for at in (day, day + 1))
     return first, last
 
 
@@ -106,8 +105,7 @@ def make_day(
     before = _counts(asset.pace, count, activity)
     trades = np.diff(before)
     longs, shorts = forced_lots(seed, listing, day, Gone(_STEPS, asset.longs, asset.shorts))
-    times = np.array([day, day + 1], dtype=np.float64)
-    swing = fractal_noise(key + 7, times, _TURNOVER_DAYS, _TURNOVER_WEIGHTS)
+    swing = [fractal_at(key + 7, at, _TURNOVER_DAYS, _TURNOVER_WEIGHTS) for at in (day, day + 1)]
     turnover = listing.daily_volume_usd / DAY_MINUTES / (listing.tick * listing.lot)
     usual = np.exp(swing[0] + (swing[1] - swing[0]) * _RAMP[:-1] + 1.4 * (second - 0.5))
     volume = np.maximum(whole(turnover * asset.pace * usual / at), 2 * trades + 2)

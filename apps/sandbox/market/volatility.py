@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from apps.sandbox.market.noise import FloatArray, day_noise, floats, fractal_noise
+from apps.sandbox.market.noise import FloatArray, day_noise, floats, fractal_at, fractal_noise
 
 # Knots a day and their weight: 15 minutes, 1, 4 and 12 hours.
 _SHORT: Final = ((96, 0.28), (24, 0.28), (6, 0.26), (2, 0.24))
@@ -50,9 +50,13 @@ def _season() -> FloatArray:
 SEASON: Final = _season()
 
 
+def _week(day: float) -> float:
+    # Day 0 was a Thursday: the middle of the weekend is the end of day 2.
+    return _WEEKEND * math.cos(2.0 * math.pi * (day - 3.0) / 7.0)
+
+
 def long_level(key: int, days: FloatArray) -> FloatArray:
     """Slow part of the log volatility at times in days; quiet weekends are in it."""
-    # Day 0 was a Thursday: the middle of the weekend is the end of day 2.
     week = _WEEKEND * np.cos(2.0 * np.pi * (days - 3.0) / 7.0)
     out: FloatArray = fractal_noise(key, days, _LONG_DAYS, _LONG_WEIGHTS) - week
     return out
@@ -60,8 +64,10 @@ def long_level(key: int, days: FloatArray) -> FloatArray:
 
 def log_volatility(key: int, day: int) -> FloatArray:
     """Log volatility at the minutes of a day, without its seasons."""
-    ends = long_level(key, np.array([day, day + 1], dtype=np.float64))
-    total = ends[0] + (ends[1] - ends[0]) * _RAMP
+    first, last = (
+        fractal_at(key, at, _LONG_DAYS, _LONG_WEIGHTS) - _week(at) for at in (day, day + 1)
+    )
+    total = first + (last - first) * _RAMP
     for number, (per_day, weight) in enumerate(_SHORT):
         total += weight * day_noise(key + 104_729 * (number + 1), day, per_day)
     return floats(total[:-1])

@@ -55,7 +55,7 @@ def _with_database(url: str, number: int) -> str:
     return urlunsplit(parts._replace(path=f"/{number}"))
 
 
-def _empty_database() -> tuple[str, redis.Redis]:
+def empty_redis() -> tuple[str, redis.Redis]:
     """A Redis database of our own, so that nothing of a running platform is touched."""
     for number in range(15, 9, -1):
         url = _with_database(settings.REDIS_EDGE_URL, number)
@@ -98,7 +98,7 @@ def _document() -> SnapshotDocument:
     )
 
 
-def _seed(client: redis.Redis) -> list[str]:
+def seed(client: redis.Redis) -> list[str]:
     """Keys and one snapshot, as the platform writes them."""
     keys = [new_key(settings.KEY_ENVIRONMENT) for _ in range(KEYS)]
     for number, key in enumerate(keys, start=1):
@@ -147,7 +147,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _server(app: str, redis_url: str) -> Iterator[int]:
+def server(app: str, redis_url: str, **more: str) -> Iterator[int]:
     port = _free_port()
     command = [sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
@@ -156,6 +156,7 @@ def _server(app: str, redis_url: str) -> Iterator[int]:
         "REDIS_EDGE_URL": redis_url,
         "FOCSAL_LOG_LEVEL": "WARNING",
         "FOCSAL_METRICS_PORT": "0",
+        **more,
     }
     process = subprocess.Popen([*command, "--log-level", "warning"], cwd=ROOT, env=environment)
     try:
@@ -196,10 +197,10 @@ def _median(rounds: list[dict[str, Any]], name: str) -> float:
 
 def measure() -> dict[int, dict[str, dict[str, float]]]:
     """Medians by connections and server."""
-    url, client = _empty_database()
+    url, client = empty_redis()
     try:
-        keys = _seed(client)
-        with _server(APPS["edge"], url) as edge, _server(APPS["fastapi"], url) as twin:
+        keys = seed(client)
+        with server(APPS["edge"], url) as edge, server(APPS["fastapi"], url) as twin:
             ports = {"edge": edge, "fastapi": twin}
             for port in ports.values():
                 _load(port, 4, 0.5, keys)

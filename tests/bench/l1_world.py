@@ -31,12 +31,12 @@ _PRICE: Final = f"(100 + i.id) * {_WAVE}"
 
 
 @contextmanager
-def own_market() -> Iterator[None]:
-    """An empty, migrated market database in the place of the configured one, Redis keys and context files
-    of its own; all of it is gone at the end."""
+def own_market(name: str = "bench") -> Iterator[None]:
+    """An empty, migrated market database in the place of the configured one, Redis keys under ``name`` and
+    context files of its own; all of it is gone at the end."""
     kept = settings.MARKET, settings.VAR_DIR
     with tempfile.TemporaryDirectory() as folder, _own_database():
-        settings.MARKET, settings.VAR_DIR = "bench", Path(folder)
+        settings.MARKET, settings.VAR_DIR = name, Path(folder)
         try:
             yield
         finally:

@@ -1,12 +1,14 @@
 """The feed's Lua scripts, each bound to the Redis process that runs it.
 
 The process' run id is part of the source, so that its digest is another after a restart: ``EVALSHA`` then
-fails with NOSCRIPT, the loader asks for the new run id, and the channel begins a new epoch. Scripts are
-never sent with ``EVAL``, which would make an old source run on a new Redis.
+fails with NOSCRIPT, the loader asks for the new run id, and the channel begins a new epoch. They are
+loaded with an ``EVAL`` without keys, which does nothing: ``SCRIPT LOAD`` would write them to the
+append-only file, and a restarted Redis would know the old ones.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +29,12 @@ UNBOUND: Final = "0" * 40
 def bound_source(name: str, run_id: str) -> str:
     if _RUN_ID.match(run_id) is None:
         raise ValueError(f"expected a Redis run id of 40 hex digits, got {run_id!r}")
-    return f'local RUN = "{run_id}"\n{_PRELUDE}\n{_BODIES[name]}'
+    load = "if #KEYS == 0 then return 1 end"
+    return f'local RUN = "{run_id}"\n{load}\n{_PRELUDE}\n{_BODIES[name]}'
+
+
+def digest_of(source: str) -> str:
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
 def run_id_of(info: Any) -> str:
@@ -47,14 +54,14 @@ class Scripts:
     def load(self, client: redis.Redis) -> None:
         run_id = run_id_of(client.info("server"))
         for name in _BODIES:
-            self.digests[name] = str(_text(client.script_load(bound_source(name, run_id))))
+            source = bound_source(name, run_id)
+            client.eval(source, 0)
+            self.digests[name] = digest_of(source)
 
     async def load_async(self, client: aredis.Redis) -> None:
         run_id = run_id_of(await client.info("server"))
+        command: Any = client
         for name in _BODIES:
-            loaded = await client.script_load(bound_source(name, run_id))
-            self.digests[name] = str(_text(loaded))
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+            source = bound_source(name, run_id)
+            await command.eval(source, 0)
+            self.digests[name] = digest_of(source)

@@ -43,6 +43,10 @@ def clear_feed() -> None:
 def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
     """Committed rows, for another process reads them. Tests carry the ``django_db`` mark."""
     with django_db_blocker.unblock():
+        kept = {alias: connections[alias].settings_dict["CONN_MAX_AGE"] for alias in connections}
+        for alias in connections:
+            # Threads' connections close with their work, or the test database cannot be dropped.
+            connections[alias].settings_dict["CONN_MAX_AGE"] = 0
         clear_redis()
         alice, eve = make_customer("pro", "alice"), make_customer("enterprise", "eve")
         bob = make_customer("enterprise", "bob")
@@ -57,6 +61,8 @@ def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
         clear_redis()
         User.objects.all().delete()
         Account.objects.all().delete()
+        for alias, age in kept.items():
+            connections[alias].settings_dict["CONN_MAX_AGE"] = age
         connections.close_all()
 
 

@@ -199,15 +199,14 @@ async def test_filters_narrow_a_stream_and_show_no_false_loss(
             CHANNEL, exchange=["okx", "binance"], side="short", min_amount_usd=5000
         )
         assert all(one["data"]["side"] == "short" for one in snapshot["data"]["recent"])
-        for number, changes in enumerate(
-            [
-                {"side": "long"},
-                {"side": "short", "amount_usd": 4999.99},
-                {"side": "short", "amount_usd": 5000},
-                {"side": "short", "amount_usd": 9000, "exchange": "bybit"},
-                {"side": "short", "amount_usd": 9000, "exchange": "okx"},
-            ]
-        ):
+        events: list[dict[str, Any]] = [
+            {"side": "long"},
+            {"side": "short", "amount_usd": 4999.99},
+            {"side": "short", "amount_usd": 5000},
+            {"side": "short", "amount_usd": 9000, "exchange": "bybit"},
+            {"side": "short", "amount_usd": 9000, "exchange": "okx"},
+        ]
+        for number, changes in enumerate(events):
             last = feed.append(CHANNEL, liquidation(number, **changes), 1)
         first, second = await socket.hear(), await socket.hear()
         assert [first["data"]["id"], second["data"]["id"]] == ["2", "4"]

@@ -58,13 +58,13 @@ async def test_a_position_of_elsewhere_gets_a_snapshot_and_the_epoch(
     web: Web, world: World, feed: BlockingFeedWriter, wrong: str
 ) -> None:
     seq = feed.append(CHANNEL, liquidation(1), 1)
-    given_: dict[str, Any] = {
+    positions: dict[str, dict[str, Any]] = {
         "epoch": {"from_seq": seq, "epoch": "0"},
         "future": {"from_seq": seq + 10**6},
         "past": {"from_seq": 5},
-    }[wrong]
+    }
     async with web.socket(world.eve.plaintext) as socket:
-        await socket.say(op="subscribe", channel=CHANNEL, **given_)
+        await socket.say(op="subscribe", channel=CHANNEL, **positions[wrong])
         ack = await socket.hear()
         assert (ack["op"], ack["resumed"], ack["seq"]) == ("subscribed", False, seq)
         frame = await socket.hear()

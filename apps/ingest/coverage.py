@@ -45,6 +45,14 @@ class Coverage:
         if self._down_since is None:
             self._down_since = since_ms
 
+    def doubt(self, since_ms: int, until_ms: int) -> None:
+        """Something may have been missed in this time, though the stream went on."""
+        if self._down_since is not None:
+            return
+        if self._breaks and self._breaks[-1][0] // MINUTE_MS == since_ms // MINUTE_MS:
+            since_ms = min(since_ms, self._breaks.pop()[0])
+        self._breaks.append((since_ms, max(until_ms, since_ms + 1)))
+
     def is_whole(self, start_ms: int, end_ms: int) -> bool:
         """Whether the stream was watched throughout ``[start_ms, end_ms)``."""
         if self._down_since is not None and self._down_since < end_ms:

@@ -84,6 +84,7 @@ class Flusher:
         self._writer.add(self._state.take_rows(now_ms, is_end=is_over))
         LATE_TRADES.set(sum(one.bars.late_trades for one in self._state.listings.values()))
         await self._send(self._state.take_dirty())
+        await self._drop(self._state.take_gone())
 
     async def _send(self, states: Sequence[LiveState]) -> None:
         started = time.perf_counter()
@@ -111,6 +112,15 @@ class Flusher:
         newest = max((one.ts_event_ms or 0 for one in states), default=0)
         if newest:
             FLUSH_LAG_SECONDS.observe(max(0.0, (self._now_ms() - newest) / 1000))
+
+    async def _drop(self, keys: Sequence[str]) -> None:
+        """Live states of what is listed no longer. Those that Redis misses go with the next start."""
+        if not keys:
+            return
+        try:
+            await self._client.hdel(live_key(), *keys)
+        except (RedisError, OSError) as error:
+            logger.warning("redis_away", what="live states", error=str(error))
 
     async def drop_unlisted(
         self, venue: str, keys_in_use: Container[str], assets: frozenset[str]

@@ -9,6 +9,9 @@ from apps.venues.base import StreamState, StreamStatus, VenueError
 
 _BAD: Final = frozenset({StreamStatus.STALE, StreamStatus.RECONNECTING})
 _DOWN_AFTER_MS: Final = 30_000
+_LAG_WINDOW_MS: Final = 10_000
+_WRONG_CLOCK_MS: Final = 10_000
+"""A venue whose quickest news of ten seconds seem this old, or are from this far ahead, has another clock."""
 _NAMED: Final = 3
 """At most this many ailing channels are named."""
 
@@ -26,9 +29,21 @@ class SourceTracker:
         self._since_ms = now_ms
         self._ailing: dict[str, StreamState] = {}
         self._rest_error: str = ""
+        self._lag_since_ms = now_ms
+        self._least_lag_ms: int | None = None
+        self._skew_ms = 0
 
     def heard(self, now_ms: int) -> None:
         self.last_ok_ms = now_ms
+
+    def told(self, event_ms: int, now_ms: int) -> None:
+        """Something that had just happened by the venue's clock."""
+        lag_ms = now_ms - event_ms
+        if self._least_lag_ms is None or lag_ms < self._least_lag_ms:
+            self._least_lag_ms = lag_ms
+        if now_ms - self._lag_since_ms >= _LAG_WINDOW_MS:
+            self._skew_ms = self._least_lag_ms
+            self._lag_since_ms, self._least_lag_ms = now_ms, None
 
     def on_state(self, state: StreamState) -> None:
         name = f"{state.connection}/{state.channel}/{state.kind}"
@@ -53,6 +68,9 @@ class SourceTracker:
             some = list(self._ailing.values())[:_NAMED]
             named = ", ".join(f"{one.channel} {one.status.value} ({one.reason})" for one in some)
             problems.append(f"{len(self._ailing)} channels ailing: {named}")
+        if abs(self._skew_ms) > _WRONG_CLOCK_MS:
+            way = "behind" if self._skew_ms > 0 else "ahead of"
+            problems.append(f"its clock is {abs(self._skew_ms) // 1000} s {way} ours")
         if now_ms - silent_since > self._down_after_ms:
             word = SOURCE_DOWN
             problems.insert(0, f"nothing heard for {(now_ms - silent_since) // 1000} s")

@@ -5,7 +5,7 @@ Pure apart from metrics: no I/O, market time comes in. Everything runs on the ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final
 
 from apps.ingest import samples
@@ -62,6 +62,7 @@ class MarketState:
         self.origin = origin
         self._now_ms = now_ms
         self._rows: list[SeriesRow] = []
+        self._gone: list[str] = []
         self._by_identity: dict[int, tuple[Instrument, Listing]] = {}
         self._by_index: dict[tuple[str, str, str], list[Listing]] = {}
         self._appliers: dict[type, Callable[[Listing, Event], None]] = {
@@ -76,8 +77,9 @@ class MarketState:
 
     def set_instruments(self, instruments: Iterable[Instrument], ids: Mapping[str, int]) -> None:
         """Follow these instruments; what is known of those that stay is kept."""
-        self._by_identity.clear()
-        for instrument in instruments:
+        listed = list(instruments)
+        self._take_leave({one.venue for one in listed}, {one.key for one in listed})
+        for instrument in listed:
             known = self.listings.get(instrument.key)
             if known is None:
                 known = Listing(instrument, ids[instrument.key], self._now_ms())
@@ -92,6 +94,26 @@ class MarketState:
             if one.kind in (InstrumentKind.PERP, InstrumentKind.FUTURE):
                 key = (one.venue, one.asset, one.quote)
                 self._by_index.setdefault(key, []).append(listing)
+
+    def _take_leave(self, venues: Container[str], keys: Container[str]) -> None:
+        """Forget what the venues list no longer; the last bars are kept."""
+        now_ms = self._now_ms()
+        for key, listing in list(self.listings.items()):
+            if listing.instrument.venue in venues and key not in keys:
+                closed = listing.bars.close_all(now_ms)
+                self._rows += [self._bar_row(listing, bar, now_ms) for bar in closed]
+                del self.listings[key]
+                self._gone.append(key)
+        self._by_identity = {
+            number: pair
+            for number, pair in self._by_identity.items()
+            if pair[0].venue not in venues
+        }
+
+    def take_gone(self) -> list[str]:
+        """Keys of the listings that were forgotten since the last call."""
+        gone, self._gone = self._gone, []
+        return gone
 
     def listing_of(self, instrument: Instrument) -> Listing | None:
         # Adapters use the same few objects for every event: their identity is the quickest key.

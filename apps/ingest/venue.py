@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +24,7 @@ from apps.ingest.state import MarketState
 from apps.ingest.storage import HistoryThread, StreamWriter
 from apps.ingest.watching import EventWatch
 from apps.marketdata.books import BookSynchroniser
-from apps.marketdata.events import Control, Event, MarketEvent
+from apps.marketdata.events import BookSnapshot, Control, Event, MarketEvent, Trade
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.listing_changes import Absence
 from apps.marketdata.live import SourceStatus
@@ -31,6 +32,7 @@ from apps.marketdata.normalisation import LIQUIDATIONS
 from apps.marketdata.watching import Watched
 from apps.venues.base import (
     Connecting,
+    Forgetting,
     ParseIssue,
     RestClient,
     StreamClient,
@@ -49,6 +51,12 @@ _INSTRUMENTS_EVERY_S: Final = 24 * 3600.0
 _INSTRUMENTS_AGAIN_S: Final = 30.0
 _DELIVERED_S: Final = 60.0
 """By then a venue's list no longer names a contract that was delivered."""
+_LIST_AGAIN_S: Final = 60.0
+_SYMBOL_DOUBTS: Final = ("refused", "silent", "no data")
+"""Why a channel is stale that may have lost its symbol (a book's own troubles are others)."""
+_HUSH_MS: Final = 3_000
+"""A venue that says nothing at all for so long may have lost what happened meanwhile."""
+_SINCE_LAST_LOOK_MS: Final = 2_000
 _NOT_WATCHED: Final = frozenset(
     {StreamStatus.STALE, StreamStatus.RECONNECTING, StreamStatus.STOPPED}
 )
@@ -99,6 +107,9 @@ class VenueRunner:
         feed = LIQUIDATIONS.get(self.venue)
         self._liquidations = EventWatch(feed.carried_by if feed is not None else ())
         self._last_trouble: tuple[str, ...] = ()
+        self._unreadable = 0
+        self._list_again = asyncio.Event()
+        """A channel fell silent or was refused: its symbol may be gone."""
         self._events = EVENTS.labels(self.venue)
 
     @property
@@ -164,7 +175,7 @@ class VenueRunner:
                 group.create_task(self.repairs.run())
             while True:
                 streaming = group.create_task(self._stream())
-                await self._until_instruments_change()
+                await self._until_new_instruments()
                 if self._client is not None:
                     await self._client.stop()
                 await streaming
@@ -215,11 +226,15 @@ class VenueRunner:
             on_state=self._on_state,
             now_ns=place.now_ns,
             rng=place.rng,
-            fetch_snapshot=self.rest.book_snapshot,
+            fetch_snapshot=self._fetch_book,
             report=self._on_issue,
         )
         self._bound_connections(self._client)
         await self._client.run()
+
+    async def _fetch_book(self, instrument: Instrument) -> BookSnapshot:
+        """Refusals are named and backed off like those of every other call."""
+        return await self.caller.once(lambda: self.rest.book_snapshot(instrument))
 
     def _bound_connections(self, client: StreamClient) -> None:
         """New connections in the venue's pace, over all processes of this address."""
@@ -256,13 +271,22 @@ class VenueRunner:
                 channels[spec.connection, spec.channel] = key
         return channels
 
-    async def _until_instruments_change(self) -> None:
+    async def _until_new_instruments(self) -> None:
+        """What is delisted is let go of while everything else streams on."""
         while True:
-            await asyncio.sleep(self._until_next_list_s())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._until_next_list_s()):
+                    await self._list_again.wait()
             before = set(self.instruments)
             await self.load_instruments()
-            if set(self.instruments) != before:
-                return
+            now = set(self.instruments)
+            if now - before or not isinstance(self._client, Forgetting):
+                if now != before:
+                    return
+            elif before - now:
+                self._client.forget(before - now)
+            await asyncio.sleep(_LIST_AGAIN_S)
+            self._list_again.clear()
 
     def _until_next_list_s(self) -> float:
         """A day, or until a contract has been delivered: another may be listed in its place."""
@@ -277,13 +301,21 @@ class VenueRunner:
         if isinstance(event, Control):
             return
         self._events.inc()
-        self.tracker.heard(event.ts_recv // NS_PER_MS)
+        now_ms = event.ts_recv // NS_PER_MS
+        heard_ms = self.tracker.last_ok_ms
+        if heard_ms is not None and now_ms - heard_ms > _HUSH_MS:
+            self._doubt(heard_ms, now_ms)
+        self.tracker.heard(now_ms)
+        if type(event) is Trade:
+            self.tracker.told(event.ts_event // NS_PER_MS, now_ms)
         self._place.state.apply(event)
         self._place.on_event(event)
 
     def _on_state(self, state: StreamState) -> None:
         self.tracker.on_state(state)
         self._log_trouble(state)
+        if state.status is StreamStatus.STALE and state.reason.startswith(_SYMBOL_DOUBTS):
+            self._list_again.set()
         self._follow_liquidations(state)
         key = self._trade_channels.get((state.connection, state.channel))
         listing = self._place.state.listings.get(key) if key is not None else None
@@ -331,10 +363,23 @@ class VenueRunner:
             kind=issue.kind, reason=issue.reason, sample=issue.sample,
         )  # fmt: skip
 
+    def _doubt(self, since_ms: int, until_ms: int) -> None:
+        """Trades may have been missed: the minutes are compared with the venue's own."""
+        for one in self.instruments:
+            self._place.state.listings[one.key].coverage.doubt(since_ms, until_ms)
+
+    def _doubt_unreadable(self, malformed: int) -> None:
+        """Called once a second: nobody knows what a message said that cannot be read."""
+        if malformed > self._unreadable:
+            now_ms = self._place.now_ms()
+            self._doubt(now_ms - _SINCE_LAST_LOOK_MS, now_ms)
+        self._unreadable = malformed
+
     def update_metrics(self) -> None:
         if self._client is None:
             return
         stats = self._client.stats
+        self._doubt_unreadable(stats.malformed.total())
         for outcome in _OUTCOMES:
             MESSAGES.labels(self.venue, outcome).set(getattr(stats, outcome).total())
         BOOK_GAPS.labels(self.venue).set(sum(book.gap_count for book in self.books.values()))

@@ -284,6 +284,15 @@ class Connecting(Protocol):
 
 
 @runtime_checkable
+class Forgetting(Protocol):
+    """A :class:`StreamClient` that can stop following some instruments while it goes on with the others."""
+
+    def forget(self, gone: Iterable[Instrument]) -> None:
+        """These are listed no longer."""
+        ...
+
+
+@runtime_checkable
 class ListsOpenInterest(Protocol):
     """A :class:`RestClient` whose venue has an all-in-one call: ingest then never asks one by one."""
 

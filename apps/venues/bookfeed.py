@@ -96,6 +96,15 @@ class BookFeed:
         if book.state is not before:
             self._on_change(book)
 
+    def forget(self, instrument: Instrument) -> None:
+        """Its book is kept no longer."""
+        book = self.books.pop(instrument.key, None)
+        if book is not None:
+            self._by_instrument.pop(id(book.instrument), None)
+        repair = self._repairs.get(instrument.key)
+        if repair is not None:
+            repair.cancel()
+
     async def close(self) -> None:
         repairs = list(self._repairs.values())
         for repair in repairs:

@@ -159,7 +159,7 @@ class _Request:
     deadline: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
     """One connection carrying ``specs``, all of the same connection group."""
 
@@ -256,14 +256,27 @@ class Session:
         """The channels that an answer settles; none when nobody waits for it."""
         if not only:
             request = self._requests.pop(request_id or "", None)
-            return request.waiting if request is not None else ()
+            waiting = request.waiting if request is not None else ()
+            return tuple(name for name in waiting if name in self.channels)
         for number, request in self._requests.items():
             if only in request.waiting:
                 request.waiting = tuple(name for name in request.waiting if name != only)
                 if not request.waiting:
                     del self._requests[number]
-                return (only,)
+                return (only,) if only in self.channels else ()
         return ()
+
+    def forget(self, names: Collection[str]) -> None:
+        """These channels are followed no longer; the others do not notice."""
+        for name in names:
+            channel = self.channels.pop(name, None)
+            if channel is None:
+                continue
+            self._set(channel, StreamStatus.STOPPED, "listed no longer")
+            self._outbox.put_nowait((False, (name,)))
+            if channel.last_frame_ns is None and channel.spec.max_silence_s != float("inf"):
+                self._first_frame(channel)
+        self.specs = tuple(spec for spec in self.specs if spec.channel not in names)
 
     def resubscribe(self, name: str) -> None:
         """Ask for a channel anew, which makes the venue send its book from the beginning."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -112,6 +112,13 @@ class Lane:
         self._sleep = sleep
         self._rng = rng
         self._backoff = Backoff(rng)
+        self._sessions: set[Session] = set()
+
+    def forget(self, names: Collection[str]) -> None:
+        """Stop following these channels, now and after the next reconnect."""
+        self.specs = tuple(spec for spec in self.specs if spec.channel not in names)
+        for session in self._sessions:
+            session.forget(names)
 
     async def run(self) -> None:
         """Stream for ever; ends only by cancellation."""
@@ -126,7 +133,7 @@ class Lane:
         """Run sessions one after the other, overlapped, until one is lost; the reason."""
         await self._owner.may_connect()
         session = self._owner.open_session(self.connection, self.specs)
-        running: asyncio.Future[str] = asyncio.ensure_future(_until_end(session))
+        running = self._start(session)
         lifetime_s = self._lifetime_s()
         try:
             while not await self._ends_within(lifetime_s, session, running):
@@ -137,6 +144,12 @@ class Lane:
             return self._lost(session, running)
         finally:
             await _cancel(running)
+
+    def _start(self, session: Session) -> asyncio.Future[str]:
+        self._sessions.add(session)
+        running: asyncio.Future[str] = asyncio.ensure_future(_until_end(session))
+        running.add_done_callback(lambda _done: self._sessions.discard(session))
+        return running
 
     def _lifetime_s(self) -> float:
         return self._timing.lifetime - self._rng.uniform(0, self._timing.lifetime_spread)
@@ -168,7 +181,7 @@ class Lane:
         await self._owner.may_connect()
         new = self._owner.open_session(self.connection, self.specs)
         new.is_standby = True
-        starting = asyncio.ensure_future(_until_end(new))
+        starting = self._start(new)
         ready = asyncio.ensure_future(new.ready.wait())
         patience = asyncio.ensure_future(self._sleep(self._timing.overlap))
         try:
@@ -300,6 +313,20 @@ class BaseStreamClient:
     def pace_connects(self, pool: RequestPool) -> None:
         """See :class:`apps.venues.base.Connecting`."""
         self._connects = pool
+
+    def forget(self, gone: Iterable[Instrument]) -> None:
+        """See :class:`apps.venues.base.Forgetting`."""
+        left = {(one.kind is InstrumentKind.SPOT, one.symbol): one for one in gone}
+        for lane in self.lanes:
+            is_spot = self.is_spot(lane.connection)
+            lane.forget({one.channel for one in lane.specs if (is_spot, one.symbol) in left})
+        for one in left.values():
+            spec = self._book_specs.pop(one.key, None)
+            if spec is not None:
+                del self._book_instruments[spec]
+            self._book_sessions.pop(one.key, None)
+            if self._feed is not None:
+                self._feed.forget(one)
 
     @property
     def connection_count(self) -> int:

@@ -20,9 +20,9 @@ Starter = Callable[..., Awaitable["Client"]]
 FEW = ("BTC", "ETH", "PEPE", "ARB")
 
 
-def free_ports(count: int) -> int:
-    """The first of ``count`` consecutive free ports."""
-    for base in range(21_400, 32_000, 7):
+def free_ports(count: int, first: int = 21_400) -> int:
+    """The first of ``count`` consecutive free ports, not below ``first``."""
+    for base in range(first, 32_000, 7):
         taken = []
         try:
             for port in range(base, base + count):

@@ -75,13 +75,14 @@ async def test_a_book_that_lost_an_update_is_repaired(
         await cause(sandbox, fault, venue=venue, symbol=hit.book_symbol(), count=1)
         faults = sandbox.sandbox.faults
         await until(lambda: not any(one.left for one in faults.frames), "a frame was met")
-        assert hit.client is not None
+        client = hit.client
+        assert client is not None
         if fault in ("malformed", "truncated"):
-            await until(lambda: hit.client.stats.malformed.total() == 1, "it is counted")
+            await until(lambda: client.stats.malformed.total() == 1, "it is counted")
         if any(isinstance(event, BookDelta) for event in hit.events):
             await until(lambda: hit.gaps >= 1, "the gap is counted")
         await until(hit.is_live, "books are live again")
-        unhurt = [book for book in hit.client.books.values() if book.instrument.asset == "ETH"]
+        unhurt = [book for book in client.books.values() if book.instrument.asset == "ETH"]
         assert [book.gap_count for book in unhurt] == [0] * len(unhurt)
         assert other.gaps == 0
         assert other.lost() == set()

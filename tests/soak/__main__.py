@@ -15,9 +15,9 @@ Soak = Callable[[], dict[str, Any]]
 
 
 def _soaks() -> dict[str, Soak]:
-    from tests.soak import fuzz, kills
+    from tests.soak import fuzz, kills, load
 
-    return {"fuzz": fuzz.run, "kills": kills.run}
+    return {"fuzz": fuzz.run, "kills": kills.run, "load": load.run}
 
 
 def main(arguments: list[str]) -> int:

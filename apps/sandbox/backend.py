@@ -17,8 +17,9 @@ from apps.sandbox.faces.hub import Hub
 from apps.sandbox.faces.registry import FACES, FaceKey, VenueFace
 from apps.sandbox.faults import Faults
 from apps.sandbox.manifest import instrument_entry, stream_entry
-from apps.sandbox.market.dated import DatedMarket, listed
+from apps.sandbox.market.dated import listed
 from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.model import SeededMarket
 from apps.sandbox.market.scenarios import Scenario
 from apps.sandbox.recorder import BadRecording, Recorder
 from apps.sandbox.replay.catalog import RecordingError, find_recordings
@@ -94,7 +95,7 @@ class ModelBackend:
             for face in FACES
         }
         everything = [one for listings in self._listings.values() for one in listings]
-        self._market = DatedMarket(config.seed, everything)
+        self._market = SeededMarket(config.seed, everything)
         self._faults = faults
         self._limit_multiplier = config.limit_multiplier
         self._recorder = Recorder(self._market, everything, _wall_ms)

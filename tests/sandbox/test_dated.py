@@ -9,7 +9,6 @@ import pytest
 
 from apps.sandbox.faces.registry import FACES
 from apps.sandbox.market.dated import (
-    DatedMarket,
     deliveries,
     delivery,
     is_listed,
@@ -18,6 +17,7 @@ from apps.sandbox.market.dated import (
     premium,
 )
 from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.model import SeededMarket
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NOW_MS = ms_of(NOW)
@@ -82,16 +82,20 @@ def test_the_premium_is_gone_at_delivery() -> None:
 def test_the_market_marks_them_above_the_perpetuals_index() -> None:
     perpetual = BY_VENUE["binance"].listings(("BTC",))[0]
     near, late = futures("binance")[:2]
-    market = DatedMarket(7, [perpetual, near, late])
+    market = SeededMarket(7, [perpetual, near, late])
     own = market.mark_state(perpetual, NOW_MS)
     for one in (near, late):
         state = market.mark_state(one, NOW_MS)
         assert one.expiry_ms is not None
         assert state.index_price == own.index_price
         above = premium(7, "BTC", one.expiry_ms, np.array([NOW_MS / 1000]), "binance")[0]
-        assert state.mark_price == pytest.approx(own.index_price * (1 + above), rel=1e-12)
+        assert state.mark_price == pytest.approx(own.index_price * (1 + above), rel=1e-6)
         assert (state.funding_rate, state.next_funding_ms) == (0.0, 0)
         minutes = np.array([NOW_MS // 60_000], dtype=np.int64)
         assert market.premium_path(one, minutes)[0] == pytest.approx(above, rel=1e-9)
+        # Trades are made where it is marked.
+        touch = market.touch(one, NOW_MS)
+        middle = (touch.bid + touch.ask) / 2 * one.tick
+        assert middle == pytest.approx(state.mark_price, rel=5e-4)
     # What has no delivery is as it was.
     assert own.next_funding_ms > NOW_MS

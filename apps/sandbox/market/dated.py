@@ -14,9 +14,7 @@ from typing import Final
 import numpy as np
 
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.model import SeededMarket
-from apps.sandbox.market.noise import FloatArray, IntArray, floats, fractal_noise, key_of
-from apps.sandbox.market.protocol import MINUTE_MS, MarkState
+from apps.sandbox.market.noise import FloatArray, fractal_noise, key_of
 
 DELIVERY_HOUR: Final = 8
 LISTED_MS: Final = 190 * 86_400_000
@@ -87,23 +85,3 @@ def premium(seed: int, asset: str, expiry_ms: int, t_s: FloatArray, venue: str =
     )
     out: FloatArray = (_LEVEL + _TERM * years + level + own) * years
     return out
-
-
-class DatedMarket(SeededMarket):
-    """The market with dated futures: their marks stand above the index by :func:`premium`."""
-
-    def premium_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
-        if listing.expiry_ms is None:
-            return super().premium_path(listing, minutes)
-        t_s = floats(minutes * (MINUTE_MS / 1000.0))
-        return premium(self.seed, listing.asset, listing.expiry_ms, t_s, listing.venue)
-
-    def mark_state(self, listing: Listing, t_ms: int) -> MarkState:
-        state = super().mark_state(listing, t_ms)
-        if listing.expiry_ms is None:
-            return state
-        t_s = np.array([t_ms / 1000.0])
-        above = premium(self.seed, listing.asset, listing.expiry_ms, t_s, listing.venue)
-        mark = state.index_price * (1.0 + float(above[0]))
-        # Nothing is paid before delivery.
-        return MarkState(mark, state.index_price, mark, 0.0, 0)

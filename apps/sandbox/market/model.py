@@ -16,6 +16,7 @@ import numpy as np
 from apps.sandbox.market.activity import Activity
 from apps.sandbox.market.asset_days import AssetPaths
 from apps.sandbox.market.cache import Cache
+from apps.sandbox.market.dated import premium
 from apps.sandbox.market.effects import FADED_DAYS, first_minute
 from apps.sandbox.market.funding import rule_of, settlement_grid
 from apps.sandbox.market.listing import Listing
@@ -131,10 +132,8 @@ class SeededMarket:
         """Price over index, minus 1, at a day's minute boundaries."""
         if listing.is_perp:
             return self._premiums.day(listing, day).values
-        if listing.expiry_ms is not None:
-            edges = day * DAY_MINUTES + np.arange(DAY_MINUTES + 1, dtype=np.int64)
-            return self.premium_path(listing, edges)
-        return np.zeros(DAY_MINUTES + 1)
+        edges = day * DAY_MINUTES + np.arange(DAY_MINUTES + 1, dtype=np.int64)
+        return self.premium_path(listing, edges)
 
     def minute_bars(self, listing: Listing, first: int, last: int) -> MinuteBars:
         """Bars of the minutes first … last inclusive; quote amounts are volume × typical price."""
@@ -229,6 +228,9 @@ class SeededMarket:
         return result
 
     def premium_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
+        if listing.expiry_ms is not None:
+            t_s = floats(minutes * (MINUTE_MS / 1000.0))
+            return premium(self.seed, listing.asset, listing.expiry_ms, t_s, listing.venue)
         out = np.zeros(len(minutes))
         if not listing.is_perp:
             return out
@@ -253,11 +255,11 @@ class SeededMarket:
         known = self._marks.get((listing.name, minute), lambda _key: self._mark(listing, minute))
         part = part_ms / MINUTE_MS
         index = known.spot + (known.next_spot - known.spot) * part
-        premium = known.premium + (known.next_premium - known.premium) * part
+        away = known.premium + (known.next_premium - known.premium) * part
         return MarkState(
-            index * (1.0 + premium),
+            index * (1.0 + away),
             index,
-            index * (1.0 + 0.6 * premium),
+            index * (1.0 + 0.6 * away),
             known.rate,
             known.due_ms,
         )
@@ -265,7 +267,7 @@ class SeededMarket:
     def _mark(self, listing: Listing, minute: int) -> _MarkMinute:
         day, at = divmod(minute, DAY_MINUTES)
         path = self._paths.day(listing.asset, day).path
-        away = self._away(listing, day)
+        away = self.premium_path(listing, np.array([minute, minute + 1], dtype=np.int64))
         interval_h = listing.funding_interval_h or 8
         begin = minute // (interval_h * 60) * (interval_h * 60)
         rate = 0.0
@@ -274,10 +276,11 @@ class SeededMarket:
         return _MarkMinute(
             math.exp(path[at]) * listing.price_mult,
             math.exp(path[at + 1]) * listing.price_mult,
-            float(away[at]),
-            float(away[at + 1]),
+            float(away[0]),
+            float(away[1]),
             rate,
-            (begin + interval_h * 60) * MINUTE_MS,
+            # Nothing is paid before a delivery.
+            0 if listing.expiry_ms is not None else (begin + interval_h * 60) * MINUTE_MS,
         )
 
     def _rate(self, listing: Listing, first: int, last: int) -> float:

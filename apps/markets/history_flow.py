@@ -19,7 +19,8 @@ from apps.markets.engines.history import (
     FloatArray,
     FlowGrid,
     bar_grid,
-    merged,
+    filled,
+    open_cells,
     rolled_up,
     rows_at,
 )
@@ -97,11 +98,33 @@ def _cells(query: HistoryQuery, ids: Sequence[int], block: Sequence[int]) -> dic
     start, end = block[0], block[-1] + query.interval_ms
     as_of_ms = query.selection.as_of_ms
     as_of = None if as_of_ms is None else as_datetime(as_of_ms)
-    grids = [_read_grid(ids, length, start, end, as_of) for length in _lengths(query.interval_ms)]
-    combined = grids.pop()
-    while grids:
-        combined = merged(grids.pop(), combined)
-    return rows_at(rolled_up(combined, query.interval_ms), np.asarray(block, dtype=np.int64))
+    best = _best_grid(ids, _lengths(query.interval_ms), start, end, as_of)
+    return rows_at(rolled_up(best, query.interval_ms), np.asarray(block, dtype=np.int64))
+
+
+def _best_grid(
+    ids: Sequence[int],
+    lengths_s: Sequence[int],
+    start_ms: int,
+    end_ms: int,
+    as_of: datetime | None,
+) -> FlowGrid:
+    """The longest bars, and shorter ones read only where those are missing or partial."""
+    longest, *shorter = lengths_s
+    grid = _read_grid(ids, longest, start_ms, end_ms, as_of)
+    gaps = open_cells(grid) if shorter else None
+    if gaps is None:
+        return grid
+    rows, columns = gaps
+    step_ms = longest * 1000
+    part = _best_grid(
+        [ids[column] for column in columns.tolist()],
+        shorter,
+        start_ms + rows.start * step_ms,
+        min(end_ms, start_ms + rows.stop * step_ms),
+        as_of,
+    )
+    return filled(grid, rows, columns, part)
 
 
 def _read_grid(

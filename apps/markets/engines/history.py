@@ -88,6 +88,31 @@ def merged(longer: FlowGrid, shorter: FlowGrid) -> FlowGrid:
     )
 
 
+def open_cells(grid: FlowGrid) -> tuple[slice, IntArray] | None:
+    """Rows (from the first to the last) and columns in which shorter bars may add; None where none can."""
+    rows = np.flatnonzero(~grid.exact.all(axis=1))
+    if not rows.size:
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), np.flatnonzero(~grid.exact.all(axis=0))
+
+
+def filled(grid: FlowGrid, rows: slice, columns: IntArray, shorter: FlowGrid) -> FlowGrid:
+    """``grid`` with the shorter bars of these rows and columns merged in; they start where the rows do."""
+    cells = (rows, columns)
+    part = FlowGrid(
+        grid.start_ms + rows.start * grid.length_ms,
+        grid.length_ms,
+        {name: values[cells] for name, values in grid.sums.items()},
+        grid.present[cells],
+        grid.exact[cells],
+    )
+    better = merged(part, shorter)
+    for name, values in grid.sums.items():
+        values[cells] = better.sums[name]
+    grid.present[cells] = better.present
+    return grid
+
+
 def rows_at(grid: FlowGrid, slots_ms: IntArray) -> dict[str, FloatArray]:
     """The grid's rows of these openings, NaN where nothing is known."""
     row = (slots_ms - grid.start_ms) // grid.length_ms

@@ -12,6 +12,21 @@ MAX_AMOUNT_USD: Final = 1e15
 
 def one_or_many(name: str, field: str, allowed: Sequence[str], description: str) -> Option:
     """``"binance"`` or ``["binance", "okx"]``: events whose ``field`` is among them."""
+
+    def accepts(data: Data, value: frozenset[str]) -> bool:
+        return data.get(field) in value
+
+    return _of_words(name, allowed, description, accepts)
+
+
+def chosen(name: str, allowed: Sequence[str], description: str) -> Option:
+    """The same words; the channel's ``narrow`` leaves the chosen parts of each event."""
+    return _of_words(name, allowed, description, lambda _data, _value: True)
+
+
+def _of_words(
+    name: str, allowed: Sequence[str], description: str, accepts: Callable[[Data, Any], bool]
+) -> Option:
     expected = f"one of {', '.join(allowed)}, or a list of them"
 
     def parse(value: Any) -> frozenset[str]:
@@ -21,9 +36,6 @@ def one_or_many(name: str, field: str, allowed: Sequence[str], description: str)
         if not all(isinstance(one, str) and one in allowed for one in given):
             raise ValueError(expected)
         return frozenset(given)
-
-    def accepts(data: Data, value: frozenset[str]) -> bool:
-        return data.get(field) in value
 
     one = {"type": "string", "enum": list(allowed)}
     schema = {"oneOf": [one, {"type": "array", "items": one, "minItems": 1}]}

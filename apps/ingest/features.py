@@ -7,10 +7,13 @@ layers import this module, never the reverse.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 from apps.marketdata.books import BookSynchroniser
 from apps.marketdata.events import MarketEvent
+
+if TYPE_CHECKING:
+    from apps.ingest.state import MarketState
 
 Books: TypeAlias = Mapping[str, BookSynchroniser]
 """Books of this process by ``Instrument.key``."""
@@ -24,6 +27,13 @@ class Feature(Protocol):
     def on_second(self, now_ms: int, books: Books) -> None: ...
 
 
+@runtime_checkable
+class ReadsState(Protocol):
+    """A live engine that also reads what ingest knows; told where before the first event."""
+
+    def attach(self, state: MarketState) -> None: ...
+
+
 _factories: Final[dict[str, Callable[[], Feature]]] = {}
 
 
@@ -32,5 +42,9 @@ def register_feature(name: str, factory: Callable[[], Feature]) -> None:
     _factories[name] = factory
 
 
-def make_features() -> dict[str, Feature]:
-    return {name: factory() for name, factory in _factories.items()}
+def make_features(state: MarketState | None = None) -> dict[str, Feature]:
+    features = {name: factory() for name, factory in _factories.items()}
+    for feature in features.values():
+        if state is not None and isinstance(feature, ReadsState):
+            feature.attach(state)
+    return features

@@ -15,6 +15,8 @@ from apps.core.redis import new_async_redis
 from apps.feed.registry import resolve
 from apps.feed.writer import FeedWriter
 from apps.ingest.features import Books
+from apps.ingest.publish_demand import DemandPublisher
+from apps.ingest.state import MarketState
 from apps.marketdata.events import Liquidation, MarketEvent
 
 NS_PER_MS: Final = 1_000_000
@@ -57,19 +59,31 @@ def liquidation_data(event: Liquidation) -> bytes:
 
 
 class FeedPublisher:
-    """Belongs to the event loop of ingest, which ends the writer's task with itself."""
+    """Belongs to the event loop of ingest, which ends its tasks with itself."""
 
     def __init__(self, writer: FeedWriter | None = None) -> None:
         self._writer = writer
-        self._task: asyncio.Task[None] | None = None
+        self._demand: DemandPublisher | None = None
+        self._state: MarketState | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._seen = SeenIds()
+
+    def attach(self, state: MarketState) -> None:
+        """Where tickers are read from."""
+        self._state = state
 
     def on_event(self, event: MarketEvent) -> None:
         if isinstance(event, Liquidation):
             self._on_liquidation(event)
 
     def on_second(self, now_ms: int, books: Books) -> None:
-        """Nothing is done by the second yet."""
+        """Takes note of the books; the channels that need them are written by themselves."""
+        if self._demand is None:
+            self._demand = DemandPublisher(self.writer, self._state)
+            self._tasks.append(
+                asyncio.get_running_loop().create_task(self._demand.run(), name="feed-demand")
+            )
+        self._demand.see(books)
 
     def _on_liquidation(self, event: Liquidation) -> None:
         name = f"liquidations.{event.instrument.asset}"
@@ -83,7 +97,7 @@ class FeedPublisher:
         if self._writer is None:
             client = new_async_redis()
             self._writer = FeedWriter(client)
-            self._task = asyncio.get_running_loop().create_task(
-                self._writer.run(), name="feed-writer"
+            self._tasks.append(
+                asyncio.get_running_loop().create_task(self._writer.run(), name="feed-writer")
             )
         return self._writer

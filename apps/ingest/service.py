@@ -84,7 +84,7 @@ class IngestService:
         origin = origin_of(config.market)
         self.state = MarketState(origin=origin, now_ms=market_clock.now_ms)
         self._origin = origin
-        self._features: dict[str, Feature] = make_features()
+        self._features: dict[str, Feature] = make_features(self.state)
         self._history = HistoryThread()
         self.progress = Progress(self._redis, config.shard)
         self.venues: list[VenueRunner] = []

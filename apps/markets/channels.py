@@ -1,13 +1,26 @@
-"""Stream channels of futures markets, written by ``apps.ingest.publish``."""
+"""Stream channels of futures markets.
+
+Liquidations, order books and tickers are written by ``apps.ingest.publish``, snapshots as they are published.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
-from apps.feed.options import at_least, one_or_many
-from apps.feed.registry import ChannelSpec, Policy, SnapshotKind, register
+import msgspec
+import orjson
+
+from apps.core.clock import market_clock
+from apps.feed.options import at_least, chosen, one_or_many
+from apps.feed.registry import ChannelSpec, Params, Policy, SnapshotKind, register
+from apps.marketdata.bookframes import AGGREGATED, merge_books, narrow_books
 from apps.marketdata.events import PositionSide, Quality
 from apps.marketdata.universe import ASSETS, VENUES
+from apps.markets.contracts import FUNDING_METRIC, FundingPayload
+from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC, OpenInterestPayload
+from apps.snapshots.store import read
 
 _NUMBER: Final = {"type": "number"}
 LIQUIDATION_SCHEMA: Final[dict[str, Any]] = {
@@ -61,4 +74,179 @@ LIQUIDATIONS: Final = ChannelSpec(
     },
 )
 
-register(LIQUIDATIONS)
+_BOOKS: Final = (AGGREGATED, *VENUES)
+_LEVELS: Final[dict[str, Any]] = {
+    "type": "array",
+    "items": {"type": "array", "prefixItems": [_NUMBER, _NUMBER], "minItems": 2, "maxItems": 2},
+    "description": "[price in quote currency, quantity in base units]; in an update 0 removes the level.",
+}
+_BOOK: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["state", "bids", "asks"],
+    "properties": {
+        "state": {
+            "enum": ["live", "partial", "resyncing", "stale"],
+            "description": "Only live and partial books have levels. partial: the aggregate of some venues.",
+        },
+        "ts": {"type": "string", "format": "date-time", "description": "The venue's time."},
+        "venues": {
+            "type": "array",
+            "items": {"enum": list(VENUES)},
+            "description": "What the aggregate adds up.",
+        },
+        "reset": {"const": True, "description": "Empty the book before you apply this."},
+        "bids": _LEVELS,
+        "asks": _LEVELS,
+    },
+}
+ORDERBOOK_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["asset", "depth", "books"],
+    "properties": {
+        "asset": {"type": "string"},
+        "depth": {"type": "integer", "description": "Levels per side of a whole book, at most."},
+        "books": {
+            "type": "object",
+            "properties": dict.fromkeys(_BOOKS, _BOOK),
+            "description": "The books that changed; in a snapshot all of them, whole.",
+        },
+    },
+}
+ORDERBOOK: Final = ChannelSpec(
+    name="orderbook",
+    pattern="orderbook.{asset}",
+    layer="L2",
+    title="Order books of the perpetuals, one per venue and all added up: 50 levels, then changes.",
+    params={"asset": ASSETS},
+    schema=ORDERBOOK_SCHEMA,
+    policy_default=Policy.LATEST,
+    snapshot=SnapshotKind.STATE,
+    recent=1,
+    ring_s=30,
+    ring_length=1_000,
+    is_on_demand=True,
+    options=(chosen("exchange", _BOOKS, "Only these books; aggregated is one of them."),),
+    merge=merge_books,
+    narrow=narrow_books,
+    example={
+        "asset": "BTC",
+        "depth": 50,
+        "books": {
+            "binance": {
+                "state": "live",
+                "ts": "2026-05-17T20:14:33.100Z",
+                "bids": [[67119.9, 4.21], [67118.2, 0]],
+                "asks": [[67120, 1.38]],
+            },
+            "aggregated": {
+                "state": "live",
+                "venues": ["binance", "bybit", "deribit", "hyperliquid", "okx"],
+                "bids": [[67119.9, 9.87], [67118.2, 1.1]],
+                "asks": [[67120, 3.02]],
+            },
+        },
+    },
+)
+
+
+def narrow_venues(data: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Only the chosen venues; None when none of them is in it."""
+    wanted = options["exchange"]
+    venues = {name: one for name, one in data["venues"].items() if name in wanted}
+    return {**data, "venues": venues} if venues else None
+
+
+_PRICE: Final = {"type": ["number", "null"]}
+TICKER_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["asset", "venues"],
+    "properties": {
+        "asset": {"type": "string"},
+        "venues": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["symbol", "last", "mark", "index", "bid", "ask", "ts"],
+                "properties": {
+                    "symbol": {"type": "string"},
+                    **dict.fromkeys(("last", "mark", "index", "bid", "ask"), _PRICE),
+                    "ts": {"type": ["string", "null"], "format": "date-time"},
+                },
+            },
+        },
+    },
+}
+TICKER: Final = ChannelSpec(
+    name="ticker",
+    pattern="ticker.{asset}",
+    layer="L1",
+    title="Last, mark and index price and the best quotes of each venue's perpetual, when they change.",
+    params={"asset": ASSETS},
+    schema=TICKER_SCHEMA,
+    policy_default=Policy.LATEST,
+    snapshot=SnapshotKind.STATE,
+    recent=1,
+    ring_s=30,
+    ring_length=500,
+    is_on_demand=True,
+    options=(chosen("exchange", VENUES, "Only these venues."),),
+    narrow=narrow_venues,
+    example={
+        "asset": "BTC",
+        "venues": {
+            "binance": {
+                "symbol": "BTCUSDT",
+                "last": 67120.1,
+                "mark": 67119.4,
+                "index": 67101.8,
+                "bid": 67119.9,
+                "ask": 67120,
+                "ts": "2026-05-17T20:14:33Z",
+            }
+        },
+    },
+)
+
+
+def _of_snapshots(name: str, metric: str, payload: type, example: str, title: str) -> ChannelSpec:
+    """What REST answers, pushed when it is published (``apps.snapshots.pushing``)."""
+
+    def current(params: Params) -> bytes | None:
+        document = read(metric, params["asset"])
+        return None if document is None else document.body(market_clock.now_ms())
+
+    text = (Path(__file__).parent / "examples" / f"{example}.json").read_bytes()
+    return ChannelSpec(
+        name=name,
+        pattern=f"{name}.{{asset}}",
+        layer="L1",
+        title=title,
+        params={"asset": ASSETS},
+        schema=msgspec.json.schema(payload),
+        policy_default=Policy.LATEST,
+        snapshot=SnapshotKind.SOURCE,
+        source=current,
+        recent=1,
+        ring_s=300,
+        ring_length=50,
+        example=orjson.loads(text),
+    )
+
+
+FUNDING: Final = _of_snapshots(
+    "markets.funding",
+    FUNDING_METRIC,
+    FundingPayload,
+    "funding",
+    "The answer of /v1/markets/funding whenever a newer one is published.",
+)
+OPEN_INTEREST: Final = _of_snapshots(
+    "markets.open-interest",
+    OPEN_INTEREST_METRIC,
+    OpenInterestPayload,
+    "open-interest",
+    "The answer of /v1/markets/open-interest whenever a newer one is published.",
+)
+
+for _spec in (LIQUIDATIONS, ORDERBOOK, TICKER, FUNDING, OPEN_INTEREST):
+    register(_spec)

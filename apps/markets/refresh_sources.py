@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from msgspec import UNSET
@@ -13,12 +13,11 @@ from msgspec import UNSET
 from apps.core.clock import iso_utc
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import SOURCE_DEGRADED, SOURCE_DOWN, SourceStatus
+from apps.marketdata.preference import preference
 from apps.marketdata.selectors import InstrumentRow, instruments
 from apps.marketdata.venues import polled_venues
 from apps.markets.contracts_common import Source
 
-# Stablecoin-margined first: the book that most of the market trades.
-_QUOTE_ORDER: Final = ("USDT", "USD", "USDC")
 Listings: TypeAlias = Mapping[tuple[str, str], InstrumentRow]
 """The listing that speaks for (venue, asset)."""
 
@@ -46,7 +45,7 @@ def main_listings(assets: Sequence[str], kind: InstrumentKind) -> Listings:
     """The main listing of each (venue, asset): by quote currency, then by symbol."""
     wanted = set(assets)
     chosen: dict[tuple[str, str], InstrumentRow] = {}
-    for row in sorted(instruments(kind=kind), key=_preference):
+    for row in sorted(instruments(kind=kind), key=lambda row: preference(row.instrument)):
         if row.instrument.asset in wanted:
             chosen.setdefault((row.instrument.venue, row.instrument.asset), row)
     return chosen
@@ -55,12 +54,6 @@ def main_listings(assets: Sequence[str], kind: InstrumentKind) -> Listings:
 def all_listings(kind: InstrumentKind) -> Listings:
     """The main listing of every (venue, asset) that there is."""
     return main_listings([row.instrument.asset for row in instruments(kind=kind)], kind)
-
-
-def _preference(row: InstrumentRow) -> tuple[int, str]:
-    quote = row.instrument.quote
-    order = _QUOTE_ORDER.index(quote) if quote in _QUOTE_ORDER else len(_QUOTE_ORDER)
-    return order, row.instrument.symbol
 
 
 def venue_health(

@@ -46,6 +46,10 @@ def by_path(path: str) -> SnapshotSpec | None:
     return _BY_PATH.get(path)
 
 
+def find(metric: str) -> SnapshotSpec | None:
+    return _SPECS.get(metric)
+
+
 def by_metric(metric: str) -> SnapshotSpec:
     return _SPECS[metric]
 

@@ -13,6 +13,7 @@ from apps.core.logs import get_logger
 from apps.core.redis import market_key, sync_redis
 from apps.snapshots.contracts import SnapshotDocument
 from apps.snapshots.models import SnapshotLatest
+from apps.snapshots.pushing import push
 
 log = get_logger(__name__)
 
@@ -58,7 +59,9 @@ def publish_many(documents: Sequence[SnapshotDocument]) -> int:
     published: int | None = None
     failure: Exception | None = None
     try:
-        published = _publish_redis(documents)
+        newer = _publish_redis(documents)
+        published = len(newer)
+        push(newer)
     except RedisError as error:
         failure = error
         log.warning("snapshot_publish_redis_away", error=str(error), documents=len(documents))
@@ -72,7 +75,8 @@ def publish_many(documents: Sequence[SnapshotDocument]) -> int:
     return upserted if published is None else published
 
 
-def _publish_redis(documents: Sequence[SnapshotDocument]) -> int:
+def _publish_redis(documents: Sequence[SnapshotDocument]) -> list[SnapshotDocument]:
+    """Those that were newer than what was held."""
     pipeline = sync_redis().pipeline(transaction=False)
     for document in documents:
         pipeline.eval(
@@ -86,7 +90,8 @@ def _publish_redis(documents: Sequence[SnapshotDocument]) -> int:
             document.tail,
             int(document.partial),
         )
-    return sum(int(answer) for answer in pipeline.execute())
+    answers = pipeline.execute()
+    return [one for one, is_newer in zip(documents, answers, strict=True) if int(is_newer)]
 
 
 def _publish_database(documents: Sequence[SnapshotDocument]) -> int:

@@ -44,6 +44,18 @@ def decisive_redis(url: str | None = None) -> redis.Redis:
     )
 
 
+def bounded_async_redis(url: str | None = None, *, connections: int = 16) -> aredis.Redis:
+    """The same with so many connections: in a rush calls wait for one instead of opening more."""
+    pool = aredis.BlockingConnectionPool.from_url(
+        url or settings.REDIS_EDGE_URL,
+        max_connections=connections,
+        timeout=_TIMEOUT_S,
+        socket_timeout=_TIMEOUT_S,
+        socket_connect_timeout=_TIMEOUT_S,
+    )
+    return aredis.Redis.from_pool(pool)
+
+
 def new_async_redis(url: str | None = None) -> aredis.Redis:
     """A new asyncio client (one per event loop) that answers bytes."""
     return aredis.Redis.from_url(

@@ -22,6 +22,7 @@ from apps.feed.scripts import Scripts
 
 _log = get_logger(__name__)
 _BLOCK_MS: Final = 1000
+_CONNECTIONS: Final = 8
 _COUNT: Final = 512
 _ANSWER_TIMEOUT_S: Final = 5.0
 _COMMAND_TIMEOUT_S: Final = 2.0
@@ -233,10 +234,17 @@ class FeedReader:
 
 
 def _client(url: str, timeout_s: float) -> Any:
-    # RESP2: streams are answered as lists, in the order that was asked for.
-    client: Any = aredis.Redis.from_url(
-        url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=_COMMAND_TIMEOUT_S
+    # RESP2: streams are answered as lists, in the order that was asked for. In a rush of subscriptions
+    # calls wait for a connection instead of opening more.
+    pool = aredis.BlockingConnectionPool.from_url(
+        url,
+        protocol=2,
+        max_connections=_CONNECTIONS,
+        timeout=_COMMAND_TIMEOUT_S,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=_COMMAND_TIMEOUT_S,
     )
+    client: Any = aredis.Redis.from_pool(pool)
     for command in ("XREAD", "XRANGE", "XREVRANGE"):
         client.set_response_callback(command, _raw)
     return client

@@ -10,7 +10,7 @@ from typing import Any, Final
 from apps.core.errors import FocsalError, SocketLimit
 from apps.core.health import draining
 from apps.core.logs import get_logger
-from apps.core.redis import new_async_redis
+from apps.core.redis import bounded_async_redis
 from apps.feed.ending import is_ending
 from apps.stream.client import Client
 from apps.stream.control import ControlListener
@@ -53,7 +53,7 @@ class StreamService:
             return
         self.is_started = True
         draining.clear()
-        self.redis = new_async_redis()
+        self.redis = bounded_async_redis()
         self.sessions = Sessions(self.redis)
         self.authenticator = Authenticator(self.redis)
         self.control = ControlListener(self)

@@ -26,9 +26,14 @@ class Wall:
     """The clocks of a face: wall time plus what a test adds to it."""
 
     ahead_s: float = 0.0
+    market_ahead_ms: int = 0
 
     def wall_s(self) -> float:
         return time.time() + self.ahead_s
+
+    def now_ms(self) -> int:
+        """Market time."""
+        return time.time_ns() // 1_000_000 + self.market_ahead_ms
 
 
 @dataclass
@@ -99,7 +104,7 @@ async def serve(multiplier: float) -> AsyncIterator[Served]:
     context = FaceContext(
         listings=own,
         faults=faults,
-        now_ms=lambda: time.time_ns() // 1_000_000,
+        now_ms=wall.now_ms,
         wall_s=wall.wall_s,
         limit_multiplier=multiplier,
         on_subscribed=subscribed.update,

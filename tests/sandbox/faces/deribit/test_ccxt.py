@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import ccxt as sync_ccxt
 import ccxt.async_support as ccxt
+import ccxt.pro as ccxt_pro
 import pytest
 
 from tests.sandbox.faces.deribit.conftest import Served
@@ -69,3 +72,51 @@ async def test_refusals_become_ccxt_s_errors(exchange: Any) -> None:
     await exchange.load_markets()
     with pytest.raises(ccxt.ExchangeError):
         await exchange.publicGetTicker({"instrument_name": "NOPE-PERPETUAL"})
+
+
+async def test_option_chains_greeks_and_volatility(exchange: Any) -> None:
+    await exchange.load_markets()
+    chain = await exchange.fetch_option_chain("USDC")
+    assert {symbol.split("/")[0] for symbol in chain} == {"SOL", "XRP"}
+    months = [
+        market
+        for market in exchange.markets.values()
+        if market["option"]
+        and market["base"] == "BTC"
+        and market["info"]["settlement_period"] == "month"
+    ]
+    near = min(months, key=lambda one: abs(one["strike"] - 90_000))
+    option = await exchange.fetch_option(near["symbol"])
+    assert option["openInterest"] >= 0
+    greeks = await exchange.fetch_greeks(near["symbol"])
+    assert greeks["vega"] > 0 > greeks["theta"]
+    assert 20 < greeks["markImpliedVolatility"] < 200
+    history = await exchange.fetch_volatility_history("BTC")
+    assert len(history) > 300
+    assert all(5 < one["volatility"] < 300 for one in history)
+
+
+async def test_the_synchronous_client_too(served: Served) -> None:
+    made: Any = sync_ccxt.deribit()
+    made.urls["api"]["rest"] = served.rest
+    markets = await asyncio.to_thread(made.load_markets)
+    assert sum(market["option"] for market in markets.values()) > 1_500
+    assert (await asyncio.to_thread(made.fetch_ticker, BTC))["last"] > 0
+
+
+async def test_books_are_watched(served: Served) -> None:
+    made = ccxt_pro.deribit()
+    made.urls["api"] |= {"rest": served.rest, "ws": f"{served.ws}/ws/api/v2"}
+    try:
+        await made.load_markets()
+        for symbol in (BTC, SOL):
+            for _ in range(3):
+                book = await made.watch_order_book(symbol)
+            assert book["bids"][0][0] < book["asks"][0][0]
+            assert len(book["bids"]) >= 20
+        trades = await made.watch_trades(BTC)
+        assert trades[-1]["price"] > 0
+        ticker = await made.watch_ticker(BTC)
+        assert ticker["last"] > 0
+    finally:
+        await made.close()

@@ -222,7 +222,8 @@ def test_few_levels_of_a_large_book_are_found_while_it_moves() -> None:
     venue.whole(
         [(1000.0 - k, 1.0 + k) for k in range(900)], [(1001.0 + k, 1.0 + k) for k in range(900)]
     )
-    books, held = AssetBooks("BTC", DEPTH), {}
+    books = AssetBooks("BTC", DEPTH)
+    held: dict[str, Any] = {}
     for step in range(60):
         event = books.update({"binance": venue.book})
         assert event is not None

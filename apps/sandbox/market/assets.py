@@ -13,16 +13,15 @@ class AssetModel:
     """Parameters of one asset's path.
 
     ``price``: centre of the path, USD per token. ``perp_volume_usd``: futures turnover of an average day
-    on the largest venue. ``daily_volatility``: standard deviation of a day's log return. ``beta``: of
-    the common market factor. ``premium_bps`` and ``premium_swing_bps``: mean and size of the swings of
-    futures against index, which funding follows.
+    on the largest venue. ``daily_volatility``: standard deviation of a day's log return.
+    ``premium_bps`` and ``premium_swing_bps``: mean and size of the swings of futures against index, which
+    funding follows.
     """
 
     asset: str
     price: float
     perp_volume_usd: float
     daily_volatility: float
-    beta: float
     premium_bps: float
     premium_swing_bps: float
 
@@ -99,7 +98,6 @@ _TABLE: Final[dict[str, tuple[float, float, float]]] = {
     "POL": (0.1339, 60, 4.6),
     "FLOKI": (0.0000477, 40, 5.6),
 }
-MARKET_DAILY_VOLATILITY: Final = 0.02
 # Crowded coins, whose futures pull away from the index further than those of the majors.
 _RESTLESS: Final = frozenset(
     {
@@ -122,13 +120,11 @@ _RESTLESS: Final = frozenset(
 def asset_model(asset: str) -> AssetModel:
     """Raises ``KeyError`` for an asset that FOCSAL does not cover."""
     price, volume_musd, volatility = _TABLE[asset]
-    beta = 0.9 if asset == "BTC" else min(1.5, 0.6 + volatility / 6.0)
     return AssetModel(
         asset=asset,
         price=price,
         perp_volume_usd=volume_musd * 1e6,
         daily_volatility=volatility / 100.0,
-        beta=beta,
         premium_bps=-4.4 if tier_of(asset) is AssetTier.HOT else -4.8,
         premium_swing_bps=4.0 if asset in _RESTLESS else 0.9,
     )

@@ -35,6 +35,7 @@ _SHARE_WEIGHTS: Final = (0.025, 0.07)
 _TURNOVER_DAYS: Final = (2.5,)
 _TURNOVER_WEIGHTS: Final = (0.25,)
 _LEAST_FORCED_USD: Final = 400.0
+_NOTHING: Final = np.zeros(DAY_MINUTES, dtype=np.int32)
 SmallInts = npt.NDArray[np.int32]
 
 
@@ -119,8 +120,8 @@ def make_day(
         low.astype(np.int32),
         _compact(volume + longs + shorts),
         _compact(buys + shorts),
-        _compact(longs),
-        _compact(shorts),
+        _compact(longs) if listing.is_perp else _NOTHING,
+        _compact(shorts) if listing.is_perp else _NOTHING,
         before,
         first_id,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -12,6 +13,7 @@ from apps.marketdata.instruments import Instrument
 from apps.venues.base import ALL_ASSETS, StreamSpec, VenueEndpoints
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0)
+_LONG_TIMEOUT: Final = aiohttp.ClientTimeout(total=60.0)
 _FACES: Final[dict[str, tuple[int, int | None]]] = {
     "binance": (1, 2),
     "bybit": (3, None),
@@ -105,10 +107,19 @@ class Emulator:
     async def manifest(self) -> Manifest:
         return msgspec.json.decode(await self._get("/manifest"), type=Manifest)
 
-    async def _get(self, path: str) -> bytes:
+    async def recorded(self, series: str, **query: str | int) -> bytes:
+        """A series of one instrument that the emulator's own recorder kept."""
+        return await self._get(f"/recorded/{series}", query, _LONG_TIMEOUT)
+
+    async def _get(
+        self,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        limits: aiohttp.ClientTimeout = _TIMEOUT,
+    ) -> bytes:
         async with (
-            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            session.get(self._url("http", 0) + path) as answer,
+            aiohttp.ClientSession(timeout=limits) as session,
+            session.get(self._url("http", 0) + path, params=query) as answer,
         ):
             answer.raise_for_status()
             return await answer.read()

@@ -30,6 +30,8 @@ _STORED_AFTER_MS: Final = 60_000
 """A minute is closed and in the table by then, even when the database was slow."""
 _POLLED_MS: Final = 15 * 60_000
 """Samples no further apart than this leave no hole between them."""
+_STARTS_WITHIN_MS: Final = 120_000
+"""Streams begin so soon before or after the history that was asked for ends."""
 _INTERVAL_S: Final = {Series.FUNDING.value: 0}
 
 
@@ -95,6 +97,11 @@ class Repairs:
                 since_ms = until_ms - _POLLED_MS
                 for length_s in {OPEN_INTEREST_S[tier], HOUR_S}:
                     yield Held(row_id, Series.OPEN_INTEREST, length_s, since_ms, until_ms)
+            heard_ms = listing.state.liquidations_since_ms
+            if heard_ms is not None:
+                until_ms = now_ms - _STORED_AFTER_MS
+                since_ms, until_ms = heard_ms - _STARTS_WITHIN_MS, until_ms - until_ms % 60_000
+                yield Held(row_id, Series.LIQUIDATION, MINUTE_S, since_ms, until_ms)
 
     # --- holes between stored rows ---------------------------------------------------------------------
 

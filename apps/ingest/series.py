@@ -13,6 +13,7 @@ from typing import Final
 
 from apps.ingest.history import bar_rows, basis_rows, funding_rows, open_interest_rows
 from apps.ingest.positioning import positioning_rows
+from apps.ingest.recordings import RecordedRest, liquidation_rows, origin_of
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.models import Origin
 from apps.marketdata.positioning import HISTORY_S as POSITIONING_S
@@ -30,7 +31,7 @@ COARSE_BAR_S: Final[dict[AssetTier, int]] = {AssetTier.HOT: FINE_S, AssetTier.CO
 """Bars that the 30-day windows are made of."""
 OPEN_INTEREST_S: Final[dict[AssetTier, int]] = {AssetTier.HOT: FINE_S, AssetTier.COLD: HOUR_S}
 
-REQUIRED: Final = ("funding", "bars", "minutes", "marks")
+REQUIRED: Final = ("funding", "bars", "minutes", "marks", "recorded")
 """What readiness waits for: the windows of 30 days and a day of minutes."""
 BACKGROUND: Final = ("open_interest", "past_minutes", "past_bars", "context", "year")
 """What follows while answers are served, in this order."""
@@ -42,6 +43,7 @@ class Series(StrEnum):
     BAR = "bar"
     OPEN_INTEREST = "open_interest"
     BASIS = "basis"
+    LIQUIDATION = "liquidation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,24 @@ async def _fetch_open_interest(rest: RestClient, ask: Ask) -> Sequence[SeriesRow
     samples = await rest.open_interest_history(
         ask.instrument, ask.interval_s, ask.since_ms, ask.until_ms
     )
-    return open_interest_rows(ask.row_id, samples)
+    origin = origin_of(rest, Series.OPEN_INTEREST)
+    return [row._replace(origin=origin) for row in open_interest_rows(ask.row_id, samples)]
+
+
+# --- liquidations --------------------------------------------------------------------------------------
+
+
+def _liquidation_ladder(instrument: Instrument, offer: Offer, days: int) -> list[Step]:
+    if instrument.kind is not InstrumentKind.PERP or not offer.liquidation_history:
+        return []
+    return [Step("recorded", MINUTE_S, CONTEXT_DAYS)]
+
+
+async def _fetch_liquidations(rest: RestClient, ask: Ask) -> Sequence[SeriesRow]:
+    if not isinstance(rest, RecordedRest):
+        raise TypeError(f"expected past liquidations of {ask.instrument.venue}, which has none")
+    window = (ask.since_ms, ask.until_ms)
+    return liquidation_rows(ask.row_id, await rest.liquidation_history(ask.instrument, *window))
 
 
 # --- mark price and index ------------------------------------------------------------------------------
@@ -210,6 +229,7 @@ SERIES: Final[Mapping[str, HistorySeries]] = {
         HistorySeries(Series.BAR, _bar_ladder, _fetch_bars),
         HistorySeries(Series.OPEN_INTEREST, _open_interest_ladder, _fetch_open_interest),
         HistorySeries(Series.BASIS, _basis_ladder, _fetch_basis),
+        HistorySeries(Series.LIQUIDATION, _liquidation_ladder, _fetch_liquidations),
         *(_positioning(one) for one in POSITIONING),
     )
 }

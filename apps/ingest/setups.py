@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from apps.ingest.emulator import Emulator
+from apps.ingest.recordings import with_recorder
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.models import Origin
 from apps.venues.base import RestClient, StreamSpec, VenueAdapter, VenueEndpoints
@@ -60,7 +61,11 @@ async def emulator_setups(adapters: Iterable[VenueAdapter], emulator: Emulator) 
     ]
     if manifest.mode != "replay":
         played = set(manifest.venues)
-        return [one for one in setups if not played or one.adapter.venue in played]
+        return [
+            replace(one, adapter=with_recorder(one.adapter, emulator))
+            for one in setups
+            if not played or one.adapter.venue in played
+        ]
     found: list[VenueSetup] = []
     for setup in setups:
         venue = setup.adapter.venue

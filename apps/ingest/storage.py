@@ -19,7 +19,7 @@ from django.db.utils import InterfaceError, OperationalError
 from apps.core.logs import get_logger
 from apps.ingest.backfill import COARSE_BAR_S, Job, Spans
 from apps.ingest.metrics import ROWS, ROWS_PENDING, SPOOLED_BYTES
-from apps.ingest.series import HOUR_S
+from apps.ingest.series import HOUR_S, Series
 from apps.marketdata.gaps import Gap, Hole, gaps_note, holes_in
 from apps.marketdata.instruments import Instrument
 from apps.marketdata.listing_changes import Absence
@@ -36,6 +36,7 @@ from apps.marketdata.services import (
 )
 from apps.marketdata.spool import DurableWriter
 from apps.marketdata.universe import AssetTier
+from apps.marketdata.watching import LIQUIDATIONS, Watched, watch_spans_extend
 from apps.marketdata.writers import connection_refresh, rows_write
 
 logger = get_logger(__name__)
@@ -110,6 +111,10 @@ class HistoryThread:
                     since=moment(job.since_ms),
                     until=moment(job.until_ms),
                 )
+                if job.series == Series.LIQUIDATION:
+                    # What was recorded was listened to: an hour without events had none.
+                    span = Watched(job.row_id, job.since_ms, job.until_ms)
+                    watch_spans_extend(series=LIQUIDATIONS, spans=[span])
 
         await self.run(work)
 

@@ -27,6 +27,8 @@ class Offer:
     taker_candles: bool = True
     """Candles say what takers bought: past taker flow can be had."""
     open_interest_history: bool = True
+    liquidation_history: bool = False
+    """No venue keeps past liquidations; the emulator's recorder does."""
     positioning: frozenset[str] = frozenset({"accounts", "top_accounts", "top_positions", "taker"})
     """Series of :meth:`RestClient.positioning`."""
     mark_page: int = 0

@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/markets/", include("apps.markets.urls")),
     path("v1/meta/", include("apps.meta.urls")),
     path("v1/ws/", include("apps.stream.urls")),
+    path("", include("apps.alerts.urls")),
     path("", include("apps.billing.urls")),
     path("", include("apps.accounts.urls")),
     path("", include("apps.dashboard.urls")),

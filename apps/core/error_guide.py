@@ -102,6 +102,19 @@ ERROR_GUIDE: Final = (
         "Ask for JSON, CSV or NDJSON, or use format=.",
     ),
     ErrorEntry(
+        errors.IdempotencyConflict(
+            "This Idempotency-Key was sent with another request; use a new one for each request.",
+            param="Idempotency-Key",
+        ),
+        "An Idempotency-Key came again within a day with another address or body.",
+        "Make a new key for each request, and send it again only to repeat that request.",
+    ),
+    ErrorEntry(
+        errors.LimitReached("An account has at most 20 webhooks; delete one first."),
+        "The account has as many webhooks or alert rules as it may have.",
+        "Delete one that is not needed.",
+    ),
+    ErrorEntry(
         errors.IpNotAllowed("This key may be used from its owner's listed addresses only."),
         "The key has an allow-list of addresses, and the caller's is not on it.",
         "Add the address to the key on the account page, or call from a listed one.",

@@ -87,6 +87,14 @@ class NotAcceptable(FocsalError):
     code, status, title = "not_acceptable", 406, "Format not available"
 
 
+class IdempotencyConflict(FocsalError):
+    code, status, title = "idempotency_conflict", 409, "Idempotency-Key used for another request"
+
+
+class LimitReached(FocsalError):
+    code, status, title = "limit_reached", 409, "As many as the account may have"
+
+
 class SnapshotUnavailable(FocsalError):
     code, status, title = "snapshot_unavailable", 503, "Snapshot not available"
 

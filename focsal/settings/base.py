@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "apps.ingest",
     "apps.snapshots",
     "apps.markets",
+    "apps.alerts",
     "apps.stream",
     "apps.meta",
     "apps.dashboard",

@@ -48,6 +48,15 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 5.0,
         "options": {"expires": 10},
     },
+    "alerts-deliver": {
+        "task": "alerts.deliver",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "alerts-forget": {
+        "task": "alerts.forget",
+        "schedule": 3600.0,
+    },
     "billing-reconcile": {
         "task": "billing.reconcile",
         "schedule": 3600.0,

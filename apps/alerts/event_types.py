@@ -1,0 +1,97 @@
+"""The events of this stage: two of the market, two of the account."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from apps.alerts.registry import EventType, register
+
+FUNDING_EXTREME: Final = "funding.rate.extreme"
+LIQUIDATION_SPIKE: Final = "liquidation.spike"
+QUOTA: Final = "usage.quota"
+KEY_REVOKED: Final = "key.revoked"
+_TEXT: Final = {"type": "string"}
+_NUMBER: Final = {"type": "number"}
+_MAYBE: Final = {"type": ["number", "null"]}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+register(
+    EventType(
+        FUNDING_EXTREME,
+        "Funding rate is extreme",
+        "L1",
+        _object(
+            market=_TEXT,
+            asset=_TEXT,
+            direction={"enum": ["high", "low"]},
+            value=_NUMBER,
+            unit=_TEXT,
+            percentile_30d=_MAYBE,
+            z_score=_MAYBE,
+            snapshot_ts=_TEXT,
+        ),
+        {
+            "market": "sandbox",
+            "asset": "BTC",
+            "direction": "high",
+            "value": 0.081,
+            "unit": "percent_per_8h",
+            "percentile_30d": 0.994,
+            "z_score": 4.1,
+            "snapshot_ts": "2026-05-17T20:14:30Z",
+        },
+    )
+)
+register(
+    EventType(
+        LIQUIDATION_SPIKE,
+        "Liquidations spike",
+        "L1",
+        _object(
+            market=_TEXT,
+            asset=_TEXT,
+            window={"enum": ["1m", "1h"]},
+            value=_NUMBER,
+            unit=_TEXT,
+            long_usd=_MAYBE,
+            short_usd=_MAYBE,
+            percentile_30d=_MAYBE,
+            z_score=_MAYBE,
+            snapshot_ts=_TEXT,
+        ),
+        {
+            "market": "sandbox",
+            "asset": "BTC",
+            "window": "1h",
+            "value": 18200000.0,
+            "unit": "usd",
+            "long_usd": 17900000.0,
+            "short_usd": 300000.0,
+            "percentile_30d": 1.0,
+            "z_score": 9.2,
+            "snapshot_ts": "2026-05-17T20:14:30Z",
+        },
+    )
+)
+register(
+    EventType(
+        QUOTA,
+        "Quota is nearly used or used up",
+        "",
+        {"type": "object", "required": ["period", "percent"]},
+        {"period": "month", "percent": 80, "used": 600000, "limit": 750000, "environment": "test"},
+    )
+)
+register(
+    EventType(
+        KEY_REVOKED,
+        "An API key was revoked",
+        "",
+        {"type": "object", "required": ["key", "name", "reason"]},
+        {"key": "fk_test_3fQ9", "name": "bot", "reason": "revoked by its owner"},
+    )
+)

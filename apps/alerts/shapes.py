@@ -1,0 +1,65 @@
+"""Webhooks, deliveries and event types as REST answers them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from apps.alerts.models import Delivery, Webhook
+from apps.alerts.registry import EventType
+
+
+def webhook(hook: Webhook) -> dict[str, Any]:
+    return {
+        "id": hook.pk,
+        "name": hook.name,
+        "url": hook.url_shown,
+        "format": hook.format,
+        "events": hook.events,
+        "assets": hook.assets,
+        "is_enabled": hook.is_enabled,
+        "disabled_at": iso(hook.disabled_at),
+        "disabled_reason": hook.disabled_reason or None,
+        "previous_secret_until": iso(hook.previous_until),
+        "created_at": iso(hook.created_at),
+    }
+
+
+def delivery(one: Delivery) -> dict[str, Any]:
+    event = one.event
+    return {
+        "id": one.pk,
+        "event_id": event.event_id,
+        "type": event.type,
+        "data": event.data,
+        "test": event.is_test,
+        "occurred_at": iso(event.occurred_at),
+        "status": one.status,
+        "attempts": one.attempts,
+        "next_attempt_at": iso(one.due_at) if one.status == Delivery.Status.PENDING else None,
+        "delivered_at": iso(one.delivered_at),
+        "note": one.note or None,
+        "log": [
+            {
+                "at": iso(attempt.at),
+                "status_code": attempt.status_code,
+                "error": attempt.error or None,
+                "latency_ms": attempt.latency_ms,
+            }
+            for attempt in one.log.all()
+        ],
+    }
+
+
+def event_type(one: EventType) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "title": one.title,
+        "layer": one.layer or None,
+        "schema": one.schema,
+        "example": one.example,
+    }
+
+
+def iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,47 @@
+"""Periodic work on webhooks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from celery import shared_task
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from apps.alerts.delivery import BATCH, deliver_due
+from apps.alerts.models import Event, IdempotencyRecord
+from apps.core.logs import get_logger
+
+_ROUNDS: Final = 5
+_KEPT: Final = timedelta(days=30)
+_REPEATABLE: Final = timedelta(hours=24)
+_log = get_logger(__name__)
+
+
+@shared_task(name="alerts.deliver", ignore_result=True)
+def deliver() -> int:
+    """At each event, and every few seconds for what is due again or a killed worker left behind."""
+    sent = 0
+    for _ in range(_ROUNDS):
+        batch = deliver_due(timezone.now())
+        sent += batch
+        if batch < BATCH:
+            break
+    return sent
+
+
+@shared_task(name="alerts.forget", ignore_result=True)
+def forget() -> None:
+    """Events with their deliveries after 30 days, answers to repeated requests after a day."""
+    now = timezone.now()
+    Event.objects.filter(created_at__lt=now - _KEPT).delete()
+    IdempotencyRecord.objects.filter(created_at__lt=now - _REPEATABLE).delete()
+
+
+def deliver_soon() -> None:
+    """A broker that is away is no error: beat sends the task again."""
+    try:
+        deliver.apply_async(expires=10, retry=False)
+    except OperationalError as error:
+        _log.warning("deliver_waits_for_beat", error=type(error).__name__)

@@ -36,6 +36,7 @@ from apps.sandbox.market.protocol import (
     Touch,
 )
 from apps.sandbox.market.scenarios import Scenario
+from apps.sandbox.market.spans import by_day
 from apps.sandbox.market.venue_days import Gone, VenueDay, forced_lots, gone_of, make_day
 
 # Kept per listing: today and yesterday (a rolling day), and room for questions about the past.
@@ -216,10 +217,7 @@ class SeededMarket:
     def index_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
         out = np.empty(len(minutes))
         is_coarse = not (minutes % _FIVE).any()
-        days = minutes // DAY_MINUTES
-        for day in np.unique(days).tolist():
-            chosen = days == day
-            at = minutes[chosen] - day * DAY_MINUTES
+        for day, chosen, at in by_day(minutes, DAY_MINUTES):
             if is_coarse:
                 out[chosen] = self._paths.five_minutes(listing.asset, day).path[at // _FIVE]
             else:
@@ -234,19 +232,14 @@ class SeededMarket:
         out = np.zeros(len(minutes))
         if not listing.is_perp:
             return out
-        days = minutes // DAY_MINUTES
-        for day in np.unique(days).tolist():
-            chosen = days == day
-            out[chosen] = self._away(listing, day)[minutes[chosen] - day * DAY_MINUTES]
+        for day, chosen, at in by_day(minutes, DAY_MINUTES):
+            out[chosen] = self._premiums.day(listing, day).values[at]
         return out
 
     def volatility_path(self, listing: Listing, minutes: IntArray) -> FloatArray:
         """Standard deviation of the minute's log return, scaled to a year."""
         out = np.empty(len(minutes))
-        days = minutes // DAY_MINUTES
-        for day in np.unique(days).tolist():
-            chosen = days == day
-            at = minutes[chosen] - day * DAY_MINUTES
+        for day, chosen, at in by_day(minutes, DAY_MINUTES):
             out[chosen] = self._paths.day(listing.asset, day).sigma[at]
         return floats(out * math.sqrt(365.0 * DAY_MINUTES))
 
@@ -300,10 +293,7 @@ class SeededMarket:
         width = interval_h * 60
         first = grid // MINUTE_MS - width
         means = np.empty(len(grid))
-        days = first // DAY_MINUTES
-        for day in np.unique(days).tolist():
-            chosen = days == day
-            at = first[chosen] - day * DAY_MINUTES
+        for day, chosen, at in by_day(first, DAY_MINUTES):
             total = self._premiums.day(listing, day).total
             means[chosen] = (total[at + width] - total[at]) / width
         rates = rule_of(listing.venue).rate(means, interval_h)

@@ -11,6 +11,7 @@ from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.noise import FloatArray, IntArray, floats, fractal_noise, key_of
 from apps.sandbox.market.premiums import Premiums
 from apps.sandbox.market.protocol import DAY_MINUTES, MINUTE_MS
+from apps.sandbox.market.spans import by_day
 from apps.sandbox.market.venue_days import share_ends, usual_lots
 
 _HOUR_S: Final = 3_600.0
@@ -36,11 +37,8 @@ class Positioning:
     def open_interest(self, listing: Listing, t_ms: IntArray) -> FloatArray:
         """Single-sided, whole lots."""
         out = np.empty(len(t_ms))
-        days = t_ms // _DAY_MS
         is_coarse = not (t_ms % _FIVE_MS).any()
-        for day in np.unique(days).tolist():
-            chosen = days == day
-            part = t_ms[chosen] - day * _DAY_MS
+        for day, chosen, part in by_day(t_ms, _DAY_MS):
             if is_coarse:
                 held = self._paths.five_minutes(listing.asset, day).interest[part // _FIVE_MS]
             else:
@@ -61,9 +59,8 @@ class Positioning:
         own = key_of(self._seed, "positioning", listing.name, series)
         share = mean + fractal_noise(shared, t_s, _SHARE_PERIODS, _SHARE_WEIGHTS)
         share += fractal_noise(own, t_s, _SHARE_PERIODS, _VENUE_WEIGHTS)
-        days = t_ms // _DAY_MS
-        for day in np.unique(days).tolist():
-            chosen = days == day
-            at = (t_ms[chosen] - day * _DAY_MS) // MINUTE_MS
-            share[chosen] += follows * self._premiums.momentum(listing.asset, day)[at]
+        for day, chosen, part in by_day(t_ms, _DAY_MS):
+            share[chosen] += (
+                follows * self._premiums.momentum(listing.asset, day)[part // MINUTE_MS]
+            )
         return floats(np.round(np.clip(share, 0.05, 0.95), 4))

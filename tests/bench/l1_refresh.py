@@ -105,7 +105,7 @@ def run() -> dict[str, Any]:
         for days in DAYS:
             rows += l1_world.context(now, days + 2, held)
             held = days + 2
-            loaded = {"state": "ready", "generation": days}
+            loaded: dict[Any, Any] = {"state": "ready", "generation": days}
             sync_redis().hset(market_key("backfill"), mapping=loaded)
             # Windows are loaded anew once, then only what came since.
             growth[f"days_{days}_load_s"] = round(refresh.seconds(ASSETS), 3)

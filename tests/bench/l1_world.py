@@ -89,10 +89,12 @@ def fill(sql: str, table: str, start: datetime, end: datetime, step: timedelta, 
     """``INSERT … SELECT`` over every step of every instrument of ``which``; returns the rows."""
     ensure_partitions(table, [start + n * _DAY for n in range((end - start).days + 2)])
     with connections["market"].cursor() as cursor:
+        # PostgreSQL takes an interval; Django's types do not list it.
+        params: list[Any] = [start, end - step, step]
         cursor.execute(
             f"INSERT INTO {table} {sql} FROM instrument i, "
             f"generate_series(%s::timestamptz, %s::timestamptz, %s) AS ts WHERE {which}",
-            [start, end - step, step],
+            params,
         )
         return int(cursor.rowcount)
 

@@ -121,8 +121,8 @@ def test_as_of_is_what_was_answered_then(db: None, clean_redis: Any) -> None:
     rng = random.Random(18)
     rows: list[SeriesRow] = []
     for venue, hours in VENUES.items():
-        moment = datetime.fromtimestamp((DAWN - 9 * DAY) / 1000, tz=UTC)
-        ids = instruments_sync(venue=venue, listed=listed(venue), assets=ASSETS, now=moment).ids
+        listed_at = datetime.fromtimestamp((DAWN - 9 * DAY) / 1000, tz=UTC)
+        ids = instruments_sync(venue=venue, listed=listed(venue), assets=ASSETS, now=listed_at).ids
         for row_id in ids.values():
             rows += the_day(row_id, hours, rng)
     rows.sort(key=lambda row: row.known_at)

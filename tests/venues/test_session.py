@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from apps.venues.base import StreamSpec, StreamStatus
 from apps.venues.limiter import RequestPool
-from apps.venues.session import NS_PER_S, Channel, Dialect, Session, Timing, Wiring
+from apps.venues.session import NS_PER_S, Channel, Dialect, Session, Timing, Wiring, _Request
 from apps.venues.streaming import BaseStreamClient
 
 TIMING = Timing()
@@ -100,3 +100,27 @@ async def test_connections_are_opened_in_the_venue_s_pace() -> None:
         await client.may_connect()
         at.append(now[0])
     assert at == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0]
+
+
+def test_a_forgotten_channel_leaves_the_others_alone() -> None:
+    told: list[tuple[str, StreamStatus]] = []
+
+    async def run() -> None:
+        wiring = Wiring(
+            Dummy(), TIMING, lambda: 0, asyncio.sleep, lambda session, frame: None,
+            lambda spec, status, reason: told.append((spec.channel, status)),
+        )  # fmt: skip
+        session = Session("public", (spec(1), spec(2)), wiring)
+        session._requests["1"] = _Request(("trade1", "trade2"), 10.0)
+        session.forget({"trade1", "nothing"})
+        assert [one.channel for one in session.specs] == ["trade2"]
+        assert told == [("trade1", StreamStatus.STOPPED)]
+        assert session._outbox.get_nowait() == (False, ("trade1",))
+        # An answer to what was asked before names it still.
+        session.on_ack("1")
+        assert session.channels["trade2"].subscribed_ns == 0
+        assert not session.ready.is_set()
+        session._first_frame(session.channels["trade2"])
+        assert session.ready.is_set()
+
+    asyncio.run(run())

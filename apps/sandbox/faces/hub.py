@@ -149,7 +149,7 @@ class Hub:
         readers = self._subscribers.get(channel)
         if not readers:
             return
-        if self._faults.active:
+        if self._faults.active or self._held:
             self._publish_ill(channel, readers, data)
             return
         for connection in readers:

@@ -12,6 +12,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 _TIMEOUT_S: Final = 2.0
+# How long a call waits for a connection that others use: they are answered or fail in less.
+_PATIENCE_S: Final = 15.0
 _DECISIVE_TIMEOUT_S: Final = 1.0
 
 
@@ -49,7 +51,7 @@ def bounded_async_redis(url: str | None = None, *, connections: int = 16) -> are
     pool = aredis.BlockingConnectionPool.from_url(
         url or settings.REDIS_EDGE_URL,
         max_connections=connections,
-        timeout=_TIMEOUT_S,
+        timeout=_PATIENCE_S,
         socket_timeout=_TIMEOUT_S,
         socket_connect_timeout=_TIMEOUT_S,
     )

@@ -23,6 +23,7 @@ from apps.feed.scripts import Scripts
 _log = get_logger(__name__)
 _BLOCK_MS: Final = 1000
 _CONNECTIONS: Final = 8
+_PATIENCE_S: Final = 15.0
 _COUNT: Final = 512
 _ANSWER_TIMEOUT_S: Final = 5.0
 _COMMAND_TIMEOUT_S: Final = 2.0
@@ -240,7 +241,7 @@ def _client(url: str, timeout_s: float) -> Any:
         url,
         protocol=2,
         max_connections=_CONNECTIONS,
-        timeout=_COMMAND_TIMEOUT_S,
+        timeout=_PATIENCE_S,
         socket_timeout=timeout_s,
         socket_connect_timeout=_COMMAND_TIMEOUT_S,
     )

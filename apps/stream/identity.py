@@ -6,6 +6,7 @@ Streaming counts nothing on quotas: the plan's sockets and subscriptions bound i
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -72,13 +73,24 @@ class Authenticator:
 
     def __init__(self, client: aredis.Redis) -> None:
         self._client = client
+        self._asking: dict[str, asyncio.Task[KeyRecord]] = {}
 
     async def by_key(self, key: str, address: str) -> Identity:
         """Raises the error that a refused key is answered with; ``address`` is the caller's."""
         return await self.by_hash(checked_key_hash(key, settings.KEY_ENVIRONMENT), address)
 
     async def by_hash(self, key_hash: str, address: str) -> Identity:
-        return identity_of(await self._record(key_hash), address)
+        return identity_of(await self._shared(key_hash), address)
+
+    async def _shared(self, key_hash: str) -> KeyRecord:
+        """One question for all sockets that ask at the same time, as after a restart."""
+        task = self._asking.get(key_hash)
+        if task is None:
+            task = asyncio.create_task(self._record(key_hash))
+            self._asking[key_hash] = task
+            task.add_done_callback(lambda _: self._asking.pop(key_hash, None))
+        # Who leaves does not take the answer away from the others.
+        return await asyncio.shield(task)
 
     async def _record(self, key_hash: str) -> KeyRecord:
         try:

@@ -15,9 +15,9 @@ Soak = Callable[[], dict[str, Any]]
 
 
 def _soaks() -> dict[str, Soak]:
-    from tests.soak import fuzz, kills, load
+    from tests.soak import fuzz, kills, load, storm
 
-    return {"fuzz": fuzz.run, "kills": kills.run, "load": load.run}
+    return {"fuzz": fuzz.run, "kills": kills.run, "load": load.run, "storm": storm.run}
 
 
 def main(arguments: list[str]) -> int:

@@ -32,7 +32,6 @@ from apps.venues.base import (
     NowNs,
     Sleep,
     VenueBadAnswer,
-    VenueBadRequest,
     VenueEndpoints,
     VenueError,
     VenueThrottled,
@@ -40,7 +39,9 @@ from apps.venues.base import (
 )
 from apps.venues.deribit import convert, rest_rows, symbols, wire
 from apps.venues.deribit.convert import NS_PER_MS, VENUE, BadValue, UnknownValue
-from apps.venues.deribit.parse import RESOLUTION_S, whole_book
+from apps.venues.deribit.parse import RESOLUTION_S
+from apps.venues.deribit.perpetual import whole_book
+from apps.venues.deribit.refusals import THROTTLED_S, rpc_error
 from apps.venues.errors import error_for_status
 from apps.venues.limiter import BudgetFactory, RequestPool
 
@@ -51,10 +52,6 @@ _CHART_PAGE: Final = 5_000
 _TRADES_PAGE: Final = 1_000
 _BOOK_DEPTH: Final = 1_000
 _TIMEOUT_S: Final = 15.0
-_TOO_MANY: Final = 10028
-_THROTTLED_S: Final = 10.0
-# Matching engine busy, settlement, maintenance, time-out: worth another try.
-_PASSING: Final = frozenset({10040, 10041, 10047, 11051, 11094, 13888})
 # The unauthenticated limit is not published: five requests a second is well inside what is known.
 _REQUESTS_PER_S: Final = 5.0
 T = TypeVar("T")
@@ -386,18 +383,8 @@ class DeribitRestClient:
             detail = body[:200].decode("utf-8", "replace")
             error = error_for_status(VENUE, method, status, headers, detail)
         else:
-            error = _rpc_error(method, status, rpc)
+            error = rpc_error(method, status, rpc)
         if isinstance(error, VenueThrottled):
             for pool in (self._pool, self._instruments_pool):
-                pool.block_for(error.retry_after or _THROTTLED_S)
+                pool.block_for(error.retry_after or THROTTLED_S)
         return error
-
-
-def _rpc_error(method: str, status: int, rpc: wire.RpcError) -> VenueError:
-    """Deribit says what is wrong by its own code, mostly with HTTP 400."""
-    text = f"{method}: {rpc.code} {rpc.message[:150]}"
-    if rpc.code == _TOO_MANY or status == 429:
-        return VenueThrottled(VENUE, text, status=status, retry_after=_THROTTLED_S)
-    if rpc.code in _PASSING or status >= 500:
-        return VenueUnavailable(VENUE, text, status=status)
-    return VenueBadRequest(VENUE, text, status=status)

@@ -36,7 +36,8 @@ from apps.marketdata.events import (
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.base import ParserStats
 from apps.venues.deribit import convert, rest_rows, symbols, wire
-from apps.venues.deribit.parse import DeribitParser, whole_book
+from apps.venues.deribit.parse import DeribitParser
+from apps.venues.deribit.perpetual import whole_book
 
 PERP = Instrument(
     venue="deribit", symbol="BTC-PERPETUAL", asset="BTC", kind=InstrumentKind.PERP, quote="USD",

@@ -85,10 +85,13 @@ async def test_the_emulated_venue(client: DeribitRestClient) -> None:
 async def test_the_emulated_options(client: DeribitRestClient) -> None:
     options = await client.option_instruments("USDC")
     assert {one.asset for one in options} == {"SOL", "XRP"}
-    assert any(one.symbol.endswith("-1d125-P") and one.strike == 1.125 for one in options)
+    broken = [one for one in options if "d" in one.symbol.split("-")[2]]
+    assert broken
+    for one in broken:
+        assert one.strike == float(one.symbol.split("-")[2].replace("d", "."))
     chain = await client.option_chain("USDC", options)
     assert len(chain) == len(options)
-    assert all(quote.mark_iv is not None and 0.3 < quote.mark_iv < 2 for quote in chain)
+    assert all(quote.mark_iv is not None and 0.3 < quote.mark_iv < 6 for quote in chain)
     quote = await client.option_quote(options[0])
     assert quote.delta is not None
     assert abs(quote.delta) <= 1
@@ -98,7 +101,7 @@ async def test_the_emulated_options(client: DeribitRestClient) -> None:
     closes = await client.volatility_index("ETH", 60, end - DAY_MS, end)
     # Two pages of at most a thousand.
     assert len(closes) in (1440, 1441)
-    assert all(0.4 < one.volatility < 1 for one in closes)
+    assert all(0.3 < one.volatility < 2.5 for one in closes)
 
 
 async def test_trades_page_by_page(client: DeribitRestClient) -> None:

@@ -144,7 +144,8 @@ class IdempotencyRecord(models.Model):
 class MarketState(models.Model):
     """What a market event was like at its last look, so that only the change is told.
 
-    ``version`` is the snapshot that was looked at; ``state`` is empty while nothing is out of the ordinary.
+    ``version`` is the snapshot that was looked at; ``state`` is empty while nothing is out of the ordinary;
+    ``found_ms`` is the market time at which it last was.
     """
 
     market = models.CharField(max_length=16)
@@ -152,6 +153,7 @@ class MarketState(models.Model):
     asset = models.CharField(max_length=16)
     state = models.CharField(max_length=20, blank=True)
     version = models.BigIntegerField(default=0)
+    found_ms = models.BigIntegerField(default=0)
 
     class Meta:
         constraints = [

@@ -8,8 +8,10 @@ from typing import Final
 from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from apps.alerts.delivery import BATCH, deliver_due
+from apps.alerts.market_events import market_events_tell
 from apps.alerts.models import Event, IdempotencyRecord
 from apps.core.logs import get_logger
 
@@ -29,6 +31,17 @@ def deliver() -> int:
         if batch < BATCH:
             break
     return sent
+
+
+@shared_task(name="alerts.look", ignore_result=True)
+def look() -> int:
+    """Every two seconds: whatever snapshot is new."""
+    try:
+        return market_events_tell()
+    except RedisError as error:
+        # Without Redis nothing is published to it; what is new is looked at afterwards.
+        _log.warning("alerts_look_redis_away", error=type(error).__name__)
+        return 0
 
 
 @shared_task(name="alerts.forget", ignore_result=True)

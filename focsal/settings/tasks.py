@@ -53,6 +53,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 5.0,
         "options": {"expires": 5},
     },
+    "alerts-look": {
+        "task": "alerts.look",
+        "schedule": 2.0,
+        "options": {"expires": 5},
+    },
     "alerts-forget": {
         "task": "alerts.forget",
         "schedule": 3600.0,

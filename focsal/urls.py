@@ -6,6 +6,8 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from apps.stream.asyncapi import asyncapi
+
 # The admin's own sign-in form would pass the second factor and the brute-force guard by.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # as allauth documents
 
@@ -15,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/markets/", include("apps.markets.urls")),
     path("v1/meta/", include("apps.meta.urls")),
     path("v1/ws/", include("apps.stream.urls")),
+    path("asyncapi.json", asyncapi, name="asyncapi"),
     path("", include("apps.alerts.urls")),
     path("", include("apps.billing.urls")),
     path("", include("apps.accounts.urls")),

@@ -42,7 +42,7 @@ _PREFLIGHT: Final = (
 
 
 def is_open_path(path: str) -> bool:
-    return path.startswith("/v1/") or path == "/openapi.json"
+    return path.startswith("/v1/") or path in ("/openapi.json", "/asyncapi.json")
 
 
 class CorsMiddleware:

@@ -56,7 +56,11 @@ _DATA_PAGE: Final = 500
 _FUNDING_PAGE: Final = 1000
 _KLINE_PAGE: Final = {Market.UM: 1500, Market.SPOT: 1000}
 _DEPTH_LIMIT: Final = 1000
-_DEPTH_WEIGHT: Final = {InstrumentKind.PERP: 20.0, InstrumentKind.SPOT: 50.0}
+_DEPTH_WEIGHT: Final = {
+    InstrumentKind.PERP: 20.0,
+    InstrumentKind.FUTURE: 20.0,
+    InstrumentKind.SPOT: 50.0,
+}
 _TIMEOUT_S: Final = 15.0
 _MINUTE_WEIGHT: Final = {Market.UM: 2300.0, Market.SPOT: 5700.0}
 """Just under what the venue allows an address: 2400 (shared with coin-margined contracts) and 6000."""

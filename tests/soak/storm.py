@@ -110,7 +110,7 @@ def run() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         webs = [Web(Path(folder) / f"web{n}.log").start() for n in range(2)]
         try:
-            outcome = asyncio.run(_storm(*webs, keys))
+            outcome = asyncio.run(_storm(webs[0], webs[1], keys))
             process = webs[1].process
             assert process is not None
             outcome["memory_mb"] = round(psutil.Process(process.pid).memory_info().rss / 2**20)

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from apps.dashboard.streams import socket_url
 from apps.marketdata.universe import ASSETS
 from apps.marketdata.venues import all_venues
 from apps.snapshots.registry import all_specs
@@ -93,7 +94,12 @@ def figures() -> dict[str, int]:
 
 
 def page_context() -> dict[str, object]:
-    return {"base_url": settings.PUBLIC_BASE_URL, "environment": settings.KEY_ENVIRONMENT}
+    base_url = settings.PUBLIC_BASE_URL
+    return {
+        "base_url": base_url,
+        "socket_url": socket_url(base_url),
+        "environment": settings.KEY_ENVIRONMENT,
+    }
 
 
 def _plan_shown(plan: Plan) -> PlanShown:

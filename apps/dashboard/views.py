@@ -21,6 +21,7 @@ from apps.core.error_guide import ERROR_GUIDE
 from apps.core.testfaults import header as testfaults
 from apps.dashboard.account import account_overview
 from apps.dashboard.guides import GUIDES, LABELS
+from apps.dashboard.streams import channels_shown, frames_shown, socket_url, stream_samples
 from apps.marketdata.clocksync import sync_market_clock
 from apps.markets.contracts_common import NULL_REASONS
 from apps.markets.schema import example
@@ -106,6 +107,25 @@ def docs_metric(request: HttpRequest, slug: str) -> HttpResponse:
         since=since,
         until=until,
     )
+
+
+@require_safe
+def docs_websocket(request: HttpRequest) -> HttpResponse:
+    from_client, from_server = frames_shown()
+    return _docs(
+        request,
+        "websocket",
+        channels=channels_shown(),
+        from_client=from_client,
+        from_server=from_server,
+        samples=stream_samples(settings.PUBLIC_BASE_URL),
+        socket_url=socket_url(settings.PUBLIC_BASE_URL),
+    )
+
+
+@require_safe
+def docs_live(request: HttpRequest) -> HttpResponse:
+    return _docs(request, "live", channels=channels_shown(), environment=settings.KEY_ENVIRONMENT)
 
 
 @require_safe

@@ -153,10 +153,14 @@ async def test_everything_of_the_emulated_venue_arrives(served: Served) -> None:
         await listener.until(lambda: len(client.books) == 4)
         assert {book.state for book in client.books.values()} == {BookState.LIVE}
         assert sum(book.gap_count for book in client.books.values()) == 0
-        live = {one.channel for one in listener.states if one.status is StreamStatus.LIVE}
         # Trades of quiet coins and of options may take longer.
         expected = {spec.channel for spec in plan if spec.kind != "trade"}
-        assert expected <= live
+        await listener.until(
+            lambda: (
+                expected
+                <= {one.channel for one in listener.states if one.status is StreamStatus.LIVE}
+            )
+        )
         assert not client.stats.malformed
         assert not client.stats.unknown
         marked = {one.instrument.asset for one in listener.events if isinstance(one, OptionMark)}

@@ -69,7 +69,8 @@ async def _positions(exchange: Any) -> None:
     rate = await exchange.fetch_funding_rate(symbol)
     assert abs(rate["fundingRate"]) < 0.02
     assert rate["fundingTimestamp"] > time.time() * 1000
-    assert len(await exchange.fetch_funding_rates()) == 4
+    rates = await exchange.fetch_funding_rates()
+    assert len([name for name in rates if "-" not in name]) == 4
     intervals = await exchange.fetch_funding_intervals()
     assert intervals[symbol]["interval"] == "4h"
     since = exchange.milliseconds() - 5 * 86_400_000

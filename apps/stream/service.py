@@ -20,6 +20,7 @@ from apps.stream.hub import Hub
 from apps.stream.identity import AWAY, Authenticator, Identity
 from apps.stream.metrics import StreamMetrics
 from apps.stream.sessions import Sessions
+from apps.stream.testfaults import bare
 from apps.stream.wire import WireProtocol
 
 _log = get_logger(__name__)
@@ -200,7 +201,7 @@ def _care(client: Client, now_s: float) -> None:
     """Heartbeat, ping, silence."""
     if now_s >= client.heartbeat_due_s:
         client.heartbeat()
-    sink = client.outlet.sink
+    sink = bare(client.outlet.sink)
     if isinstance(sink, WireProtocol):
         if now_s - sink.heard_s >= SILENCE_S:
             sink.abort()

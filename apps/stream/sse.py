@@ -27,6 +27,7 @@ from apps.stream.outlet import AsgiSink
 from apps.stream.service import StreamService
 from apps.stream.session import begin
 from apps.stream.subscription import Wish
+from apps.stream.testfaults import faults_begin
 from apps.stream.tickets import ticket_redeem
 from apps.stream.wishes import wishes_of_query
 from apps.tiers.headers import MISSING_KEY_DETAIL
@@ -89,6 +90,9 @@ class SseDoor:
             client = Client(sink, "sse", address_of(scope))
             sink.client, sink.names = client, [wish.channel.name for wish in wishes]
             client.outlet.stamp = sink.stamp
+            refusal = faults_begin(client, scope)
+            if refusal is not None:
+                raise refusal
             await self._service.enter(client, identity)
         except FocsalError as error:
             await _refuse(send, error)

@@ -17,11 +17,12 @@ from apps.core.logs import get_logger
 from apps.keys.authentication import key_from_headers
 from apps.stream.client import Client, address_of
 from apps.stream.errors import CLOSE_DEFECT, CLOSE_RESTART
-from apps.stream.frames import Frame, op_frame
+from apps.stream.frames import Frame, error_frame, op_frame
 from apps.stream.identity import AWAY, Identity
 from apps.stream.outlet import AsgiSink
 from apps.stream.service import StreamService, going_away
 from apps.stream.session import Session
+from apps.stream.testfaults import close_code_of, faults_begin
 from apps.stream.tickets import ticket_redeem
 from apps.stream.wire import sink_of
 from apps.stream.wishes import parse_message
@@ -78,6 +79,11 @@ class WebSocketDoor:
 
     async def _serve(self, client: Client, scope: Any, receive: Any) -> None:
         identity = await self._identify(client, scope, receive)
+        refusal = faults_begin(client, scope)
+        if refusal is not None:
+            client.outlet.finish(close_code_of(client), refusal.code, error_frame(refusal))
+            await _until_gone(receive)
+            return
         await self._service.enter(client, identity)
         session = Session(client, identity, self._service.hub)
         while True:

@@ -63,12 +63,15 @@ def _without(value: Any, venue: str) -> Any:
 
 
 def _is_event_of(value: Any, venue: str) -> bool:
-    """A liquidation or another event of the venue; sources name venues too, and stay."""
-    return (
-        isinstance(value, dict)
-        and venue in (value.get("venue"), value.get("exchange"))
-        and "last_ok" not in value
-    )
+    """A liquidation or another event of the venue, bare or as a stream's snapshot lists it.
+
+    Sources name venues too, and stay.
+    """
+    if not isinstance(value, dict):
+        return False
+    if "seq" in value and isinstance(value.get("data"), dict):
+        value = value["data"]
+    return venue in (value.get("venue"), value.get("exchange")) and "last_ok" not in value
 
 
 def _gone(own: Any) -> Any:

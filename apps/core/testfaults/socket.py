@@ -30,7 +30,7 @@ class SocketFaults:
         """The frame that this socket gets in the place of ``frame`` (JSON); None: none."""
         value = orjson.loads(frame)
         channel = value.get("channel") if isinstance(value, dict) else None
-        if not isinstance(channel, str):
+        if not isinstance(channel, str) or "op" in value:
             # Answers and heartbeats say how the connection is: they stay true.
             return frame
         if self._faults.has_gaps and value.get("type") == "update":

@@ -8,7 +8,13 @@ class AlertsConfig(AppConfig):
     def ready(self) -> None:
         from apps.accounts.privacy import register_personal_data
         from apps.alerts import event_types, receivers  # noqa: F401  # the types register themselves
-        from apps.alerts.personal import webhooks_erased, webhooks_exported
+        from apps.alerts.personal import (
+            alerts_erased,
+            alerts_exported,
+            webhooks_erased,
+            webhooks_exported,
+        )
 
         receivers.connect()
         register_personal_data("webhooks", webhooks_exported, webhooks_erased)
+        register_personal_data("alerts", alerts_exported, alerts_erased)

@@ -10,6 +10,7 @@ FUNDING_EXTREME: Final = "funding.rate.extreme"
 LIQUIDATION_SPIKE: Final = "liquidation.spike"
 QUOTA: Final = "usage.quota"
 KEY_REVOKED: Final = "key.revoked"
+TRIGGERED: Final = "alert.triggered"
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "number"}
 _MAYBE: Final = {"type": ["number", "null"]}
@@ -93,5 +94,37 @@ register(
         "",
         {"type": "object", "required": ["key", "name", "reason"]},
         {"key": "fk_test_3fQ9", "name": "bot", "reason": "revoked by its owner"},
+    )
+)
+register(
+    EventType(
+        TRIGGERED,
+        "An alert fired",
+        "L1",
+        _object(
+            market=_TEXT,
+            alert_id={"type": "integer"},
+            name=_TEXT,
+            summary=_TEXT,
+            values={"type": "array", "items": {"type": "object"}},
+            fired_at=_TEXT,
+        ),
+        {
+            "market": "sandbox",
+            "alert_id": 3,
+            "name": "BTC funding runs hot",
+            "summary": "BTC markets.funding aggregate.value > 0.05: 0.081",
+            "values": [
+                {
+                    "metric": "markets.funding",
+                    "asset": "BTC",
+                    "field": "aggregate.value",
+                    "op": ">",
+                    "value": 0.05,
+                    "observed": 0.081,
+                }
+            ],
+            "fired_at": "2026-05-17T20:14:30Z",
+        },
     )
 )

@@ -72,8 +72,8 @@ def wants(hook: Webhook, type_name: str, asset: str) -> bool:
 
 
 @transaction.atomic
-def event_test(hook: Webhook, type_name: str) -> Delivery:
-    """The type's example to one webhook, marked as a test."""
+def event_test(hook: Webhook, type_name: str, data: Mapping[str, Any] | None = None) -> Delivery:
+    """The type's example (or ``data``) to one webhook, marked as a test."""
     event_type = by_name(type_name)
     if event_type is None:
         raise KeyError(type_name)
@@ -81,7 +81,7 @@ def event_test(hook: Webhook, type_name: str) -> Delivery:
         account_id=hook.account_id,
         event_id="evt_" + secrets.token_hex(13),
         type=type_name,
-        data=dict(event_type.example),
+        data=dict(event_type.example if data is None else data),
         is_test=True,
         occurred_at=timezone.now(),
         streamed_at=timezone.now(),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from apps.alerts.models import Webhook
 from apps.alerts.registry import all_types
+from apps.alerts.rules import DEFAULT_COOLDOWN_S, MAX_COOLDOWN_S
+from apps.core.errors import FocsalError
 
 
 def _event_choices() -> list[tuple[str, str]]:
@@ -47,3 +50,38 @@ class WebhookForm(forms.Form):
 
 class TestForm(forms.Form):
     event = forms.ChoiceField(label=_("Event"), choices=_event_choices)
+
+
+class RuleForm(forms.Form):
+    """A condition as JSON, as the API takes it."""
+
+    name = forms.CharField(label=_("Name"), max_length=80)
+    condition = forms.CharField(
+        label=_("Condition"),
+        max_length=20_000,
+        widget=forms.Textarea(attrs={"rows": 10, "spellcheck": "false"}),
+        help_text=_("As JSON; see the examples below."),
+    )
+    cooldown_seconds = forms.IntegerField(
+        label=_("Cooldown in seconds"),
+        min_value=0,
+        max_value=MAX_COOLDOWN_S,
+        initial=DEFAULT_COOLDOWN_S,
+        help_text=_("After it has told, it keeps quiet for this long."),
+    )
+    is_enabled = forms.BooleanField(label=_("Switched on"), required=False, initial=True)
+
+    def clean_condition(self) -> Any:
+        try:
+            return orjson.loads(self.cleaned_data["condition"])
+        except orjson.JSONDecodeError:
+            raise forms.ValidationError(_("Not a JSON object.")) from None
+
+    def given(self) -> dict[str, Any]:
+        """As the API takes it."""
+        return dict(self.cleaned_data)
+
+    def add_refusal(self, error: FocsalError) -> None:
+        """At its field; what is wrong inside of the condition stands at the condition."""
+        name = (error.param or "").partition(".")[0]
+        self.add_error(name if name in self.fields else None, error.detail)

@@ -134,7 +134,11 @@ def _unseen(type_name: str, metric: str) -> Sequence[SnapshotDocument]:
 
 @transaction.atomic
 def _compare(type_name: str, document: SnapshotDocument, finding: Finding | None) -> int:
-    key = {"market": settings.MARKET, "type": type_name, "asset": document.asset}
+    key: dict[str, Any] = {
+        "market": settings.MARKET,
+        "type": type_name,
+        "asset": document.asset,
+    }
     MarketState.objects.get_or_create(**key)
     row = MarketState.objects.select_for_update().get(**key)
     if document.version <= row.version:

@@ -164,3 +164,41 @@ class MarketState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.asset} {self.state}"
+
+
+class AlertRule(models.Model):
+    """A condition of an account, and what it was like at the last look."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="alert_rules")
+    name = models.CharField(max_length=80)
+    condition = models.JSONField()
+    cooldown_s = models.PositiveIntegerField(default=3600)
+    is_enabled = models.BooleanField(default=True)
+    # Snapshot versions of the last look, by metric and asset.
+    seen = models.JSONField(default=dict)
+    held = ArrayField(models.BooleanField(), default=list)
+    was_true = models.BooleanField(default=False)
+    fired_ms = models.BigIntegerField(null=True, blank=True)
+    suppressed = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AlertFire(models.Model):
+    """A rule became true; ``values`` are those of its comparisons at that moment (market time)."""
+
+    rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="fires")
+    at = models.DateTimeField()
+    event_id = models.CharField(max_length=80)
+    values = models.JSONField()
+
+    class Meta:
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"{self.rule_id} at {self.at:%Y-%m-%d %H:%M:%S}"

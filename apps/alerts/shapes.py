@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from apps.alerts.models import Delivery, Webhook
+from apps.alerts.models import AlertFire, AlertRule, Delivery, Webhook
 from apps.alerts.registry import EventType
 
 
@@ -58,6 +58,28 @@ def event_type(one: EventType) -> dict[str, Any]:
         "layer": one.layer or None,
         "schema": one.schema,
         "example": one.example,
+    }
+
+
+def rule(one: AlertRule) -> dict[str, Any]:
+    return {
+        "id": one.pk,
+        "name": one.name,
+        "condition": one.condition,
+        "cooldown_seconds": one.cooldown_s,
+        "is_enabled": one.is_enabled,
+        "is_true": one.was_true,
+        "suppressed": one.suppressed,
+        "created_at": iso(one.created_at),
+    }
+
+
+def fire(one: AlertFire) -> dict[str, Any]:
+    return {
+        "event_id": one.event_id,
+        "alert_id": one.rule_id,
+        "at": iso(one.at),
+        "values": one.values,
     }
 
 

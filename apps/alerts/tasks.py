@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from apps.alerts.delivery import BATCH, deliver_due
+from apps.alerts.evaluation import rules_look
 from apps.alerts.market_events import market_events_tell
 from apps.alerts.models import Event, IdempotencyRecord
 from apps.core.logs import get_logger
@@ -37,7 +38,7 @@ def deliver() -> int:
 def look() -> int:
     """Every two seconds: whatever snapshot is new."""
     try:
-        return market_events_tell()
+        return market_events_tell() + rules_look()
     except RedisError as error:
         # Without Redis nothing is published to it; what is new is looked at afterwards.
         _log.warning("alerts_look_redis_away", error=type(error).__name__)

@@ -1,7 +1,7 @@
 """Fills the market database with the venues' history: what is missing, in the order of need.
 
-What answers are made of comes first (``REQUIRED``): settled funding of every venue, and the bars of venues
-that say in them what takers bought. The rest follows in the background, a little at a time, newest first.
+What answers are made of comes first (``REQUIRED``): the 30 days that every number is ranked against. The
+rest follows in the background, a little at a time, newest first.
 
 What was fetched is remembered as spans, so that a second start asks only for what came since. A piece's
 rows and its span are stored in one transaction, before it counts as done: a process that is killed loses
@@ -31,7 +31,7 @@ from apps.ingest.series import (
 )
 from apps.marketdata.instruments import Instrument
 from apps.marketdata.rows import SeriesRow
-from apps.marketdata.universe import tier_of
+from apps.marketdata.universe import ASSETS, tier_of
 from apps.venues.base import Offer, RestClient
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "fetch", "plan_jobs", "run_jobs",
 ]  # fmt: skip
 
+_ASSET_RANK: Final = {asset: rank for rank, asset in enumerate(ASSETS)}
 _DAY_MS: Final = 86_400_000
 _HOUR_MS: Final = 3_600_000
 HISTORY_DAYS: Final = 366
@@ -122,8 +123,19 @@ def plan_jobs(
                     )
                 # A longer step at the same interval begins where this one ends.
                 held[step.interval_s] = _joined(wanted, span)
-    jobs.sort(key=lambda job: (PHASES.index(job.phase), tier_of(job.instrument.asset) == "cold"))
+    jobs.sort(key=_order)
     return jobs
+
+
+def _order(job: Job) -> tuple[int, bool, int, int]:
+    """What readiness needs: asset by asset, HOT first, all of an asset at once, so that the first ones are
+    whole early and five venues ask about the same days at about the same time. Then phase by phase."""
+    phase, asset = PHASES.index(job.phase), job.instrument.asset
+    rank = _ASSET_RANK.get(asset, len(_ASSET_RANK))
+    is_cold = tier_of(asset) == "cold"
+    if job.phase in REQUIRED:
+        return 0, is_cold, rank, phase
+    return phase, is_cold, rank, 0
 
 
 def _wanted(step: Step, now_ms: int) -> Span:

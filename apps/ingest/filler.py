@@ -34,7 +34,7 @@ _SETTLED_DELAY_MS: Final = 30_000
 """Venues publish a settled rate within seconds of the hour."""
 _LISTING_PATIENCE_S: Final = 30.0
 """A venue that does not list its instruments by then is filled later: the others are not held up."""
-_READY_PATIENCE_S: Final = 75.0
+_READY_PATIENCE_S: Final = 120.0
 """A venue whose history takes longer (its request limits are narrow) does not hold up the others."""
 _REPAIRS_TOGETHER_S: Final = 30.0
 _TELL_EVERY_S: Final = 0.5

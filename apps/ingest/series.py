@@ -31,9 +31,11 @@ COARSE_BAR_S: Final[dict[AssetTier, int]] = {AssetTier.HOT: FINE_S, AssetTier.CO
 """Bars that the 30-day windows are made of."""
 OPEN_INTEREST_S: Final[dict[AssetTier, int]] = {AssetTier.HOT: FINE_S, AssetTier.COLD: HOUR_S}
 
-REQUIRED: Final = ("funding", "bars", "minutes", "marks", "recorded")
+REQUIRED: Final = (
+    *("funding", "bars", "minutes", "marks", "recorded", "open_interest", "positioning"),
+)
 """What readiness waits for: the windows of 30 days and a day of minutes."""
-BACKGROUND: Final = ("open_interest", "past_minutes", "past_bars", "context", "year")
+BACKGROUND: Final = ("past_minutes", "past_bars", "past_marks", "year")
 """What follows while answers are served, in this order."""
 PHASES: Final = (*REQUIRED, *BACKGROUND)
 
@@ -186,7 +188,7 @@ _QUICK_MARK_PAGE: Final = 1000
 def _basis_ladder(instrument: Instrument, offer: Offer, days: int) -> list[Step]:
     if instrument.kind not in (InstrumentKind.PERP, InstrumentKind.FUTURE) or not offer.mark_page:
         return []
-    phase = "marks" if offer.mark_page >= _QUICK_MARK_PAGE else "context"
+    phase = "marks" if offer.mark_page >= _QUICK_MARK_PAGE else "past_marks"
     fine = Step(phase, COARSE_BAR_S[tier_of(instrument.asset)], CONTEXT_DAYS)
     return [*reached([fine], offer, Series.BASIS), *long_steps(offer, Series.BASIS, days)]
 
@@ -208,7 +210,7 @@ def _positioning(series: str) -> HistorySeries:
         if instrument.kind is not InstrumentKind.PERP or series not in offer.positioning:
             return []
         steps = [
-            Step("context", POSITIONING_S, CONTEXT_DAYS, 2 * PIECE_ROWS),
+            Step("positioning", POSITIONING_S, CONTEXT_DAYS, 2 * PIECE_ROWS),
             Step("year", POSITIONING_S, days, PIECE_ROWS),
         ]
         return reached(steps, offer, "positioning")

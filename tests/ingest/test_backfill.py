@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
-from apps.ingest.backfill import BACKGROUND, REQUIRED, Job, Series, Spans, plan_jobs, run_jobs
+from apps.ingest.backfill import PHASES, REQUIRED, Job, Series, Spans, plan_jobs, run_jobs
 from apps.ingest.history import bar_rows, funding_rows
 from apps.ingest.pace import Pace
 from apps.ingest.retry import RestCaller
@@ -27,21 +27,23 @@ NS = 1_000_000
 
 def test_what_readiness_needs_first_comes_first() -> None:
     instruments = [(COLD, 2), (BTC, 1), (SPOT, 3)]
-    jobs = plan_jobs(instruments, {}, T0 + 7, (*REQUIRED, "open_interest"))
+    offer = Offer(positioning=frozenset())
+    jobs = plan_jobs(instruments, {}, T0 + 7, REQUIRED, offer)
     seen = [(job.phase, job.row_id, job.interval_s) for job in jobs]
+    # All of a HOT asset, then all of the next: one is whole before another begins.
     assert seen == [
         ("funding", 1, 0),
-        ("funding", 2, 0),
         ("bars", 1, 300),
         ("bars", 3, 300),
-        ("bars", 2, 1800),
         ("minutes", 1, 60),
         ("minutes", 3, 60),
-        ("minutes", 2, 60),
         ("open_interest", 1, 300),
+        ("funding", 2, 0),
+        ("bars", 2, 1800),
+        ("minutes", 2, 60),
         ("open_interest", 2, 3600),
     ]
-    bars = jobs[2]
+    bars = jobs[1]
     assert bars.until_ms == T0 - T0 % 300_000
     assert bars.since_ms == bars.until_ms - 30 * DAY
 
@@ -104,8 +106,8 @@ def test_every_series_that_a_venue_has_is_declared_once() -> None:
     offer = Offer(
         positioning=frozenset({"accounts", "taker"}), reach={"positioning": Reach(rows=1440)}
     )
-    jobs = plan_jobs([(BTC, 1), (SPOT, 2)], {}, T0, BACKGROUND, offer)
-    month = [job for job in jobs if job.phase == "context"]
+    jobs = plan_jobs([(BTC, 1), (SPOT, 2)], {}, T0, PHASES, offer)
+    month = [job for job in jobs if job.phase == "positioning"]
     assert [(job.series, job.row_id, job.missing_ms) for job in month] == [
         ("ls_accounts", 1, 30 * DAY),
         ("ls_taker", 1, 30 * DAY),

@@ -64,7 +64,7 @@ class Marks:
         (BTC, QUICK, "marks", 300),
         (NEAR, QUICK, "marks", 300),
         (COLD, QUICK, "marks", 1800),
-        (BTC, SLOW, "context", 300),
+        (BTC, SLOW, "past_marks", 300),
     ],
 )
 def test_a_month_of_marks_then_a_year(

@@ -7,7 +7,7 @@ class AlertsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.accounts.privacy import register_personal_data
-        from apps.alerts import event_types, receivers  # noqa: F401  # the types register themselves
+        from apps.alerts import channels, event_types, receivers  # noqa: F401  # the types register themselves
         from apps.alerts.personal import (
             alerts_erased,
             alerts_exported,

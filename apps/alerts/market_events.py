@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from apps.accounts.models import Account
 from apps.alerts.event_types import FUNDING_EXTREME, LIQUIDATION_SPIKE
@@ -173,9 +174,10 @@ def _compare(type_name: str, document: SnapshotDocument, finding: Finding | None
 
 
 def _interested(type_name: str) -> Sequence[Account]:
-    """Accounts that have the event's layer and somewhere to be told."""
+    """Accounts that have the event's layer and somewhere to be told: a webhook, or a socket."""
     event_type = by_name(type_name)
     layer = [event_type.layer] if event_type and event_type.layer else []
     hooks = Webhook.objects.filter(is_enabled=True).values("account_id")
-    accounts = Account.objects.filter(pk__in=hooks, plan__layers__contains=layer)
+    somewhere = Q(pk__in=hooks) | Q(plan__has_websocket=True)
+    accounts = Account.objects.filter(somewhere, plan__layers__contains=layer)
     return list(accounts.select_related("plan").order_by("pk"))

@@ -14,6 +14,7 @@ from apps.alerts.delivery import BATCH, deliver_due
 from apps.alerts.evaluation import rules_look
 from apps.alerts.market_events import market_events_tell
 from apps.alerts.models import Event, IdempotencyRecord
+from apps.alerts.streaming import events_stream
 from apps.core.logs import get_logger
 
 _ROUNDS: Final = 5
@@ -25,6 +26,10 @@ _log = get_logger(__name__)
 @shared_task(name="alerts.deliver", ignore_result=True)
 def deliver() -> int:
     """At each event, and every few seconds for what is due again or a killed worker left behind."""
+    try:
+        events_stream()
+    except RedisError as error:
+        _log.warning("alerts_stream_waits", error=type(error).__name__)
     sent = 0
     for _ in range(_ROUNDS):
         batch = deliver_due(timezone.now())

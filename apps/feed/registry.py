@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -62,7 +62,8 @@ class ChannelSpec:
     far back a reader can resume, ``ring_length`` bounds it in events. ``merge`` joins two waiting updates
     into one for conflation; without it the newer stands for both, which is right where every event is a
     whole state. ``narrow(data, options)`` rewrites a payload for a subscription's options, None drops it;
-    it sees snapshots too. ``is_on_demand`` channels are written only while somebody listens.
+    it sees snapshots too. ``is_on_demand`` channels are written only while somebody listens; of
+    an ``is_personal`` one each account has its own, under the same name.
     ``schema`` is the JSON schema of ``data`` in an update, ``snapshot_schema`` that of a snapshot.
     """
 
@@ -80,6 +81,7 @@ class ChannelSpec:
     ring_s: int = 300
     ring_length: int = 50_000
     is_on_demand: bool = False
+    is_personal: bool = False
     options: tuple[Option, ...] = ()
     merge: Callable[[bytes, bytes], bytes] | None = None
     narrow: Callable[[Data, Mapping[str, Any]], Data | None] | None = None
@@ -96,11 +98,20 @@ class ChannelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One channel by its full name: ``liquidations.BTC``."""
+    """One channel by its full name: ``liquidations.BTC``; ``account_id`` is whose personal one it is."""
 
     name: str
     spec: ChannelSpec
     params: Params
+    account_id: int = 0
+
+    @property
+    def ring(self) -> str:
+        """Where its events are kept. No client can name another account's: no channel has an @."""
+        return f"{self.name}@{self.account_id}" if self.account_id else self.name
+
+    def of_account(self, account_id: int) -> Channel:
+        return replace(self, account_id=account_id) if self.spec.is_personal else self
 
 
 _HOLE: Final = re.compile(r"\{(\w+)\}")

@@ -50,10 +50,12 @@ class UnknownChannel(ValueError):
 
 
 def channel_of(name: str) -> Channel:
-    channel = resolve(name)
-    if channel is None:
+    """A personal channel is named with its account: ``alerts@7``."""
+    plain, _, account = name.partition("@")
+    channel = resolve(plain)
+    if channel is None or channel.spec.is_personal != bool(account):
         raise UnknownChannel(f"{name}: no such channel is registered")
-    return channel
+    return channel.of_account(int(account)) if account else channel
 
 
 class _Numbered:
@@ -67,18 +69,18 @@ class _Numbered:
     def number(self, entry: Entry) -> Entry:
         self._last += 1
         entry.number = self._last
-        if entry.channel.name in self._broken:
-            self._broken.discard(entry.channel.name)
+        if entry.channel.ring in self._broken:
+            self._broken.discard(entry.channel.ring)
             entry.begins_epoch = True
         return entry
 
     def lost(self, entry: Entry) -> None:
-        self._broken.add(entry.channel.name)
+        self._broken.add(entry.channel.ring)
 
 
 def _command(digest: str, writer: str, entry: Entry) -> tuple[Any, ...]:
     spec = entry.channel.spec
-    keys = (*feed_keys(entry.channel.name), writer_key(writer))
+    keys = (*feed_keys(entry.channel.ring), writer_key(writer))
     ring = (spec.ring_s * 1000, spec.ring_length)
     epoch = "1" if entry.begins_epoch else ""
     return (digest, 4, *keys, entry.data, entry.ts_ms, *ring, entry.number, epoch, entry.state)

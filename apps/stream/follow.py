@@ -21,6 +21,7 @@ class Follow:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.name = channel.name
+        self.ring = channel.ring
         self.epoch = ""
         self.base = 0
         self.last = 0

@@ -71,7 +71,7 @@ class Hub:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         subscription.end()
-        follow = self._follows.get(subscription.name)
+        follow = self._follows.get(subscription.channel.ring)
         if follow is not None:
             follow.detach(subscription)
             self._note_idle(follow)
@@ -81,26 +81,26 @@ class Hub:
         return "" if follow is None else follow.epoch
 
     async def _followed(self, channel: Channel) -> Follow:
-        follow = self._follows.get(channel.name)
+        follow = self._follows.get(channel.ring)
         if follow is not None:
             return follow
-        task = self._opening.get(channel.name)
+        task = self._opening.get(channel.ring)
         if task is None:
             task = asyncio.create_task(self._open(channel))
-            self._opening[channel.name] = task
-            task.add_done_callback(lambda _: self._opening.pop(channel.name, None))
+            self._opening[channel.ring] = task
+            task.add_done_callback(lambda _: self._opening.pop(channel.ring, None))
         # Others wait for the same answer: one that leaves does not take it away from them.
         return await asyncio.shield(task)
 
     async def _open(self, channel: Channel) -> Follow:
         follow = Follow(channel)
         if channel.spec.is_on_demand:
-            await self.reader.want([channel.name])
-        position = await self.reader.open(channel.name)
+            await self.reader.want([channel.ring])
+        position = await self.reader.open(channel.ring)
         follow.begin(position.epoch, position.base, position.seq)
-        follow.load(await self.reader.newest(channel.name, max(channel.spec.recent, 1)))
-        self._follows[channel.name] = follow
-        self.reader.follow(channel.name, position.epoch, position.seq)
+        follow.load(await self.reader.newest(channel.ring, max(channel.spec.recent, 1)))
+        self._follows[channel.ring] = follow
+        self.reader.follow(channel.ring, position.epoch, position.seq)
         self._note_idle(follow)
         return follow
 
@@ -170,14 +170,14 @@ class Hub:
         for follow in list(self._follows.values()):
             since = follow.idle_since_s
             if follow.is_idle and since is not None and now_s - since >= IDLE_S:
-                del self._follows[follow.name]
-                self.reader.unfollow(follow.name)
+                del self._follows[follow.ring]
+                self.reader.unfollow(follow.ring)
 
     async def keep_wanted(self) -> None:
         """Tell writers which on-demand channels are listened to, until cancelled."""
         while not is_ending():
             names = [
-                follow.name
+                follow.ring
                 for follow in self._follows.values()
                 if follow.channel.spec.is_on_demand and not follow.is_idle
             ]

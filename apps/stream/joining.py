@@ -38,8 +38,8 @@ class Joiner:
             return
         if wish.from_seq > follow.last:
             # The reader may be a moment behind what another process has told.
-            position = await self._reader.open(follow.name)
-            self._reader.check(follow.name, position)
+            position = await self._reader.open(follow.ring)
+            self._reader.check(follow.ring, position)
             newest = position.seq
         else:
             newest = follow.last
@@ -55,7 +55,7 @@ class Joiner:
             try:
                 if not follow.recent:
                     newest = max(follow.channel.spec.recent, 1)
-                    follow.load(await self._reader.newest(follow.name, newest))
+                    follow.load(await self._reader.newest(follow.ring, newest))
                 for subscription in [one for one in waiting if not one.is_joined]:
                     if not subscription.is_over:
                         await self._begin(follow, subscription, previous=previous)
@@ -111,11 +111,11 @@ class Joiner:
         """The writer's whole state, or the newest event where that is the state."""
         waited_until = asyncio.get_running_loop().time() + _STATE_PATIENCE_S
         while True:
-            position = await self._reader.open(follow.name, with_state=True)
-            self._reader.check(follow.name, position)
+            position = await self._reader.open(follow.ring, with_state=True)
+            self._reader.check(follow.ring, position)
             state: Any = position.state
             if state is None and position.oldest is not None:
-                newest = await self._reader.newest(follow.name, 1)
+                newest = await self._reader.newest(follow.ring, 1)
                 state = newest[-1] if newest else None
             is_fresh = state is not None and position.now_ms - state.wall_ms < _FRESH_STATE_MS
             if is_fresh or not follow.channel.spec.is_on_demand:
@@ -136,7 +136,7 @@ class Joiner:
 
     async def _resume(self, follow: Follow, subscription: Subscription, from_seq: int) -> None:
         if follow.channel.spec.needs_state and not follow.covers(from_seq):
-            first = await self._reader.ring(follow.name, from_seq, 1)
+            first = await self._reader.ring(follow.ring, from_seq, 1)
             if not first or first[0].seq != from_seq + 1:
                 # Changes on top of a state that the client does not have.
                 await self._begin(follow, subscription, missed_from=from_seq)
@@ -156,7 +156,7 @@ class Joiner:
                 # Redis was lost meanwhile.
                 previous = subscription.epoch
                 follow_newest = await self._reader.newest(
-                    follow.name, max(follow.channel.spec.recent, 1)
+                    follow.ring, max(follow.channel.spec.recent, 1)
                 )
                 if not follow.recent:
                     follow.load(follow_newest)
@@ -168,7 +168,7 @@ class Joiner:
                 if not subscription.is_over:
                     follow.attach(subscription)
                 return
-            events = await self._reader.ring(follow.name, subscription.head, _PAGE)
+            events = await self._reader.ring(follow.ring, subscription.head, _PAGE)
             if subscription.epoch != follow.epoch:
                 continue
             if not events:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from apps.core.errors import (
@@ -141,6 +142,7 @@ async def begin(client: Client, identity: Identity, hub: Hub, wish: Wish) -> Non
     denied = identity.channel_error(wish.channel)
     if denied is not None:
         raise denied
+    wish = replace(wish, channel=wish.channel.of_account(identity.account_id))
     before = client.subscriptions.pop(name, None)
     if before is not None:
         hub.unsubscribe(before)

@@ -151,7 +151,7 @@ class TestLife:
     ) -> None:
         rule = _rule(alice, name="nobody else's")
         AlertFire.objects.create(rule=rule, at=datetime.now(UTC), event_id="evt_1", values=[])
-        body = {} if method != "GET" else None
+        body: Any = {} if method != "GET" else None
         assert _call(eve, method, f"/v1/alerts/{rule.pk}{suffix}", body).status_code == 404
         assert _call(eve, "GET", "/v1/alerts").json() == {"data": []}
         assert _call(eve, "GET", "/v1/alerts/fires").json() == {"data": []}

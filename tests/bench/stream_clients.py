@@ -27,6 +27,7 @@ MARK: Final = f'"{FIELD}":'.encode()
 _STAMP: Final = re.compile(MARK + rb"(\d+)")
 _KEEP: Final = 24
 _WRAP: Final = 10**12
+_LONGEST_LINE: Final = 2**24
 PATIENCE_S: Final = 60.0
 
 
@@ -176,7 +177,7 @@ class Crowd:
 
 async def main() -> None:
     crowd, loop = Crowd(), asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=_LONGEST_LINE)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         print(json.dumps(await crowd.answer(json.loads(line))), flush=True)

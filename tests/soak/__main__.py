@@ -15,9 +15,10 @@ Soak = Callable[[], dict[str, Any]]
 
 
 def _soaks() -> dict[str, Soak]:
-    from tests.soak import fuzz, kills, load, storm
+    from tests.soak import fuzz, kills, load, sockets, storm
 
-    return {"fuzz": fuzz.run, "kills": kills.run, "load": load.run, "storm": storm.run}
+    modules = {"fuzz": fuzz, "kills": kills, "load": load, "sockets": sockets, "storm": storm}
+    return {name: module.run for name, module in modules.items()}
 
 
 def main(arguments: list[str]) -> int:

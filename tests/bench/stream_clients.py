@@ -27,6 +27,8 @@ MARK: Final = f'"{FIELD}":'.encode()
 _STAMP: Final = re.compile(MARK + rb"(\d+)")
 _KEEP: Final = 24
 _WRAP: Final = 10**12
+_PONG: Final = b"\x8a\x80\0\0\0\0"
+_ALIVE_S: Final = 10.0
 _LONGEST_LINE: Final = 2**24
 PATIENCE_S: Final = 60.0
 
@@ -168,6 +170,13 @@ class Crowd:
             "max_ms": round(float(ages.max()), 2),
         }
 
+    async def stay_alive(self) -> None:
+        """Pings are not read: a pong now and then tells the server the same."""
+        while True:
+            await asyncio.sleep(_ALIVE_S)
+            for one in self._clients:
+                one.transport.write(_PONG)
+
     async def on_close(self) -> dict[str, Any]:
         clients, self._clients = self._clients, []
         for one in clients:
@@ -179,8 +188,10 @@ async def main() -> None:
     crowd, loop = Crowd(), asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_LONGEST_LINE)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    alive = asyncio.create_task(crowd.stay_alive())
     while line := await reader.readline():
         print(json.dumps(await crowd.answer(json.loads(line))), flush=True)
+    alive.cancel()
     await crowd.on_close()
 
 

@@ -45,5 +45,5 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, required=True)
     uvicorn.run(
         application(), host="127.0.0.1", port=parser.parse_args().port, loop="uvloop",
-        http="httptools", log_level="warning", ws_per_message_deflate=False,
+        http="httptools", log_level="warning", ws_per_message_deflate=False, ws_ping_interval=None,
     )  # fmt: skip

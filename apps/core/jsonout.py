@@ -41,18 +41,29 @@ _SMALLEST: Final = 1e-4
 _LARGEST: Final = 1e15
 
 
+# What orjson writes as it is.
+_AS_IT_IS: Final = frozenset({str, int, bool, type(None)})
+
+
+def is_plain(value: float) -> bool:
+    """Whether a number is finite and would not be written with an exponent."""
+    # Every comparison with NaN is false.
+    return _SMALLEST <= value < _LARGEST or -_LARGEST < value <= -_SMALLEST or value == 0.0
+
+
 def _prepare(value: Any) -> Any:
     # Exact types first: answers are thousands of plain floats, strings and dicts.
     kind = type(value)
     if kind is float:
-        # Every comparison with NaN is false.
-        if _SMALLEST <= value < _LARGEST or -_LARGEST < value <= -_SMALLEST or value == 0.0:
+        if is_plain(value):
             return value
         return orjson.Fragment(plain_decimal(value))
-    if kind is str or kind is int or kind is bool or value is None:
+    if kind in _AS_IT_IS:
         return value
     if kind is dict:
-        return {key: _prepare(item) for key, item in value.items()}
+        return {
+            key: item if type(item) in _AS_IT_IS else _prepare(item) for key, item in value.items()
+        }
     if kind is list or kind is tuple:
         return [_prepare(item) for item in value]
     return _prepare_unusual(value)
@@ -70,7 +81,7 @@ def _prepare_unusual(value: Any) -> Any:
 
 
 class PlainNumbers(dict[str, Any]):
-    """A document whose numbers were looked at already, all at once: see :func:`are_plain`."""
+    """A document whose numbers were looked at already: see :func:`are_plain` and :func:`is_plain`."""
 
 
 def are_plain(*columns: npt.NDArray[np.float64]) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from apps.core.jsonout import PlainNumbers, is_plain
 from apps.markets.fields import doc
 
 NULL_REASONS: Final = (
@@ -55,21 +57,34 @@ class Payload(Contract, frozen=True, kw_only=True):
     def to_payload(self) -> dict[str, Any]:
         """Plain dictionaries, ready for the encoder; every null has its reason beside it."""
         payload: dict[str, Any] = msgspec.to_builtins(self)
-        _explain_nulls(payload)
-        return payload
+        return PlainNumbers(payload) if _settle(payload.values(), payload) else payload
 
 
-def _explain_nulls(value: Any) -> None:
-    if isinstance(value, list):
-        for item in value:
-            _explain_nulls(item)
-    elif isinstance(value, dict):
-        has_null = False
-        for item in value.values():
-            has_null = has_null or item is None
-            _explain_nulls(item)
-        if has_null:
-            value.setdefault("null_reason", "no_data")
+# What needs no look.
+_SCALARS: Final = frozenset({str, int, bool})
+
+
+def _settle(items: Iterable[Any], owner: dict[str, Any] | None = None) -> bool:
+    """Give every object with a null its reason; whether all numbers are plain, seen on the same way.
+
+    ``owner`` is the object whose values the ``items`` are, None where they are a list's.
+    """
+    found, has_null = True, False
+    for item in items:
+        kind = type(item)
+        if kind in _SCALARS:
+            continue
+        if kind is float:
+            found = found and is_plain(item)
+        elif item is None:
+            has_null = True
+        elif kind is dict:
+            found = _settle(item.values(), item) and found
+        else:
+            found = kind is list and _settle(item) and found
+    if has_null and owner is not None:
+        owner.setdefault("null_reason", "no_data")
+    return found
 
 
 class Thresholds(Contract, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ mid-distribution rank (``scipy.stats.percentileofscore(kind="mean") / 100``).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -92,11 +93,11 @@ class ContextResult:
     """False where the series of the z is too short, or has no value now; None: it is the value's own."""
 
     def row(self, index: int) -> ContextRow:
-        value = _number(self.current[index])
-        percentile = _number(self.percentile[index])
-        z_score = _number(self.z_score[index])
+        value = _number(self.current.item(index))
+        percentile = _number(self.percentile.item(index))
+        z_score = _number(self.z_score.item(index))
         has_context = percentile is not None
-        band = [_number(edge) for edge in self.bands[index]]
+        band = [_number(edge) for edge in self.bands[index].tolist()]
         return ContextRow(
             value=value,
             percentile=percentile,
@@ -106,7 +107,7 @@ class ContextResult:
             percentile_to=band[1],
             value_from=band[2],
             value_to=band[3],
-            reference=tuple(float(q) for q in self.reference[index]) if has_context else None,
+            reference=tuple(self.reference[index].tolist()) if has_context else None,
             samples=int(self.samples[index]),
             reason=_reason(value, percentile, z_score, self._has_z_history(index)),
         )
@@ -359,8 +360,8 @@ def _log1p(values: FloatArray, unit: float) -> FloatArray:
     return np.log1p(np.where(values >= 0, values, np.nan) / unit)
 
 
-def _number(value: np.float64) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _reason(

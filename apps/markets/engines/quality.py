@@ -45,16 +45,29 @@ def typical_share(recent: FloatArray, now: FloatArray) -> FloatArray:
     Where a venue's past is not known its own median stands in, or today's figure (``now``): a venue
     without history must not make the others' shares look larger. Where no venue has any, all weigh alike.
     """
-    known = np.isfinite(recent).any(axis=1)
-    typical = np.nan_to_num(now)
-    if known.any():
-        typical[known] = np.nanmedian(recent[known], axis=1)
-    filled = np.where(np.isfinite(recent), recent, typical[:, None])
+    present = np.isfinite(recent)
+    filled = recent if present.all() else _without_gaps(recent, present, now)
     total = filled.sum(axis=0)
-    if not (total > 0).any():
+    counts = total > 0
+    if not counts.any():
         return np.ones(now.shape)
-    weight: FloatArray = np.median(filled[:, total > 0] / total[total > 0], axis=1)
+    if not counts.all():
+        filled, total = filled[:, counts], total[counts]
+    weight: FloatArray = np.median(filled / total, axis=1)
     return weight if weight.sum() > 0 else np.ones(now.shape)
+
+
+def _without_gaps(
+    recent: FloatArray, present: npt.NDArray[np.bool_], now: FloatArray
+) -> FloatArray:
+    """Each venue's gaps filled with its own median, or with today's figure where it has no past."""
+    filled = recent.copy()
+    for index, seen in enumerate(present):
+        if not seen.all():
+            past = recent[index, seen]
+            usual = np.median(past) if past.size else np.nan_to_num(now[index])
+            filled[index, ~seen] = usual
+    return filled
 
 
 def confidence_word(share: float) -> str:

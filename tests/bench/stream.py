@@ -59,9 +59,10 @@ def throughput(server: Server, crowd: Sockets, publish: Publish, loop: Any) -> d
     }
 
 
-def latency(crowd: Sockets, publish: Publish, loop: Any) -> dict[str, float]:
-    """Of a calm stream: from the moment of publishing to each of the sockets."""
+def latency(server: Server, crowd: Sockets, publish: Publish, loop: Any) -> dict[str, float]:
+    """Of a calm stream, one event at a time: from the moment of publishing to each of the sockets."""
     crowd.ask(do="begin", is_timed=True)
+    cpu = server.cpu_s
 
     async def paced() -> None:
         for _ in range(PACED):
@@ -69,7 +70,8 @@ def latency(crowd: Sockets, publish: Publish, loop: Any) -> dict[str, float]:
             await asyncio.sleep(1 / PACED_PER_S)
 
     loop.run_until_complete(paced())
-    return crowd.ask(do="wait", frames=SOCKETS * PACED, patience_s=30)
+    found = crowd.ask(do="wait", frames=SOCKETS * PACED, patience_s=30)
+    return {**found, "cpu_us": (server.cpu_s - cpu) / found["frames"] * 1e6}
 
 
 def measure() -> dict[str, Any]:
@@ -103,8 +105,8 @@ def measure() -> dict[str, Any]:
                 if turn:
                     # The first warms up.
                     rounds[name].append(found)
-        for name, (_, crowd, publish) in pairs.items():
-            calm[name] = latency(crowd, publish, loop)
+        for name, (one, crowd, publish) in pairs.items():
+            calm[name] = latency(one, crowd, publish, loop)
         loop.run_until_complete(client.aclose())
         loop.run_until_complete(layer.flush())
         loop.close()
@@ -122,20 +124,20 @@ def run() -> dict[str, Any]:
         name: {key: statistics.median(one[key] for one in rounds) for key in ("per_s", "cpu_us")}
         for name, rounds in found["rounds"].items()
     }
-    hub, peer = middle["hub"], middle["channels"]
+    hub, peer, calm = middle["hub"], middle["channels"], found["calm"]
     figures = [
-        {"what": f"deliveries/s to {SOCKETS} sockets, ratio", "goal": 10.0, "stretch": 15.0,
+        {"what": f"deliveries/s to {SOCKETS} sockets, {BURST} at once, ratio", "goal": 10.0, "stretch": 15.0,
          "measured": round(hub["per_s"] / peer["per_s"], 1) if peer["per_s"] else None, "unit": "x"},
-        {"what": "CPU time per delivery, ratio", "goal": None, "stretch": None, "unit": "x",
-         "measured": round(peer["cpu_us"] / hub["cpu_us"], 1) if hub["cpu_us"] else None},
+        {"what": "CPU time per delivery, events one by one, ratio", "goal": 10.0, "stretch": 15.0,
+         "measured": round(calm["channels"]["cpu_us"] / calm["hub"]["cpu_us"], 1), "unit": "x"},
         {"what": "deliveries/s, hub", "goal": None, "stretch": None, "unit": "/s",
          "measured": round(hub["per_s"])},
         {"what": "deliveries/s, Channels", "goal": None, "stretch": None, "unit": "/s",
          "measured": round(peer["per_s"])},
         {"what": f"P99 at {SOCKETS} sockets", "goal": 50.0, "stretch": 20.0, "better": "lower",
-         "measured": found["calm"]["hub"]["p99_ms"], "unit": "ms"},
+         "measured": calm["hub"]["p99_ms"], "unit": "ms"},
         {"what": f"P99 at {SOCKETS} sockets, Channels", "goal": None, "stretch": None,
-         "better": "lower", "measured": found["calm"]["channels"]["p99_ms"], "unit": "ms"},
+         "better": "lower", "measured": calm["channels"]["p99_ms"], "unit": "ms"},
         {"what": "memory per idle socket", "goal": None, "stretch": None, "better": "lower",
          "measured": round(found["kb_per_socket"], 1), "unit": "kB"},
     ]  # fmt: skip

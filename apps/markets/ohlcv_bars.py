@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from apps.marketdata import selectors
-from apps.markets.engines.ohlcv import Candles, merged, rolled_up, traded
+from apps.marketdata.live import LiveBoard, OpenBar
+from apps.marketdata.selectors import InstrumentRow
+from apps.markets.engines.ohlcv import Candles, joined, merged, rolled_up, traded
 from apps.markets.refresh_context import positions
 from apps.markets.refresh_sources import as_datetime
+
+FloatArray = npt.NDArray[np.float64]
 
 # Lengths in which bars are stored, longest first, seconds.
 _STORED_S: Final = (3600, 1800, 300, 60)
@@ -88,3 +94,60 @@ def _best(
 
 
 _VALUES: Final = tuple(Candles.__dataclass_fields__)[1:]
+
+
+def bars_by_id(
+    rows: Sequence[InstrumentRow], step_ms: int, start_ms: int, end_ms: int, as_of_ms: int | None
+) -> Candles:
+    """Stored bars of all listings, ordered by id, then time; ``series`` is the id."""
+    ids = sorted(row.id for row in rows)
+    bars = bars_of(ids, step_ms // 1000, start_ms, end_ms, as_of_ms)
+    return replace(bars, series=np.array(ids, np.int64)[bars.series])
+
+
+def places_of(candles: Candles, ids: npt.NDArray[np.int64]) -> list[slice]:
+    """Where the candles of each id lie."""
+    starts = np.searchsorted(candles.series, ids).tolist()
+    ends = np.searchsorted(candles.series, ids, side="right").tolist()
+    return [slice(*edges) for edges in zip(starts, ends, strict=True)]
+
+
+def with_open_bars(candles: Candles, rows: Sequence[InstrumentRow], board: LiveBoard) -> Candles:
+    """Each listing's bar in the making at its end; where its minute is stored already, the fuller one
+    counts."""
+    keep = np.ones(candles.size, np.bool_)
+    making = []
+    ends = np.searchsorted(candles.series, [row.id for row in rows], side="right").tolist()
+    for row, end in zip(rows, ends, strict=True):
+        state = board.get(row.instrument.key)
+        bar = None if state is None else state.open_bar
+        if bar is None or bar.volume_base <= 0 or bar.volume_usd <= 0:
+            continue
+        if end and candles.series[end - 1] == row.id:
+            newest_ms = candles.open_ms[end - 1]
+            if newest_ms > bar.open_ts_ms:
+                continue
+            if newest_ms == bar.open_ts_ms:
+                if candles.volume_usd[end - 1] >= bar.volume_usd:
+                    continue
+                keep[end - 1] = False
+        making.append((row.id, bar))
+    return joined([candles.take(keep), _candles_of(making)]) if making else candles
+
+
+def _candles_of(bars: Sequence[tuple[int, OpenBar]]) -> Candles:
+    def column(name: str) -> FloatArray:
+        return np.array([getattr(bar, name) for _, bar in bars], dtype=np.float64)
+
+    return Candles(
+        series=np.array([series for series, _ in bars], dtype=np.int64),
+        open_ms=np.array([bar.open_ts_ms for _, bar in bars], dtype=np.int64),
+        open=column("open"),
+        high=column("high"),
+        low=column("low"),
+        close=column("close"),
+        volume_base=column("volume_base"),
+        volume_usd=column("volume_usd"),
+        trades=column("trades"),
+        is_partial=np.zeros(len(bars), np.bool_),
+    )

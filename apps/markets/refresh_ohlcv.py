@@ -9,7 +9,7 @@ are stored the grid's own bars serve; there is no minute candle then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from apps.marketdata import selectors
 from apps.marketdata.context_windows import Grid
 from apps.marketdata.instruments import InstrumentKind
-from apps.marketdata.live import LiveBoard, LiveState, OpenBar, SourceStatus
+from apps.marketdata.live import LiveBoard, LiveState, SourceStatus
 from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import VENUES, AssetTier, tier_of
 from apps.markets.engines.context import DEFAULT
@@ -28,7 +28,6 @@ from apps.markets.engines.ohlcv import (
     Candles,
     as_one,
     filled,
-    joined,
     known_share,
     no_candles,
     on_grid,
@@ -36,7 +35,12 @@ from apps.markets.engines.ohlcv import (
     venue_mean,
 )
 from apps.markets.engines.quality import FULL, coverage, freshness_weight
-from apps.markets.ohlcv_bars import bars_of, stored_candles
+from apps.markets.ohlcv_bars import (
+    bars_by_id,
+    places_of,
+    stored_candles,
+    with_open_bars,
+)
 from apps.markets.refresh_context import FLOW_GRIDS, HOUR_MS, history_generation, window_values
 from apps.markets.refresh_funding import LIVE_TOLERANCE_S, STORED_TOLERANCE_S
 from apps.markets.refresh_sources import Listings, VenueHealth, main_listings, venue_health
@@ -199,7 +203,7 @@ class _Market:
             minutes=recent.minutes,
             candles=candles,
             step_ms=recent.step_ms,
-            hour=as_one(candles.take(candles.open_ms >= since_ms)) if is_known else no_candles(),
+            hour=as_one(_since(candles, since_ms)) if is_known else no_candles(),
             is_hour_known=is_known,
             window=self.windows[row.instrument.key],
             health=health,
@@ -255,6 +259,10 @@ class _Market:
         )
 
 
+def _since(candles: Candles, since_ms: int) -> Candles:
+    return candles.take(slice(int(np.searchsorted(candles.open_ms, since_ms)), None))
+
+
 def _stored_tolerance_s(step_ms: int) -> float:
     return max(STORED_TOLERANCE_S, 2 * step_ms / 1000)
 
@@ -276,65 +284,24 @@ def _recent(
     closed_ms = now_ms - now_ms % MINUTE_MS
     # What was stored since the tick began is fuller than the bar in the making.
     end_ms = closed_ms + MINUTE_MS if board is not None else closed_ms
-    minutes = _by_row(rows, MINUTE_MS, start_ms, end_ms, as_of_ms)
+    minutes = bars_by_id(rows, MINUTE_MS, start_ms, end_ms, as_of_ms)
+    if board is not None:
+        minutes = with_open_bars(minutes, rows, board)
     recent = {}
     for tier in AssetTier:
         step_ms = FLOW_GRIDS[tier].slot_ms
         mine = [row for row in rows if tier_of(row.instrument.asset) is tier]
-        coarse = _by_row(mine, step_ms, start_ms, now_ms - now_ms % step_ms, as_of_ms)
-        for row in mine:
-            bars = minutes[row.id]
-            if board is not None:
-                bars = _with_open_bar(bars, board.get(row.instrument.key), row.id)
-            both, lengths = filled(bars, coarse[row.id], step_ms)
+        ids = np.array([row.id for row in mine], np.int64)
+        coarse = bars_by_id(mine, step_ms, start_ms, now_ms - now_ms % step_ms, as_of_ms)
+        fine = minutes.take(np.isin(minutes.series, ids))
+        both, lengths = filled(fine, coarse, step_ms)
+        for row, of_minutes, of_both in zip(
+            mine, places_of(fine, ids), places_of(both, ids), strict=True
+        ):
+            bars = fine.take(of_minutes)
             step = MINUTE_MS if bars.size or board is not None else step_ms
-            recent[row.id] = _Recent(bars, both, lengths, step)
+            recent[row.id] = _Recent(bars, both.take(of_both), lengths[of_both], step)
     return recent
-
-
-def _by_row(
-    rows: Sequence[InstrumentRow], step_ms: int, start_ms: int, end_ms: int, as_of_ms: int | None
-) -> dict[int, Candles]:
-    bars = bars_of([row.id for row in rows], step_ms // 1000, start_ms, end_ms, as_of_ms)
-    edges = np.searchsorted(bars.series, np.arange(len(rows) + 1)).tolist()
-    found = {}
-    for place, row in enumerate(rows):
-        mine = bars.take(np.arange(edges[place], edges[place + 1]))
-        found[row.id] = replace(mine, series=np.full(mine.size, row.id, np.int64))
-    return found
-
-
-def _with_open_bar(candles: Candles, state: LiveState | None, series: int) -> Candles:
-    """The bar in the making at the end; where its minute is stored already, the fuller one counts."""
-    bar = None if state is None else state.open_bar
-    if bar is None or bar.volume_base <= 0 or bar.volume_usd <= 0:
-        return candles
-    newest_ms = int(candles.open_ms[-1]) if candles.size else -1
-    if newest_ms > bar.open_ts_ms:
-        return candles
-    if newest_ms == bar.open_ts_ms:
-        if candles.volume_usd[-1] >= bar.volume_usd:
-            return candles
-        candles = candles.take(np.arange(candles.size - 1))
-    return joined([candles, _candle_of(bar, series)])
-
-
-def _candle_of(bar: OpenBar, series: int) -> Candles:
-    def one(value: float) -> FloatArray:
-        return np.array([value], dtype=np.float64)
-
-    return Candles(
-        series=np.array([series], dtype=np.int64),
-        open_ms=np.array([bar.open_ts_ms], dtype=np.int64),
-        open=one(bar.open),
-        high=one(bar.high),
-        low=one(bar.low),
-        close=one(bar.close),
-        volume_base=one(bar.volume_base),
-        volume_usd=one(bar.volume_usd),
-        trades=one(bar.trades),
-        is_partial=np.array([False]),
-    )
 
 
 def _windows(

@@ -54,6 +54,8 @@ _AGGREGATE: Final = ""
 _USD_UNIT: Final = 1.0
 Key: TypeAlias = tuple[str, int, str]
 """Asset, market (0 perpetuals, 1 spot) and venue; no venue is the aggregate."""
+Rolled: TypeAlias = Mapping[str, Candles]
+"""Candles by name of their length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class _Block:
         self._ranked = {
             venue: ranked[one.asset, number, venue] for venue in (*self._market.venues, _AGGREGATE)
         }
+        self._rolled = {venue: _rolled(one) for venue, one in self._market.venues.items()}
         self.venues = {venue: self._venue(venue) for venue in self._market.venues}
 
     def values(self) -> dict[str, float]:
@@ -146,7 +149,7 @@ class _Block:
     def _venue(self, venue: str) -> OhlcvVenue:
         one = self._market.venues[venue]
         hour = one.hour if venue in self._market.used else no_candles()
-        bars = _bars([one], self._now_ms)
+        bars = _bars([self._rolled[venue]], self._now_ms)
         reason = one.health.null_reason
         if reason == "no_data" and not one.is_hour_known:
             reason = "insufficient_history"
@@ -165,7 +168,7 @@ class _Block:
         inside = list(market.used) if hour.size else []
         withheld = bool(used) and not hour.size
         reason = "withheld" if withheld else absence_reason(market.health)
-        bars = _bars(used if inside else [], self._now_ms)
+        bars = _bars([self._rolled[venue] for venue in inside], self._now_ms)
         weighting = None if not inside else "volume_usd" if len(inside) > 1 else "none"
         return OhlcvAggregate(
             **self._context(_AGGREGATE, hour, reason, _price_of(bars)),
@@ -207,14 +210,18 @@ def _fields(row: ContextRow, unit: str, value: float | None, absent: str) -> dic
     return fields | {"value": value}
 
 
-def _bars(venues: Sequence[VenueCandles], now_ms: int) -> Bars:
-    """The last closed candle and the one in the making, of each length that the stored bars allow."""
+def _rolled(one: VenueCandles) -> Rolled:
+    """A venue's candles of each length that the stored bars allow."""
     return {
-        name: _pair(
-            [one.minutes if length_ms == MINUTE_MS else one.candles for one in venues],
-            length_ms,
-            now_ms,
-        )
+        name: one.minutes if length_ms == MINUTE_MS else rolled_up(one.candles, length_ms)
+        for name, length_ms in CURRENT_INTERVALS.items()
+    }
+
+
+def _bars(venues: Sequence[Rolled], now_ms: int) -> Bars:
+    """The last closed candle and the one in the making, of each length."""
+    return {
+        name: _pair([one[name] for one in venues], length_ms, now_ms)
         for name, length_ms in CURRENT_INTERVALS.items()
     }
 
@@ -229,16 +236,25 @@ def _price_of(bars: Bars) -> float | None:
 
 
 def _pair(venues: Sequence[Candles], length_ms: int, now_ms: int) -> CandlePair:
-    rolled = [rolled_up(one, length_ms) for one in venues]
-    found = over_venues(joined(rolled)) if len(rolled) > 1 else joined(rolled)
     making_ms = int(slot_of(np.array([now_ms]), length_ms)[0])
-    closed = found.take(found.open_ms < making_ms)
-    last = _candle(closed.take(np.array([closed.size - 1])), True) if closed.size else None
-    making = found.take(found.open_ms == making_ms)
-    open_ = _candle(making, False) if making.size else None
+    found = venues[0] if len(venues) == 1 else over_venues(_newest(venues, making_ms))
+    until = int(np.searchsorted(found.open_ms, making_ms))
+    first, end = max(0, until - 1), int(np.searchsorted(found.open_ms, making_ms, side="right"))
+    chosen = found.take(slice(first, end))
+    candles = [
+        CurrentCandle(ts=iso_utc(ts_ms), closed=ts_ms < making_ms, **numbers)
+        for ts_ms, numbers in zip(chosen.open_ms.tolist(), numbers_of(chosen), strict=True)
+    ]
+    last = candles[0] if until else None
+    open_ = candles[-1] if end > until else None
     reason: str | UnsetType = "no_data" if last is None or open_ is None else UNSET
     return CandlePair(last=last, open=open_, null_reason=reason)
 
 
-def _candle(one: Candles, is_closed: bool) -> CurrentCandle:
-    return CurrentCandle(ts=iso_utc(int(one.open_ms[0])), closed=is_closed, **numbers_of(one)[0])
+def _newest(venues: Sequence[Candles], making_ms: int) -> Candles:
+    """Of all venues what opened since the newest closed candle of any."""
+    closed = [one.open_ms[: int(np.searchsorted(one.open_ms, making_ms))] for one in venues]
+    since_ms = max((int(times[-1]) for times in closed if times.size), default=making_ms)
+    return joined(
+        [one.take(slice(int(np.searchsorted(one.open_ms, since_ms)), None)) for one in venues]
+    )

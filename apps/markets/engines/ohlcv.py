@@ -23,6 +23,8 @@ WEEK_MS: Final = 7 * DAY_MS
 # 1970-01-01 was a Thursday: the first Monday came four days later.
 _MONDAY_MS: Final = 4 * DAY_MS
 
+# More minutes than any opening is away from 1970.
+_SLOTS: Final = 1 << 32
 # Rounding of a sum is not more volume.
 _SLACK: Final = 1e-9
 # Absolute reading of the hour's return, percent (house cuts).
@@ -53,8 +55,19 @@ class Candles:
     def size(self) -> int:
         return int(self.open_ms.size)
 
-    def take(self, chosen: IntArray | BoolArray) -> Candles:
-        return Candles(*[getattr(self, name)[chosen] for name in _COLUMNS])
+    def take(self, chosen: IntArray | BoolArray | slice) -> Candles:
+        return Candles(
+            self.series[chosen],
+            self.open_ms[chosen],
+            self.open[chosen],
+            self.high[chosen],
+            self.low[chosen],
+            self.close[chosen],
+            self.volume_base[chosen],
+            self.volume_usd[chosen],
+            self.trades[chosen],
+            self.is_partial[chosen],
+        )
 
 
 _COLUMNS: Final = tuple(one.name for one in fields(Candles))
@@ -145,20 +158,25 @@ def merged(longer: Candles, rolled: Candles) -> Candles:
 
 
 def filled(minutes: Candles, coarse: Candles, coarse_ms: int) -> tuple[Candles, IntArray]:
-    """Minutes of one series, and longer candles where those saw more; and the length of each, ms."""
+    """Minutes of each series, and its longer candles where those saw more; and the length of each, ms."""
     rolled = rolled_up(minutes, coarse_ms)
-    seen = dict(zip(rolled.open_ms.tolist(), rolled.volume_usd.tolist(), strict=True))
-    fuller = np.array(
-        [
-            usd > seen.get(slot, 0.0) * (1 + _SLACK)
-            for slot, usd in zip(coarse.open_ms.tolist(), coarse.volume_usd.tolist(), strict=True)
-        ],
-        dtype=np.bool_,
-    )
+    seen, slots = _keys(rolled, coarse_ms), _keys(coarse, coarse_ms)
+    place = np.searchsorted(seen, slots)
+    # One more at the end: nothing was seen beyond the last one.
+    usd, seen = np.append(rolled.volume_usd, 0.0), np.append(seen, -1)
+    had = np.where(seen[place] == slots, usd[place], 0.0)
+    fuller = coarse.volume_usd > had * (1 + _SLACK)
     longer = coarse.take(fuller)
-    kept = minutes.take(~np.isin(slot_of(minutes.open_ms, coarse_ms), longer.open_ms))
+    kept = minutes.take(~np.isin(_keys(minutes, coarse_ms), slots[fuller]))
     both = joined([kept, longer])
-    return both, np.where(np.isin(both.open_ms, longer.open_ms), coarse_ms, MINUTE_MS)
+    is_long = np.isin(_keys(both, MINUTE_MS), _keys(longer, MINUTE_MS))
+    return both, np.where(is_long, coarse_ms, MINUTE_MS)
+
+
+def _keys(candles: Candles, step_ms: int) -> IntArray:
+    """One number per (series, step), ascending as they are."""
+    keys: IntArray = candles.series * _SLOTS + candles.open_ms // step_ms
+    return keys
 
 
 def known_share(candles: Candles, length_ms: IntArray, since_ms: int, until_ms: int) -> float:

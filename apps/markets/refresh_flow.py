@@ -32,7 +32,7 @@ from apps.markets.engines.volume_flow import (
     add_sums,
     rolling_delta,
     session_start_ms,
-    window_sum,
+    window_sums,
 )
 from apps.markets.minute_cache import MinuteCache
 from apps.markets.refresh_context import FLOW_GRIDS, HOUR_MS, flow_window, history_generation
@@ -201,12 +201,11 @@ class _Batch:
         closed_ms = flow.end_ms - flow.end_ms % flow.step_ms
         starts = {name: closed_ms - count * MINUTE_MS for name, count in WINDOWS.items()}
         starts[SESSION] = min(session_start_ms(self.now_ms), flow.end_ms - 1)
-        sums = {
-            name: window_sum(bars, start, flow.end_ms, since, self._heard_ms(row))
-            if flow.end_ms - start >= flow.step_ms or name == SESSION
-            else NO_FLOW
-            for name, start in starts.items()
-        }
+        long_enough = {
+            name: start for name, start in starts.items() if flow.end_ms - start >= flow.step_ms
+        } | {SESSION: starts[SESSION]}
+        known = window_sums(bars, long_enough, flow.end_ms, since, self._heard_ms(row))
+        sums = {name: known.get(name, NO_FLOW) for name in starts}
         state = self._state(row)
         return MarketFlow(row, sums, None if state is None else state.trade_ts_ms)
 

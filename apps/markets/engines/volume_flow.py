@@ -7,7 +7,7 @@ summed exactly (``math.fsum``): a window equals the sum of its trades, in whatev
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,28 +107,48 @@ def window_sum(
     known_since_ms: int | None,
     known_until_ms: int | None = None,
 ) -> FlowSum:
-    """Sum the bars that opened in ``[start_ms, end_ms)``.
+    """One window of :func:`window_sums`."""
+    return window_sums(bars, {"": start_ms}, end_ms, known_since_ms, known_until_ms)[""]
+
+
+def window_sums(
+    bars: MinuteBars,
+    starts_ms: Mapping[str, int],
+    end_ms: int,
+    known_since_ms: int | None,
+    known_until_ms: int | None = None,
+) -> dict[str, FlowSum]:
+    """By name, sums of the bars that opened in ``[start, end_ms)``.
 
     ``known_since_ms`` and ``known_until_ms`` (None: the end) are when data of this instrument begins and
     when its venue was last heard. Outside nothing is known; inside, a minute without a bar is a minute
     without a trade, so the sum is a true 0.
     """
+    found = dict.fromkeys(starts_ms, NO_FLOW)
     if known_since_ms is None:
-        return NO_FLOW
+        return found
     heard_ms = end_ms if known_until_ms is None else min(end_ms, known_until_ms)
-    known_ms = heard_ms - max(start_ms, known_since_ms)
-    if known_ms <= 0:
-        return NO_FLOW
-    inside = slice(*np.searchsorted(bars.open_ms, [start_ms, end_ms]).tolist())
-    trades = bars.trades[inside]
-    return FlowSum(
-        volume_usd=_exact(bars.volume_usd[inside], USD_DECIMALS),
-        volume_base=_exact(bars.volume_base[inside], BASE_DECIMALS),
-        buy_usd=_exact(bars.buy_usd[inside], USD_DECIMALS),
-        buy_base=_exact(bars.buy_base[inside], BASE_DECIMALS),
-        trades=None if (trades < 0).any() else int(trades.sum()),
-        coverage=known_ms / (end_ms - start_ms),
+    *places, end = np.searchsorted(bars.open_ms, [*starts_ms.values(), end_ms]).tolist()
+    base = min(places, default=end)
+    volume_usd, volume_base, buy_usd, buy_base = (
+        column[base:end].tolist()
+        for column in (bars.volume_usd, bars.volume_base, bars.buy_usd, bars.buy_base)
     )
+    for (name, start_ms), place in zip(starts_ms.items(), places, strict=True):
+        known_ms = heard_ms - max(start_ms, known_since_ms)
+        if known_ms <= 0:
+            continue
+        first = place - base
+        trades = bars.trades[place:end]
+        found[name] = FlowSum(
+            volume_usd=_exact(volume_usd[first:], USD_DECIMALS),
+            volume_base=_exact(volume_base[first:], BASE_DECIMALS),
+            buy_usd=_exact(buy_usd[first:], USD_DECIMALS),
+            buy_base=_exact(buy_base[first:], BASE_DECIMALS),
+            trades=None if (trades < 0).any() else int(trades.sum()),
+            coverage=known_ms / (end_ms - start_ms),
+        )
+    return found
 
 
 def add_sums(sums: Iterable[FlowSum]) -> FlowSum:
@@ -178,9 +198,9 @@ def state_of(delta_ratio: float | None) -> str | None:
     return "net_selling" if delta_ratio > -_DOMINANT_RATIO else "sellers_dominate"
 
 
-def _exact(values: FloatArray, decimals: int) -> float | None:
+def _exact(values: Iterable[float], decimals: int) -> float | None:
     """Exact sum; None when a part is missing."""
-    total = math.fsum(values.tolist())
+    total = math.fsum(values)
     return None if math.isnan(total) else round(total, decimals)
 
 

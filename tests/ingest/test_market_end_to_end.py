@@ -1,0 +1,285 @@
+"""Emulator, ingest and snapshots in one: what answers say while a venue is out, and in a cascade."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pytest
+from asgiref.sync import sync_to_async
+
+from apps.core.clock import market_clock
+from apps.ingest import polling, sources
+from apps.marketdata import selectors
+from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.universe import VENUES, AssetTier
+from apps.markets import snapshots
+from apps.markets.refresh_context import funding_windows, history_generation
+from apps.markets.refresh_flow import minute_cache
+from apps.snapshots import store
+from tests.ingest.rig import SHARD, Rig, running, until
+
+pytestmark = [
+    pytest.mark.django_db(databases=["market"], transaction=True),
+    pytest.mark.usefixtures("own_market", "threads_let_go"),
+]
+METRICS = {
+    "funding": snapshots.refresh_funding,
+    "open_interest": snapshots.refresh_open_interest,
+    "basis": snapshots.refresh_basis,
+    "liquidations": snapshots.refresh_liquidations,
+}
+ASSETS = tuple(sorted(SHARD.assets))
+Answers = dict[str, dict[str, Any]]
+FloatArray = npt.NDArray[np.float64]
+
+
+@pytest.fixture(autouse=True)
+def _own_windows(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    settings.VAR_DIR = tmp_path
+    monkeypatch.setattr(sources, "_DOWN_AFTER_MS", 3_000)
+    for tier in AssetTier:
+        monkeypatch.setitem(polling.OPEN_INTEREST_EVERY_S, tier, 3.0)
+    minute_cache.clear()
+    yield
+    minute_cache.clear()
+
+
+def refreshed(now_ms: int) -> dict[str, Answers]:
+    """Published, and read as a GET reads it: by asset and metric."""
+    found: dict[str, Answers] = {asset: {} for asset in ASSETS}
+    for name, refresh in METRICS.items():
+        store.publish_many(refresh(ASSETS, now_ms))
+        for asset, document in store.read_many(f"markets.{name}", ASSETS).items():
+            found[asset][name] = orjson.loads(document.body(now_ms))
+    return found
+
+
+async def answers() -> dict[str, Answers]:
+    return await sync_to_async(refreshed)(market_clock.now_ms())
+
+
+async def is_ready(rig: Rig) -> bool:
+    return rig.service.progress.state == "ready"
+
+
+# --- a venue is out -----------------------------------------------------------------------------------
+
+
+async def test_a_venue_that_goes_changes_partial_sources_and_confidence_alone(
+    tmp_path: Path,
+) -> None:
+    """Bybit falls silent and refuses, then comes back."""
+    async with running(tmp_path) as rig:
+        await until(lambda: is_ready(rig), "the past is there", 120)
+        await until(all_full, "every aggregate is whole", 30)
+        before = (await answers())["BTC"]
+        check_whole(before)
+
+        rig.cause("stall", venue="bybit", seconds=3_600)
+        rig.cause("http_status", venue="bybit", status=503, count=1_000_000)
+
+        async def is_down() -> bool:
+            return (await rig.sources())["bybit"][0] == "down"
+
+        await until(is_down, "the silence is told")
+        now_ms = market_clock.now_ms()
+        during = (await sync_to_async(refreshed)(now_ms))["BTC"]
+        for name in ("funding", "open_interest", "basis"):
+            check_without(name, during[name], before[name])
+        await sync_to_async(check_ranks)(during["funding"], now_ms)
+        held = {venue: rig.state(venue) for venue in VENUES if venue != "bybit"}
+        for venue, state in held.items():
+            told = during["funding"]["venues_detail"][venue]
+            assert told["symbol"] == state.symbol
+            assert told["rate"] == pytest.approx(state.funding_rate, abs=2e-5)
+
+        rig.cause("clear", venue="bybit")
+        await until(rig.is_well, "bybit is well again")
+        await until(all_full, "every aggregate is whole again", 30)
+        after = (await answers())["BTC"]
+        check_whole(after)
+        for name in ("funding", "open_interest", "basis"):
+            one, other = after[name]["aggregate"], before[name]["aggregate"]
+            for field in ("venues_used", "venues_missing", "coverage", "confidence"):
+                assert one[field] == other[field], (name, field)
+            assert one["percentile_30d"] == pytest.approx(other["percentile_30d"], abs=0.1), name
+        assert rig.seen == {"bybit"}
+
+
+async def all_full() -> bool:
+    found = (await answers())["BTC"]
+    return len(found) == len(METRICS) and all(
+        found[name]["aggregate"]["confidence"] == "full"
+        and found[name]["aggregate"]["percentile_30d"] is not None
+        for name in ("funding", "open_interest", "basis")
+    )
+
+
+def check_whole(found: Answers) -> None:
+    for name in ("funding", "open_interest", "basis"):
+        meta = found[name]["meta"]
+        assert meta["partial"] is False, name
+        assert {one["venue"]: one["status"] for one in meta["sources"]} == dict.fromkeys(
+            VENUES, "ok"
+        ), name
+
+
+def check_without(name: str, one: dict[str, Any], before: dict[str, Any]) -> None:
+    assert one["meta"]["partial"] is True, name
+    told = {source["venue"]: source["status"] for source in one["meta"]["sources"]}
+    assert told == {venue: "down" if venue == "bybit" else "ok" for venue in VENUES}, name
+    aggregate, whole = one["aggregate"], before["aggregate"]
+    assert (whole["confidence"], aggregate["confidence"]) == ("full", "partial"), name
+    assert aggregate["coverage"] < whole["coverage"], name
+    assert aggregate["venues_missing"] == ["bybit"], name
+    assert aggregate["venues_used"] == [v for v in whole["venues_used"] if v != "bybit"], name
+    assert aggregate["percentile_30d"] is not None, name
+    gone = one["venues_detail"]["bybit"]
+    assert (gone["value"], gone["percentile_30d"], gone["z_score"]) == (None, None, None), name
+    assert gone["null_reason"] == "venue_down", name
+    for venue in aggregate["venues_used"]:
+        mine, theirs = one["venues_detail"][venue], before["venues_detail"][venue]
+        # Seconds have passed: a slot of the window may have ended, and the market has moved a little.
+        assert mine["samples"] == pytest.approx(theirs["samples"], abs=1), (name, venue)
+        if theirs["percentile_30d"] is None:
+            assert mine["percentile_30d"] is None, (name, venue)
+            continue
+        assert mine["reference"] == pytest.approx(theirs["reference"], rel=0.02), (name, venue)
+        assert mine["value"] == pytest.approx(theirs["value"], rel=0.1, abs=0.02), (name, venue)
+
+
+def check_ranks(funding: dict[str, Any], now_ms: int) -> None:
+    """Percentile and z-score of the four, then and now; each venue among its own past alone."""
+    listed = selectors.instruments(kind=InstrumentKind.PERP)
+    rates, interest, _ = funding_windows(
+        listed, now_ms, as_of_ms=None, generation=history_generation()
+    )
+    place = {
+        (row.instrument.venue, row.instrument.symbol): index for index, row in enumerate(listed)
+    }
+    detail, aggregate = funding["venues_detail"], funding["aggregate"]
+    four = aggregate["venues_used"]
+    assert sorted(four) == sorted(set(VENUES) - {"bybit"})
+    rows = [place[venue, detail[venue]["symbol"]] for venue in four]
+    for venue, row in zip(four, rows, strict=True):
+        own = detail[venue]
+        past = np.round(rates[row] * 100, 10)
+        assert own["percentile_30d"] == pytest.approx(rank(own["value"], past), abs=2e-6), venue
+    oi_now = np.array([detail[venue]["oi_usd"] for venue in four])
+    value = float(oi_now @ np.array([detail[venue]["value"] for venue in four]) / oi_now.sum())
+    assert aggregate["value"] == pytest.approx(value, abs=1e-9)
+    weights = interest[rows]
+    weights = np.where(np.isfinite(weights).all(axis=0), weights, oi_now[:, None])
+    past = (rates[rows] * 100 * weights).sum(axis=0) / weights.sum(axis=0)
+    assert np.isfinite(past).sum() == aggregate["samples"] > 600
+    assert aggregate["percentile_30d"] == pytest.approx(rank(value, past), abs=2e-3)
+    assert aggregate["z_score"] == pytest.approx(robust_z(value, past), abs=0.01)
+
+
+def rank(value: float, past: FloatArray) -> float:
+    known = past[np.isfinite(past)]
+    return float(((known < value).sum() + 0.5 * (known == value).sum()) / known.size)
+
+
+def robust_z(value: float, past: FloatArray) -> float:
+    known = past[np.isfinite(past)]
+    median = np.median(known)
+    return float((value - median) / (1.4826022 * np.median(np.abs(known - median))))
+
+
+# --- a cascade ----------------------------------------------------------------------------------------
+
+
+async def test_a_cascade_moves_all_that_hangs_together(tmp_path: Path) -> None:
+    """Longs are forced out: liquidations, open interest, funding, basis and books of that asset alone."""
+    async with running(tmp_path) as rig:
+        await until(lambda: is_ready(rig), "the past is there", 120)
+        await until(all_full, "every aggregate is whole", 30)
+        before = await answers()
+        books = {asset: book_of(rig, asset) for asset in ASSETS}
+        started = rig.sandbox.start_scenario(
+            {"kind": "cascade", "asset": "BTC", "seconds": 180, "strength": 2}
+        )
+        missing: list[str] = []
+
+        async def is_seen() -> bool:
+            now = await answers()
+            missing[:] = unseen(before["BTC"], now["BTC"], books["BTC"], book_of(rig, "BTC"))
+            return not missing and time.time() * 1000 < started["end_ms"]
+
+        try:
+            await until(is_seen, "everything has moved", 180)
+        except AssertionError:
+            pytest.fail("; ".join(missing))
+        now = await answers()
+        forced = [
+            one["side"]
+            for one in now["BTC"]["liquidations"]["events"]
+            if one["ts"] > before["BTC"]["basis"]["meta"]["snapshot_ts"]
+        ]
+        assert forced.count("long") > 0.8 * len(forced) > 10
+        for asset in ASSETS:
+            if asset != "BTC":
+                check_calm(asset, before[asset], now[asset])
+                depth, spread = book_of(rig, asset)
+                assert depth > 0.5 * books[asset][0], asset
+                assert spread < 4 * books[asset][1], asset
+
+
+def per_minute(found: Answers) -> float:
+    return float(found["liquidations"]["aggregate"]["windows"]["1h"]["observed_usd"]) / 60
+
+
+def unseen(
+    before: Answers, now: Answers, book_before: tuple[float, float], book: tuple[float, float]
+) -> list[str]:
+    """What does not show the cascade yet."""
+    minute = now["liquidations"]["aggregate"]["windows"]["1m"]
+    then, level = (one["open_interest"]["aggregate"]["oi_base"] for one in (before, now))
+    funding = [one["funding"]["aggregate"]["value"] for one in (before, now)]
+    basis = [one["basis"]["aggregate"]["value"] for one in (before, now)]
+    found = {
+        f"liquidations {minute['long_usd']} of {per_minute(before)}": (minute["long_usd"] or 0)
+        > 10 * max(per_minute(before), 1e5),
+        f"shorts {minute['short_usd']}": (minute["short_usd"] or 0)
+        < 0.2 * (minute["long_usd"] or 0),
+        f"open interest {then} -> {level}": level < 0.98 * then,
+        f"funding {funding}": funding[1] < funding[0],
+        f"basis {basis}": basis[1] < basis[0] - 0.05,
+        f"depth {book_before[0]} -> {book[0]}": book[0] < 0.6 * book_before[0],
+        f"spread {book_before[1]} -> {book[1]}": book[1] > book_before[1],
+    }
+    return [what for what, is_so in found.items() if not is_so]
+
+
+def check_calm(asset: str, before: Answers, now: Answers) -> None:
+    minute = now["liquidations"]["aggregate"]["windows"]["1m"]["observed_usd"]
+    assert minute < 10 * max(per_minute(before), 1e5), asset
+    then, level = (one["open_interest"]["aggregate"]["oi_base"] for one in (before, now))
+    assert level == pytest.approx(then, rel=0.02), asset
+    for name in ("funding", "basis"):
+        value = now[name]["aggregate"]["value"]
+        assert value == pytest.approx(before[name]["aggregate"]["value"], abs=0.05), (asset, name)
+
+
+def book_of(rig: Rig, asset: str) -> tuple[float, float]:
+    """Depth (USD in the twenty best levels of each side) and relative spread, means over the venues."""
+    depths, spreads = [], []
+    for venue in rig.service.venues:
+        for synchroniser in venue.books.values():
+            book = synchroniser.book
+            one = book.instrument
+            if one.asset != asset or one.kind.value != "perp":
+                continue
+            bids, asks = book.top(20)
+            if bids and asks:
+                unit = 1.0 if one.is_inverse else bids[0][0]
+                depths.append(unit * float(sum(size for _, size in (*bids, *asks))))
+                spreads.append((asks[0][0] - bids[0][0]) / bids[0][0])
+    return float(np.mean(depths)), float(np.mean(spreads))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging.config
 import os
 from typing import Any
@@ -24,6 +25,12 @@ def _use_our_logging(**_: Any) -> None:
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
+
+
+@signals.worker_process_init.connect
+def _keep_what_is_loaded(**_: Any) -> None:
+    # Not collected first: that would write to every page shared with the parent.
+    gc.freeze()
 
 
 @signals.worker_ready.connect

@@ -8,8 +8,10 @@ from typing import Any, Final, Protocol
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.urls import get_resolver
 
 from apps.core.logs import get_logger
+from apps.core.memory import keep_what_is_loaded
 from apps.core.metrics import serve_metrics
 from apps.edge.app import EdgeApplication
 from apps.edge.asgi_types import Receive, Send
@@ -58,6 +60,9 @@ class Lifespan:
             await part.start()
         if settings.MARKET != "live":
             self._clock = asyncio.create_task(_follow_market_clock(), name="market-clock")
+        # Views are imported before the first request instead of in it.
+        get_resolver().url_patterns  # noqa: B018 - read for what it imports
+        keep_what_is_loaded()
 
     async def shutdown(self) -> None:
         clock, self._clock = self._clock, None

@@ -1,8 +1,11 @@
 """One refresh of layer 1: every metric of all 65 assets on five venues with 30 days of context.
 
-Ours is the whole refresh: live state, what changed in PostgreSQL, windows, percentiles, robust z, labels,
-documents. The peer does no more than rank the same number of series of the same lengths in pandas, out of
-frames that already lie in memory.
+Ours is the whole refresh as the worker runs it: live state, what changed in PostgreSQL, windows,
+percentiles, robust z, labels, thresholds, JSON, publishing to Redis and PostgreSQL. The peer does a part of
+it: of as many series, each as long, the rank of the newest value, its robust z and the quantiles that
+answers name, in pandas, out of frames that already lie in memory. Series of ours that rank one series and
+take the z of another (open interest, and its changes) count once in the peer. Both are timed in processor
+time of this process, as neighbours on the machine slow both; seconds on the wall are told beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ import pandas as pd
 from apps.core.clock import market_clock
 from apps.core.redis import market_key, sync_redis
 from apps.marketdata.universe import ASSETS, COLD, HOT
+from apps.markets.engines.context import DEFAULT
 from apps.snapshots.registry import refreshers
+from apps.snapshots.store import publish_many
 from tests.bench import l1_world
 
 ROUNDS: Final = 3
@@ -32,7 +37,8 @@ _BY_TIER: Final = {
     "open_interest": 6,
     "basis": 6,
     "ohlcv": 2 * (6 + 4),
-    "positioning": 6,
+    # Nine shares that venues publish, and four aggregates.
+    "positioning": 13,
     "liquidations": 6,
 }
 _SLOTS: Final = {"hot": 8640, "cold": 1440}
@@ -44,6 +50,7 @@ class Refresh:
     def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms
         self.by_metric: dict[str, float] = {}
+        self.wall_s = 0.0
 
     def __call__(self, assets: Sequence[str]) -> int:
         """A minute later than the last one; returns the documents."""
@@ -52,14 +59,16 @@ class Refresh:
         l1_world.go_live(self.now_ms)
         documents = 0
         self.by_metric.clear()
+        began = time.perf_counter()
         for metric, refresher in refreshers():
             if not metric.startswith("markets."):
                 continue
-            started = time.perf_counter()
+            started = time.process_time()
             for tier in (HOT, COLD):
                 mine = [asset for asset in tier if asset in assets]
-                documents += len(refresher(mine, self.now_ms)) if mine else 0
-            self.by_metric[metric] = time.perf_counter() - started
+                documents += publish_many(refresher(mine, self.now_ms)) if mine else 0
+            self.by_metric[metric] = time.process_time() - started
+        self.wall_s = time.perf_counter() - began
         return documents
 
     def seconds(self, assets: Sequence[str]) -> float:
@@ -81,12 +90,13 @@ def peer_frames(rng: np.random.Generator) -> list[pd.DataFrame]:
 
 
 def rank(frames: Sequence[pd.DataFrame]) -> None:
-    """Percentile and robust z of the newest value of every series."""
+    """Percentile, robust z and reference quantiles of the newest value of every series."""
     for frame in frames:
         frame.rolling(len(frame)).rank(method="average").iloc[-1]
         window = frame.iloc[:-1]
-        distance = window - window.median()
-        (frame.iloc[-1] - window.median()) / distance.abs().median()
+        median = window.median()
+        (frame.iloc[-1] - median) / (window - median).abs().median()
+        window.quantile(list(DEFAULT.reference))
 
 
 def _median(seconds: Sequence[float]) -> float:
@@ -113,12 +123,13 @@ def run() -> dict[str, Any]:
         for count in SIZES[:-1]:
             some = [*HOT, *COLD][:count]
             growth[f"assets_{count}_s"] = _median([refresh.seconds(some) for _ in range(ROUNDS)])
-        ours, peer = [], []
+        ours, peer, wall = [], [], []
         for _ in range(ROUNDS):
             ours.append(refresh.seconds(ASSETS))
-            started = time.perf_counter()
+            wall.append(refresh.wall_s)
+            started = time.process_time()
             rank(frames)
-            peer.append(time.perf_counter() - started)
+            peer.append(time.process_time() - started)
         by_metric = {name: round(seconds, 4) for name, seconds in refresh.by_metric.items()}
     refresh_s, peer_s = _median(ours), _median(peer)
     growth["assets_65_s"] = refresh_s
@@ -129,10 +140,11 @@ def run() -> dict[str, Any]:
         "series": sum(frame.shape[1] for frame in frames),
         "by_metric": by_metric,
         "growth": growth,
+        "wall_s": _median(wall),
         "spread": {"ours": [round(s, 4) for s in ours], "peer": [round(s, 4) for s in peer]},
         "figures": [
             {"what": "ratio", "measured": round(peer_s / refresh_s, 1), "unit": "x", "goal": 10.0},
-            {"what": "refresh", "measured": refresh_s, "unit": "s", "better": "lower"}
+            {"what": "refresh, CPU", "measured": refresh_s, "unit": "s", "better": "lower"}
             | {"goal": 2.0, "stretch": 0.5},
         ],
     }

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
+from redis.exceptions import RedisError
 
 from apps.accounts.letters import letter_send
 from apps.accounts.models import Account
+from apps.core.control import control_send
 from apps.core.happenings import tell
+from apps.core.logs import get_logger
 from apps.core.redis import decisive_redis
 from apps.tiers.limits import AUTH_PREFIX
 from apps.tiers.periods import day_start, month_start
@@ -19,6 +23,7 @@ from apps.usage.models import QuotaNotice
 
 STEPS: Final = (100, 80)
 _BATCH: Final = 500
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,16 @@ def _tell_once(state: QuotaState, step: int, environment: str) -> bool:
             letter_send(state.account, "quota", **facts)
             event_id = f"usage.quota:{notice.pk}"
             tell("usage.quota", account_id=state.account.pk, event_id=event_id, data=facts)
+            if step == STEPS[0]:
+                transaction.on_commit(partial(_sockets_end, state.account.pk))
     except IntegrityError:
         return False
     return True
+
+
+def _sockets_end(account_id: int) -> None:
+    """Open sockets are told and closed by every web process."""
+    try:
+        control_send("quota_suspended", account_id=account_id)
+    except (RedisError, OSError) as error:
+        _log.warning("quota_sockets_left", account_id=account_id, error=type(error).__name__)

@@ -7,15 +7,20 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async as sync_to_async
 
 from apps.core.control import control_send
+from apps.core.redis import sync_redis
+from apps.keys.enforcement import STRIKES, keys_enforce
+from apps.keys.models import ApiKey
 from apps.keys.records import record_of, record_write
 from apps.keys.services import account_plan_change, key_create, key_revoke
 from apps.tiers.models import Plan
+from apps.usage.quotas import quota_notices_send
 from tests.customers import Customer, make_customer
 from tests.stream.conftest import CHANNEL, World
 from tests.stream.web import Socket, Web
@@ -67,6 +72,56 @@ async def test_a_downgrade_ends_them(pair: list[Socket], customer: Customer) -> 
 async def test_a_suspended_quota_ends_them(pair: list[Socket], customer: Customer) -> None:
     await sync_to_async(control_send)("quota_suspended", account_id=customer.account.pk)
     await ends_soon(pair, 4429, "quota_exceeded")
+
+
+async def test_a_quota_that_is_used_up_ends_them_once(
+    pair: list[Socket], customer: Customer, web: Web
+) -> None:
+    now = datetime.now(tz=UTC)
+
+    def use_all() -> None:
+        client: Any = sync_redis()
+        owner = f"{customer.account.pk}:{customer.key.environment}"
+        limit = customer.account.plan.quota_day
+        client.set(f"focsal:auth:day:{owner}:{int(now.timestamp()) // 86_400}", limit)
+
+    def look() -> int:
+        return quota_notices_send(customer.key.environment, now)
+
+    await sync_to_async(use_all)()
+    assert await sync_to_async(look)() == 1
+    await ends_soon(pair, 4429, "quota_exceeded")
+    async with web.socket(customer.plaintext) as socket:
+        assert await sync_to_async(look)() == 0
+        await socket.say(op="ping")
+        assert (await socket.hear())["op"] == "pong"
+
+
+async def test_a_key_that_is_put_to_rest_ends_its_own(
+    pair: list[Socket], customer: Customer, web: Web
+) -> None:
+    now = datetime.now(tz=UTC)
+
+    def another_key() -> str:
+        created = key_create(
+            account=customer.account, name="calm", environment=customer.key.environment
+        )
+        record_write(record_of(created.key))
+        return created.plaintext
+
+    def rest() -> dict[str, int]:
+        ApiKey.objects.filter(pk=customer.key.pk).update(warned_at=now - timedelta(minutes=5))
+        strikes = {f"{customer.key.pk}:{n}": now.timestamp() - n for n in (3, 2, 1)}
+        client: Any = sync_redis()
+        client.zadd(STRIKES, strikes)
+        return keys_enforce(now)
+
+    async with web.socket(await sync_to_async(another_key)()) as calm:
+        await calm.subscribe(CHANNEL)
+        assert await sync_to_async(rest)() == {"warned": 0, "suspended": 1}
+        await ends_soon(pair, 4403, "key_suspended")
+        await calm.say(op="ping")
+        assert (await calm.until(op="pong"))["ts"]
 
 
 async def test_another_accounts_events_do_not(pair: list[Socket], customer: Customer) -> None:

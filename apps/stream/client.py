@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
+
+from django.conf import settings
 
 from apps.core.errors import FocsalError, SlowConsumer
 from apps.core.ids import new_request_id
@@ -16,8 +18,6 @@ from apps.stream.frames import Frame, error_frame, gap_frame, now_iso, op_frame
 from apps.stream.identity import Identity
 from apps.stream.outlet import Outlet, Sink
 from apps.stream.subscription import Subscription
-
-HEARTBEAT_S: Final = 15.0
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Client:
         self.identity: Identity | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.connected_s = time.time()
-        self.heartbeat_due_s = self.loop.time() + HEARTBEAT_S
+        self.heartbeat_due_s = self.loop.time() + settings.STREAM_HEARTBEAT_S
         self.ping_due_s = self.loop.time()
         self.traffic = Traffic()
         self._pending: dict[str, Subscription] = {}
@@ -76,7 +76,7 @@ class Client:
         heads = {one.name: one.head for one in joined if one.head != one.told}
         channels = {one.name: one.told for one in joined}
         self.push(op_frame("heartbeat", ts=now_iso(), channels=channels, heads=heads or None))
-        self.heartbeat_due_s = self.loop.time() + HEARTBEAT_S
+        self.heartbeat_due_s = self.loop.time() + settings.STREAM_HEARTBEAT_S
 
     def fail(self, error: FocsalError, **fields: Any) -> None:
         """Say what is wrong and close with the code that stands for it."""

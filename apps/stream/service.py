@@ -7,6 +7,8 @@ import contextlib
 import random
 from typing import Any, Final
 
+from django.conf import settings
+
 from apps.core.errors import FocsalError, SocketLimit
 from apps.core.health import draining
 from apps.core.logs import get_logger
@@ -25,8 +27,6 @@ from apps.stream.wire import WireProtocol
 
 _log = get_logger(__name__)
 TICK_S: Final = 0.25
-PING_S: Final = 30.0
-SILENCE_S: Final = 60.0
 LEASE_EVERY_S: Final = 1.0
 SESSIONS_EVERY_S: Final = 5.0
 VERIFY_EVERY_S: Final = 15.0
@@ -203,8 +203,8 @@ def _care(client: Client, now_s: float) -> None:
         client.heartbeat()
     sink = bare(client.outlet.sink)
     if isinstance(sink, WireProtocol):
-        if now_s - sink.heard_s >= SILENCE_S:
+        if now_s - sink.heard_s >= settings.STREAM_SILENCE_S:
             sink.abort()
-        elif now_s - sink.heard_s >= PING_S and now_s >= client.ping_due_s:
-            client.ping_due_s = now_s + PING_S
+        elif now_s - sink.heard_s >= settings.STREAM_PING_S and now_s >= client.ping_due_s:
+            client.ping_due_s = now_s + settings.STREAM_PING_S
             sink.ping()

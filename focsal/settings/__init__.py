@@ -8,4 +8,5 @@ from focsal.settings.billing import *
 from focsal.settings.data import *
 from focsal.settings.logs import *
 from focsal.settings.market import *
+from focsal.settings.stream import *
 from focsal.settings.tasks import *

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent
-from django.http import HttpRequest
-from rest_framework.authentication import BaseAuthentication
+from django.http import HttpRequest, HttpResponse
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.request import Request
 
 from apps.accounts.models import User
@@ -148,8 +148,10 @@ def _logged_params(request: HttpRequest) -> str:
 
 def _session_admission(request: HttpRequest, view: APIView | None) -> Admission:
     user = getattr(request, "user", None)
-    if not isinstance(user, User) or not user.is_active or request.method not in _SAFE_METHODS:
+    if not isinstance(user, User) or not user.is_active:
         raise errors.MissingApiKey(MISSING_KEY_DETAIL)
+    if request.method not in _SAFE_METHODS:
+        _check_page_may_write(request, view)
     account = user.account
     if account is None and not user.is_staff:
         raise errors.MissingApiKey(MISSING_KEY_DETAIL)
@@ -165,3 +167,15 @@ def _session_admission(request: HttpRequest, view: APIView | None) -> Admission:
             layer_plans=layer_plans(),
         )
     )
+
+
+def _check_page_may_write(request: HttpRequest, view: APIView | None) -> None:
+    """Only where the view says so, and only with the page's own token: cookies come from any site."""
+    if not getattr(view, "pages_may_post", False):
+        raise errors.MissingApiKey(MISSING_KEY_DETAIL)
+    check = CSRFCheck(lambda _: HttpResponse())
+    check.process_request(request)
+    if check.process_view(request, None, (), {}) is not None:
+        raise errors.MissingApiKey(
+            "A page that calls without a key sends its CSRF token as X-CSRFToken."
+        )

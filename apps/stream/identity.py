@@ -24,7 +24,7 @@ from apps.core.errors import StreamUnavailable
 from apps.core.logs import get_logger
 from apps.feed.registry import Channel
 from apps.keys.authentication import checked_key_hash
-from apps.keys.selectors import key_record
+from apps.keys.selectors import PAGE, key_record, page_record
 from apps.keys.services import key_record_load
 from apps.tiers.addresses import is_listed
 from apps.tiers.admission import plan_for_layer
@@ -93,6 +93,8 @@ class Authenticator:
         return await asyncio.shield(task)
 
     async def _record(self, key_hash: str) -> KeyRecord:
+        if key_hash.startswith(PAGE):
+            return await self._of_page(int(key_hash.removeprefix(PAGE)))
         try:
             record = await self._from_redis(key_hash)
             if record is None and await _in_thread(key_record_load)(key_hash):
@@ -104,6 +106,15 @@ class Authenticator:
         if record is None:
             raise errors.InvalidApiKey("No such API key; check that it was copied whole.")
         return record
+
+    async def _of_page(self, user_id: int) -> KeyRecord:
+        try:
+            found: KeyRecord | None = await _in_thread(page_record)(user_id)
+        except (DatabaseError, OSError):
+            raise _unavailable() from None
+        if found is None:
+            raise errors.InvalidApiKey("The account of this page is no longer active.")
+        return found
 
     async def _from_database(self, key_hash: str) -> KeyRecord | None:
         try:

@@ -21,7 +21,7 @@ def _key(ticket: str) -> str:
 
 
 def ticket_issue(client: redis.Redis, key_hash: str) -> str:
-    """A ticket that stands for the key once."""
+    """A ticket that stands once for the key, or for the page (``page_name``)."""
     ticket = "tkt_" + secrets.token_urlsafe(24)
     client.set(_key(ticket), key_hash, ex=TICKET_S)
     return ticket

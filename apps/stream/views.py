@@ -18,7 +18,7 @@ from apps.core.redis import sync_redis
 from apps.core.rest import FormatIsAParameter
 from apps.keys.authentication import Principal
 from apps.keys.records import record_of
-from apps.keys.selectors import key_of_account
+from apps.keys.selectors import key_of_account, page_record
 from apps.stream.control import CLOSE_SESSION
 from apps.stream.identity import identity_of
 from apps.stream.schema import (
@@ -29,6 +29,7 @@ from apps.stream.schema import (
 )
 from apps.stream.sessions import sessions_of
 from apps.stream.tickets import TICKET_S, ticket_issue
+from apps.tiers.key_record import KeyRecord
 
 
 class StreamView(APIView):
@@ -63,18 +64,30 @@ def _unavailable() -> errors.FocsalError:
 
 
 class TicketView(StreamView):
+    """By key, or by session and CSRF token: a page's ticket opens what its account's plan has."""
+
     http_method_names = ["post", "options"]
+    pages_may_post = True
 
     @ticket_schema
     def post(self, request: Request) -> HttpResponse:
         principal = _principal(request)
-        key = key_of_account(principal.account_id, principal.key_id)
-        identity_of(record_of(key), request.META.get("REMOTE_ADDR", ""))
+        record = _record_of(principal)
+        identity_of(record, request.META.get("REMOTE_ADDR", ""))
         try:
-            ticket = ticket_issue(sync_redis(), key.sha256)
+            ticket = ticket_issue(sync_redis(), record.key_hash)
         except (RedisError, OSError):
             raise _unavailable() from None
         return _json({"ticket": ticket, "expires_in": TICKET_S}, 201)
+
+
+def _record_of(principal: Principal) -> KeyRecord:
+    if principal.key_id:
+        return record_of(key_of_account(principal.account_id, principal.key_id))
+    record = page_record(principal.user_id)
+    if record is None:
+        raise errors.MissingApiKey("Only pages of an account open sockets; send a key.")
+    return record
 
 
 class SessionsView(StreamView):

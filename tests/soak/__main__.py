@@ -15,9 +15,11 @@ Soak = Callable[[], dict[str, Any]]
 
 
 def _soaks() -> dict[str, Soak]:
-    from tests.soak import fuzz, kills, load, sockets, storm
+    from tests.soak import cuts, fuzz, kills, load, sockets, storm
 
-    modules = {"fuzz": fuzz, "kills": kills, "load": load, "sockets": sockets, "storm": storm}
+    modules = {
+        "cuts": cuts, "fuzz": fuzz, "kills": kills, "load": load, "sockets": sockets, "storm": storm,
+    }  # fmt: skip
     return {name: module.run for name, module in modules.items()}
 
 

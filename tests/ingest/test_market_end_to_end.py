@@ -228,8 +228,8 @@ async def test_a_cascade_moves_all_that_hangs_together(tmp_path: Path) -> None:
             if asset != "BTC":
                 check_calm(asset, before[asset], now[asset])
                 depth, spread = book_of(rig, asset)
-                assert depth > 0.5 * books[asset][0], asset
-                assert spread < 4 * books[asset][1], asset
+                assert depth > 0.25 * books[asset][0], asset
+                assert spread < 6 * books[asset][1], asset
 
 
 def per_minute(found: Answers) -> float:
@@ -252,7 +252,7 @@ def unseen(
         f"open interest {then} -> {level}": level < 0.98 * then,
         f"funding {funding}": funding[1] < funding[0],
         f"basis {basis}": basis[1] < basis[0] - 0.05,
-        f"depth {book_before[0]} -> {book[0]}": book[0] < 0.6 * book_before[0],
+        f"depth {book_before[0]} -> {book[0]}": book[0] < 0.2 * book_before[0],
         f"spread {book_before[1]} -> {book[1]}": book[1] > book_before[1],
     }
     return [what for what, is_so in found.items() if not is_so]

@@ -173,9 +173,13 @@ def _check_page_may_write(request: HttpRequest, view: APIView | None) -> None:
     """Only where the view says so, and only with the page's own token: cookies come from any site."""
     if not getattr(view, "pages_may_post", False):
         raise errors.MissingApiKey(MISSING_KEY_DETAIL)
-    check = CSRFCheck(lambda _: HttpResponse())
+    check = CSRFCheck(_nothing)
     check.process_request(request)
-    if check.process_view(request, None, (), {}) is not None:
+    if check.process_view(request, _nothing, (), {}) is not None:
         raise errors.MissingApiKey(
             "A page that calls without a key sends its CSRF token as X-CSRFToken."
         )
+
+
+def _nothing(_: HttpRequest) -> HttpResponse:
+    return HttpResponse()

@@ -17,6 +17,7 @@ from apps.core.params import QueryParams
 from apps.core.redis import sync_redis
 from apps.core.rest import FormatIsAParameter
 from apps.keys.authentication import Principal
+from apps.keys.models import ApiKey
 from apps.keys.records import record_of
 from apps.keys.selectors import key_of_account, page_record
 from apps.stream.control import CLOSE_SESSION
@@ -83,7 +84,11 @@ class TicketView(StreamView):
 
 def _record_of(principal: Principal) -> KeyRecord:
     if principal.key_id:
-        return record_of(key_of_account(principal.account_id, principal.key_id))
+        try:
+            return record_of(key_of_account(principal.account_id, principal.key_id))
+        except ApiKey.DoesNotExist:
+            # Redis still remembers a key that the database has lost.
+            raise errors.InvalidApiKey("No such API key; check that it was copied whole.") from None
     record = page_record(principal.user_id)
     if record is None:
         raise errors.MissingApiKey("Only pages of an account open sockets; send a key.")

@@ -1,4 +1,4 @@
-// Shows a stream: the key is exchanged for a one-use ticket, which opens one WebSocket or event stream.
+// Shows a stream: the key, or the page's sign-in, is exchanged for a one-use ticket, which opens one WebSocket or event stream.
 (function () {
   "use strict";
   var SHOWN = 50;
@@ -80,7 +80,11 @@
     var mine = attempt;
     begin();
     say("Asking for a ticket …");
-    fetch("/v1/ws/ticket", {method: "POST", headers: {"X-API-Key": key}, credentials: "omit"})
+    // Without a key the page's own sign-in counts, with the form's token.
+    var how = key
+      ? {method: "POST", headers: {"X-API-Key": key}, credentials: "omit"}
+      : {method: "POST", headers: {"X-CSRFToken": form.elements.csrfmiddlewaretoken.value}, credentials: "same-origin"};
+    fetch("/v1/ws/ticket", how)
       .then(function (answer) {
         return answer.json().then(function (body) {
           if (!answer.ok) { throw new Error(body.detail || answer.statusText); }

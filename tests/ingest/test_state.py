@@ -103,7 +103,8 @@ def test_an_index_in_another_currency_measures_nothing() -> None:
     market.state.apply(IndexPrice("binance", "BTC", "btc_usd", T0 * NS, T0 * NS, 99.0))
     assert market.live.index_price is None
     market.state.apply(IndexPrice("binance", "BTC", "btc_usdt", T0 * NS, T0 * NS, 99.0))
-    assert (market.live.index_price, market.live.index_ts_ms) == (99.0, T0)
+    after = market.live
+    assert (after.index_price, after.index_ts_ms) == (99.0, T0)
 
 
 def test_mark_and_index_of_the_same_moment_are_sampled_once_per_slot() -> None:

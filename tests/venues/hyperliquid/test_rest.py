@@ -46,7 +46,7 @@ class Weights:
         self.name = f"{name} {weight:.0f}/{window_s:.0f}s"
         return self
 
-    async def take(self, weight: float) -> float:
+    async def take(self, weight: float, spare: float = 0.0) -> float:
         self.spent.append(weight)
         return 0.0
 

@@ -382,7 +382,7 @@ async def test_budgets_are_named_for_sharing(venue: FakeVenue) -> None:
         def __init__(self, name: str, weight: float, window_s: float) -> None:
             taken.append((name, weight, window_s))
 
-        async def take(self, weight: float) -> float:
+        async def take(self, weight: float, spare: float = 0.0) -> float:
             return 0.0
 
         def block_for(self, seconds: float) -> None:

@@ -15,6 +15,7 @@ from apps.venues.streaming import BaseStreamClient, Lane
 from tests.ingest.rig import running, until
 
 pytestmark = [
+    pytest.mark.quiet,
     pytest.mark.django_db(databases=["market"], transaction=True),
     pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]

@@ -15,6 +15,7 @@ from apps.sandbox.backend import ModelBackend
 from tests.ingest.rig import Rig, running, until
 
 pytestmark = [
+    pytest.mark.quiet,
     pytest.mark.django_db(databases=["market"], transaction=True),
     pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,11 +15,12 @@ from django.template.loader import render_to_string
 
 from apps.accounts.models import Account, User
 from apps.billing.models import RevealLink
-from apps.billing.secrets import seal, token_hash, unseal
 from apps.core.logs import get_logger
+from apps.core.sealing import seal, unseal
 from apps.keys.services import CreatedKey
 
 _BATCH: Final = 100
+_PURPOSE: Final = "focsal one-time reveal of a key"
 _log = get_logger(__name__)
 
 
@@ -27,7 +29,7 @@ def reveal_prepare(account: Account, created: CreatedKey, now: datetime) -> Reve
     return RevealLink.objects.create(
         account=account,
         key=created.key,
-        secret_encrypted=seal(created.plaintext),
+        secret_encrypted=seal(created.plaintext, _PURPOSE),
         expires_at=now + timedelta(hours=settings.BILLING_REVEAL_HOURS),
     )
 
@@ -50,7 +52,7 @@ def _send(link_id: int, now: datetime) -> bool:
     people = User.objects.filter(account=link.account, is_active=True)
     recipients = list(people.values_list("email", flat=True))
     token = secrets.token_urlsafe(32)
-    link.token_sha256, link.mailed_at = token_hash(token), now
+    link.token_sha256, link.mailed_at = _token_hash(token), now
     link.save(update_fields=["token_sha256", "mailed_at"])
     text = render_to_string(
         "letters/key_ready.txt",
@@ -76,7 +78,7 @@ def reveal_find(token: str, account: Account | None, now: datetime) -> RevealLin
     if account is None:
         return None
     links = RevealLink.objects.select_related("key").filter(
-        token_sha256=token_hash(token), account=account, revealed_at__isnull=True
+        token_sha256=_token_hash(token), account=account, revealed_at__isnull=True
     )
     return links.filter(expires_at__gt=now).first()
 
@@ -92,7 +94,7 @@ def reveal_take(
     link = RevealLink.objects.select_for_update(of=("self",)).get(pk=found.pk)
     if link.revealed_at is not None or link.secret_encrypted is None:
         return None
-    secret = unseal(bytes(link.secret_encrypted))
+    secret = unseal(bytes(link.secret_encrypted), _PURPOSE)
     link.revealed_at, link.secret_encrypted = now, None
     link.save(update_fields=["revealed_at", "secret_encrypted"])
     return None if secret is None else (link, secret)
@@ -103,3 +105,7 @@ def reveal_wipe(now: datetime) -> int:
     stale = RevealLink.objects.filter(secret_encrypted__isnull=False)
     stale = stale.filter(Q(expires_at__lte=now) | Q(key__revoked_at__isnull=False))
     return stale.update(secret_encrypted=None)
+
+
+def _token_hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

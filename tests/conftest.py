@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# Python 3.11's compiler fails when pytest's plugin imports it first at the very end, deep in the stack.
+import hypothesis  # noqa: F401 imported for that alone
 import pytest
 from django.conf import settings
 

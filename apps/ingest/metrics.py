@@ -18,6 +18,10 @@ BOOK_GAPS: Final = Gauge(
 LATE_TRADES: Final = Gauge(
     "focsal_ingest_late_trades", "Trades that came too late for their bar, since start"
 )
+LOOP_LATE_SECONDS: Final = Counter(
+    "focsal_ingest_loop_late_seconds",
+    "By how much the event loop woke its sleepers too late (more than a quarter of a second), summed",
+)
 FLUSH_SECONDS: Final = Histogram(
     "focsal_ingest_flush_seconds",
     "Time to write live state to Redis",

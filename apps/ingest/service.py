@@ -23,6 +23,7 @@ from apps.ingest.emulator import Emulator
 from apps.ingest.features import Feature, make_features
 from apps.ingest.filler import HistoryFiller
 from apps.ingest.flush import Flusher
+from apps.ingest.metrics import LOOP_LATE_SECONDS
 from apps.ingest.progress import Progress
 from apps.ingest.setups import VenueSetup, emulator_setups, live_setups, origin_of
 from apps.ingest.sharding import Shard
@@ -36,11 +37,13 @@ from apps.marketdata.watching import LIQUIDATIONS as LIQUIDATION_WATCH
 from apps.marketdata.watching import watch_spans_extend
 from apps.venues.base import VenueAdapter
 from apps.venues.ccxt_generic.factory import make_adapter
+from apps.venues.lateness import Lateness
 from apps.venues.registry import ADAPTERS
 
 logger = get_logger(__name__)
 
 _STOP_GRACE_S: Final = 10.0
+_LATENESS_EVERY_S: Final = 0.25
 _WATCHED_EVERY_S: Final = 10.0
 """How often is stored until when liquidations were watched: so much is unknown after a kill."""
 
@@ -88,6 +91,7 @@ class IngestService:
         self._history = HistoryThread()
         self.progress = Progress(self._redis, config.shard)
         self.venues: list[VenueRunner] = []
+        self._lateness = Lateness(market_clock.now_ms)
 
     def stop(self) -> None:
         """Ask for an orderly end; may be called from a signal handler."""
@@ -124,6 +128,7 @@ class IngestService:
             on_instruments=lambda: self._share_instruments(writer),
             on_history=lambda: filler.repaired(),
             budgets=RedisBudgets(self._redis, self._config.shard.count),
+            lateness=self._lateness,
         )
         self.venues = [VenueRunner(setup, place) for setup in await self._setups()]
         filler = HistoryFiller(
@@ -144,6 +149,7 @@ class IngestService:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(clock.run())
+                group.create_task(self._watch_loop())
                 group.create_task(flusher.run())
                 group.create_task(writer.run())
                 for venue in self.venues:
@@ -199,6 +205,12 @@ class IngestService:
         await writer.close()
         await self._history.close()
         logger.info("ingest_stopped")
+
+    async def _watch_loop(self) -> None:
+        while True:
+            await self._lateness.sleep(_LATENESS_EVERY_S)
+            if self._lateness.late_s:
+                LOOP_LATE_SECONDS.inc(self._lateness.late_s)
 
     async def _keep_watched(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from apps.marketdata.live import SOURCE_DEGRADED, SOURCE_DOWN, SOURCE_OK, SourceStatus
@@ -20,10 +21,18 @@ class SourceTracker:
     """One venue's health. Times are market milliseconds.
 
     ``poll_s``: how often a venue without a stream is asked; such a one is silent in between.
+    ``late_since``: how much of the time since then we could not listen ourselves, which is no silence.
     """
 
-    def __init__(self, venue: str, now_ms: int, poll_s: float | None = None) -> None:
+    def __init__(
+        self,
+        venue: str,
+        now_ms: int,
+        poll_s: float | None = None,
+        late_since: Callable[[int], int] = lambda since_ms: 0,
+    ) -> None:
         self.venue = venue
+        self._late_since = late_since
         self._down_after_ms = max(_DOWN_AFTER_MS, int(3000 * (poll_s or 0.0)))
         self.last_ok_ms: int | None = None
         self._since_ms = now_ms
@@ -35,6 +44,11 @@ class SourceTracker:
 
     def heard(self, now_ms: int) -> None:
         self.last_ok_ms = now_ms
+
+    def silence_ms(self, now_ms: int) -> int:
+        """For how long nothing came of it though we listened."""
+        since_ms = self.last_ok_ms if self.last_ok_ms is not None else self._since_ms
+        return now_ms - since_ms - self._late_since(since_ms)
 
     def told(self, event_ms: int, now_ms: int) -> None:
         """Something that had just happened by the venue's clock."""
@@ -62,7 +76,6 @@ class SourceTracker:
 
     def status(self, now_ms: int) -> SourceStatus:
         """Down: nothing heard for 30 s, or three polls. Degraded: a channel is silent or REST refuses."""
-        silent_since = self.last_ok_ms if self.last_ok_ms is not None else self._since_ms
         problems = [self._rest_error] if self._rest_error else []
         if self._ailing:
             some = list(self._ailing.values())[:_NAMED]
@@ -71,9 +84,10 @@ class SourceTracker:
         if abs(self._skew_ms) > _WRONG_CLOCK_MS:
             way = "behind" if self._skew_ms > 0 else "ahead of"
             problems.append(f"its clock is {abs(self._skew_ms) // 1000} s {way} ours")
-        if now_ms - silent_since > self._down_after_ms:
+        silence_ms = self.silence_ms(now_ms)
+        if silence_ms > self._down_after_ms:
             word = SOURCE_DOWN
-            problems.insert(0, f"nothing heard for {(now_ms - silent_since) // 1000} s")
+            problems.insert(0, f"nothing heard for {silence_ms // 1000} s")
         else:
             word = SOURCE_DEGRADED if problems else SOURCE_OK
         return SourceStatus(

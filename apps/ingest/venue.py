@@ -42,6 +42,7 @@ from apps.venues.base import (
     TellsDrops,
     VenueError,
 )
+from apps.venues.lateness import Lateness
 from apps.venues.limiter import BudgetFactory, RequestPool
 
 logger = get_logger(__name__)
@@ -77,6 +78,8 @@ class Workplace:
     on_history: Callable[[], None]
     """Stored history changed further back than readers look by themselves."""
     budgets: BudgetFactory
+    lateness: Lateness
+    """Of this process's event loop, in market milliseconds."""
 
     def now_ms(self) -> int:
         return self.now_ns() // NS_PER_MS
@@ -90,7 +93,9 @@ class VenueRunner:
         self.venue = setup.adapter.venue
         self.instruments: list[Instrument] = []
         self.ids: dict[str, int] = {}
-        self.tracker = SourceTracker(self.venue, place.now_ms(), setup.adapter.poll_s)
+        self.tracker = SourceTracker(
+            self.venue, place.now_ms(), setup.adapter.poll_s, place.lateness.since
+        )
         self.caller = RestCaller(self.tracker, place.now_ms, place.rng)
         self.rest: RestClient = setup.adapter.rest_client(
             endpoints=setup.endpoints,
@@ -304,6 +309,7 @@ class VenueRunner:
         now_ms = event.ts_recv // NS_PER_MS
         heard_ms = self.tracker.last_ok_ms
         if heard_ms is not None and now_ms - heard_ms > _HUSH_MS:
+            # Also when it was we who were late: asking once too often costs little.
             self._doubt(heard_ms, now_ms)
         self.tracker.heard(now_ms)
         if type(event) is Trade:

@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from apps.venues.base import NowNs, Sleep, StreamSpec, StreamStatus
+from apps.venues.lateness import Lateness
 
 NS_PER_S: Final = 1_000_000_000
 _FADING: Final = 0.999
@@ -30,7 +31,10 @@ class SessionEnded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. Silence is measured by ``now_ns`` (a paused replay is not silent), the rest by the loop."""
+    """Seconds. Silence is measured by ``now_ns`` (a paused replay is not silent), the rest by the loop.
+
+    While our own loop is late nobody is silent and no answer is overdue.
+    """
 
     open_timeout: float = 10.0
     ack_timeout: float = 10.0
@@ -135,9 +139,10 @@ class Channel:
         usual = timing.patience * self.usual_ns / NS_PER_S
         return max(planned, min(usual, timing.longest_patience * planned))
 
-    def silence_s(self, now_ns: int) -> float:
-        since = self.last_frame_ns if self.last_frame_ns is not None else self.subscribed_ns
-        return 0.0 if since is None else (now_ns - since) / NS_PER_S
+    @property
+    def silent_since(self) -> int | None:
+        """Its last frame, or when it was subscribed; None before that."""
+        return self.last_frame_ns if self.last_frame_ns is not None else self.subscribed_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +185,10 @@ class Session:
     _awaited: int = 0
     _heard: bool = True
     _sent_at: deque[float] = field(default_factory=deque)
+    _lateness: Lateness = field(init=False)
 
     def __post_init__(self) -> None:
+        self._lateness = Lateness(self.wiring.now_ns)
         self.channels = {spec.channel: Channel(spec) for spec in self.specs}
         self._awaited = len(self._speaking())
 
@@ -379,9 +386,10 @@ class Session:
 
     async def _watch(self) -> None:
         while True:
-            await self.wiring.sleep(self.wiring.timing.watch_period)
+            await self._lateness.sleep(self.wiring.timing.watch_period, self.wiring.sleep)
             now = _loop_time()
             for request in self._requests.values():
+                request.deadline += self._lateness.late_s
                 if now > request.deadline:
                     raise SessionEnded(f"no ack for {len(request.waiting)} channels")
             self._check_silence(now, self.wiring.now_ns())
@@ -398,7 +406,7 @@ class Session:
             channel.usual_ns *= _FADING
         for channel in silent:
             what = "no data after the ack" if channel.last_frame_ns is None else "silent"
-            reason = f"{what} for {channel.silence_s(now_ns):.0f} s"
+            reason = f"{what} for {self._silence_s(channel, now_ns):.0f} s"
             self._set(channel, StreamStatus.STALE, reason)
             again_s = self.wiring.timing.resubscribe_after * 2 ** min(channel.resubscriptions, 5)
             if waiting and now - channel.resubscribed_at >= again_s:
@@ -413,11 +421,18 @@ class Session:
         patience = max(
             self.wiring.timing.first_frame, min(channel.spec.max_silence_s for channel in speaking)
         )
-        if min(channel.silence_s(now_ns) for channel in speaking) > patience:
+        if min(self._silence_s(channel, now_ns) for channel in speaking) > patience:
             raise SessionEnded("acknowledged but no data")
 
     def _is_silent(self, channel: Channel, now_ns: int) -> bool:
-        return channel.silence_s(now_ns) > channel.allowed_s(self.wiring.timing)
+        return self._silence_s(channel, now_ns) > channel.allowed_s(self.wiring.timing)
+
+    def _silence_s(self, channel: Channel, now_ns: int) -> float:
+        """Its silence, without the time in which we could not have heard it."""
+        since = channel.silent_since
+        if since is None:
+            return 0.0
+        return (now_ns - since - self._lateness.since(since)) / NS_PER_S
 
     # --- channel states -----------------------------------------------------------------------------
 

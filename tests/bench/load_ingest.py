@@ -47,6 +47,7 @@ from apps.marketdata.instruments import Instrument  # noqa: E402 - needs loaded 
 from apps.marketdata.services import Synced  # noqa: E402 - needs loaded apps
 from apps.marketdata.universe import ASSETS  # noqa: E402 - needs loaded apps
 from apps.sandbox.faces.registry import PORTS  # noqa: E402 - needs loaded apps
+from apps.venues.lateness import Lateness  # noqa: E402 - needs loaded apps
 from apps.venues.limiter import LocalBudget  # noqa: E402 - needs loaded apps
 from apps.venues.registry import ADAPTERS  # noqa: E402 - needs loaded apps
 from tests.sandbox.conftest import free_ports  # noqa: E402 - needs loaded apps
@@ -123,6 +124,7 @@ async def measure(port: int, seconds: float) -> dict[str, Any]:
         budgets=lambda _name, weight, window_s: LocalBudget(
             weight, window_s, monotonic=time.monotonic
         ),
+        lateness=Lateness(market_clock.now_ms),
     )
     setups = await emulator_setups(ADAPTERS.values(), Emulator("127.0.0.1", port))
     venues = [VenueRunner(one, place) for one in setups]

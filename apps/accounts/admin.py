@@ -1,9 +1,11 @@
-"""Staff pages for customers."""
+"""Staff pages for customers. Secrets of second factors and sessions are on none of them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -16,6 +18,7 @@ from unfold.admin import ModelAdmin
 from apps.accounts.models import Account, User
 from apps.accounts.plan_changes import NOTICE, changes_checked, plan_change_announce
 from apps.accounts.services import email_mark_verified
+from apps.core.admin import ReadOnlyAdmin
 from apps.tiers.models import PlanChange
 
 
@@ -120,3 +123,33 @@ class PlanChangeAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+# Their own pages show the secret of a second factor and the key of a session.
+for model in (Authenticator, UserSession):
+    admin.site.unregister(model)
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    """Deleting is how somebody who lost the second factor gets back in."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    list_filter = ("type",)
+    list_select_related = ("user",)
+    search_fields = ("user__email",)
+    fields = list_display
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    list_display = ("user", "ip", "user_agent", "created_at", "last_seen_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "=ip")
+    fields = list_display

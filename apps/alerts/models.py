@@ -34,6 +34,8 @@ class Webhook(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        default_permissions = ("view",)
+        permissions = [("disable_webhook", "Can switch webhooks off")]
         ordering = ("pk",)
 
     def __str__(self) -> str:
@@ -54,6 +56,7 @@ class Event(models.Model):
     streamed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(fields=("account", "event_id"), name="event_once_an_account")
         ]
@@ -92,6 +95,8 @@ class Delivery(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        default_permissions = ("view",)
+        permissions = [("resend_delivery", "Can send deliveries again")]
         ordering = ("-pk",)
         constraints = [
             models.UniqueConstraint(fields=("event", "webhook"), name="delivery_once_a_webhook")
@@ -116,6 +121,7 @@ class Attempt(models.Model):
     latency_ms = models.PositiveIntegerField(default=0)
 
     class Meta:
+        default_permissions = ("view",)
         ordering = ("-pk",)
 
     def __str__(self) -> str:
@@ -133,6 +139,7 @@ class IdempotencyRecord(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(fields=("account", "key"), name="idempotency_once_an_account")
         ]
@@ -156,6 +163,7 @@ class MarketState(models.Model):
     found_ms = models.BigIntegerField(default=0)
 
     class Meta:
+        default_permissions = ("view",)
         constraints = [
             models.UniqueConstraint(
                 fields=("market", "type", "asset"), name="market_state_once_an_asset"
@@ -183,6 +191,8 @@ class AlertRule(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        default_permissions = ("view",)
+        permissions = [("disable_alertrule", "Can switch alerts off")]
         ordering = ("pk",)
 
     def __str__(self) -> str:
@@ -198,6 +208,7 @@ class AlertFire(models.Model):
     values = models.JSONField()
 
     class Meta:
+        default_permissions = ("view",)
         ordering = ("-pk",)
 
     def __str__(self) -> str:

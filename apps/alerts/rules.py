@@ -68,6 +68,11 @@ def rule_update(rule: AlertRule, given: Any) -> AlertRule:
     return locked
 
 
+def rule_disable(rule: AlertRule) -> bool:
+    """By staff. False when it was off; its owner may switch it on again."""
+    return bool(AlertRule.objects.filter(pk=rule.pk, is_enabled=True).update(is_enabled=False))
+
+
 def checked_condition(account: Account, given: Any) -> Condition:
     """A condition whose names exist and that the account's plan has."""
     try:

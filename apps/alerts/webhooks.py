@@ -100,14 +100,17 @@ def secret_rotate(hook: Webhook) -> CreatedWebhook:
 
 @transaction.atomic
 def webhook_disable(hook: Webhook, reason: str) -> bool:
-    """After it has failed: what still waits fails with it and can be sent again. False when it was off."""
+    """After it has failed, or by staff: what still waits fails with it and can be sent again.
+
+    False when it was off.
+    """
     locked = Webhook.objects.select_for_update().filter(pk=hook.pk, is_enabled=True).first()
     if locked is None:
         return False
     locked.is_enabled = False
     locked.disabled_at, locked.disabled_reason = timezone.now(), reason[:200]
     locked.save()
-    _stop_waiting(locked, "the webhook was switched off after it had failed")
+    _stop_waiting(locked, f"the webhook was switched off: {locked.disabled_reason}"[:200])
     return True
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -14,24 +12,15 @@ from apps.billing.models import (
     BillingInvoice,
     BillingSubscription,
     PlanPrice,
+    RevealLink,
     StripeEvent,
 )
 from apps.billing.reconcile import customer_reconcile
-
-
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from apps.core.admin import ReadOnlyAdmin
 
 
 @admin.register(BillingCustomer)
-class BillingCustomerAdmin(ReadOnlyAdmin):
+class BillingCustomerAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     list_display = ("stripe_id", "account", "created_at")
     list_select_related = ("account",)
     search_fields = ("stripe_id", "account__name", "account__users__email")
@@ -44,7 +33,7 @@ class BillingCustomerAdmin(ReadOnlyAdmin):
 
 
 @admin.register(BillingSubscription)
-class BillingSubscriptionAdmin(ReadOnlyAdmin):
+class BillingSubscriptionAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     list_display = ("stripe_id", "account", "plan", "status", "current_period_end", "ended_at")
     list_filter = ("status", "plan")
     list_select_related = ("account", "plan")
@@ -52,7 +41,7 @@ class BillingSubscriptionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(BillingInvoice)
-class BillingInvoiceAdmin(ReadOnlyAdmin):
+class BillingInvoiceAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     list_display = (
         "number",
         "account",
@@ -64,16 +53,32 @@ class BillingInvoiceAdmin(ReadOnlyAdmin):
     list_filter = ("status",)
     list_select_related = ("account",)
     search_fields = ("stripe_id", "number", "account__name")
+    # Whoever has the hosted page's address can see and pay the invoice.
+    fields = (
+        *("number", "account", "stripe_id", "subscription_id", "status", "currency"),
+        *("amount_due_cents", "amount_paid_cents", "refunded_cents", "issued_at"),
+    )
 
 
 @admin.register(StripeEvent)
-class StripeEventAdmin(ReadOnlyAdmin):
+class StripeEventAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     list_display = ("event_id", "type", "received_at", "processed_at", "attempts", "error")
     list_filter = ("type",)
     search_fields = ("event_id", "object_id", "customer_id")
 
 
 @admin.register(PlanPrice)
-class PlanPriceAdmin(ReadOnlyAdmin):
+class PlanPriceAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     list_display = ("price_id", "plan", "amount_cents", "is_current", "created_at")
     list_select_related = ("plan",)
+
+
+@admin.register(RevealLink)
+class RevealLinkAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    """Whether a customer has had its key; never the link or what it shows."""
+
+    list_display = ("account", "key", "created_at", "mailed_at", "revealed_at", "expires_at")
+    list_filter = (("revealed_at", admin.EmptyFieldListFilter),)
+    list_select_related = ("account", "key")
+    search_fields = ("account__name", "account__users__email", "=key__prefix")
+    fields = list_display

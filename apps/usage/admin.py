@@ -1,32 +1,20 @@
-"""Staff page for the usage log, read-only."""
+"""Staff pages for the usage log and quota letters, read-only."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from django.contrib import admin
-from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 
-from apps.core.admin import ReadOnlyAdmin
-from apps.usage.models import UsageRequest
+from apps.core.admin import BoundedPaginator, ReadOnlyAdmin
+from apps.usage.models import QuotaNotice, UsageRequest
 
 # The list looks at this much unless a search asks for more: a year of partitions is not a page.
 _RECENT = timedelta(days=2)
-_COUNT_LIMIT = 10_000
-
-
-class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
-    """Counts no further than staff would turn pages."""
-
-    @cached_property
-    def count(self) -> int:
-        rows: QuerySet[UsageRequest] = self.object_list  # type: ignore[assignment]  # a query set here
-        return rows.order_by()[:_COUNT_LIMIT].count()
 
 
 @admin.register(UsageRequest)
@@ -51,3 +39,12 @@ class UsageRequestAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unf
         if is_list and not request.GET.get("q"):
             return rows.filter(ts__gte=timezone.now() - _RECENT)
         return rows
+
+
+@admin.register(QuotaNotice)
+class QuotaNoticeAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    list_display = ("account", "environment", "period", "period_start", "percent", "created_at")
+    list_filter = ("period", "percent", "environment")
+    list_select_related = ("account",)
+    search_fields = ("account__name", "account__users__email")
+    ordering = ("-created_at",)

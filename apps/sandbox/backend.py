@@ -94,15 +94,20 @@ class ModelBackend:
             )
             for face in FACES
         }
+        self._others = {
+            face.key: tuple(busier(one, config.rate) for one in face.others(assets))
+            for face in FACES
+        }
         everything = [one for listings in self._listings.values() for one in listings]
-        self._market = SeededMarket(config.seed, everything)
+        others = [one for listings in self._others.values() for one in listings]
+        self._market = SeededMarket(config.seed, everything + others)
         self._faults = faults
         self._limit_multiplier = config.limit_multiplier
         self._recorder = Recorder(self._market, everything, _wall_ms)
 
     def context(self, face: VenueFace) -> FaceContext | None:
         return FaceContext(
-            listings=self._listings[face.key],
+            listings=(*self._listings[face.key], *self._others[face.key]),
             faults=self._faults,
             now_ms=_wall_ms,
             wall_s=time.time,

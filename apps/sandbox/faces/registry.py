@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from apps.sandbox.faces.base import FaceFactory, StreamEntry
 from apps.sandbox.faces.binance import face as binance
 from apps.sandbox.faces.binance.listings import dated_listings as binance_dated
+from apps.sandbox.faces.binance.listings import other_listings as binance_others
 from apps.sandbox.faces.bybit import face as bybit
 from apps.sandbox.faces.bybit.listings import dated_listings as bybit_dated
 from apps.sandbox.faces.deribit import face as deribit
@@ -28,6 +29,10 @@ class FaceKey(NamedTuple):
     connection: str
 
 
+def _none(_assets: Iterable[str]) -> tuple[Listing, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class VenueFace:
     """One face of a venue. ``ports``: counted from the control face, by the names that the face gives
@@ -41,6 +46,8 @@ class VenueFace:
     stream_of: Callable[[str], StreamEntry | None]
     dated: DatedListings
     """Futures that are listed at a moment, and those that will be."""
+    others: Callable[[Iterable[str]], tuple[Listing, ...]] = _none
+    """What the venue has beside those that we follow: a client must tell them apart."""
     data_start: Callable[[bytes], int] = lambda _frame: 0
     """Where the message begins in a frame that wraps it (and ends one byte before the frame)."""
 
@@ -69,7 +76,11 @@ def _no_dated(_assets: Iterable[str], _from_ms: int) -> tuple[Listing, ...]:
 
 
 def _only_face(
-    venue: str, module: _Module, offset: int, dated: DatedListings = _no_dated
+    venue: str,
+    module: _Module,
+    offset: int,
+    dated: DatedListings = _no_dated,
+    others: Callable[[Iterable[str]], tuple[Listing, ...]] = _none,
 ) -> VenueFace:
     """The face of a venue that has one."""
     return VenueFace(
@@ -80,6 +91,7 @@ def _only_face(
         module.channel_of,
         module.stream_of,
         dated,
+        others,
     )
 
 
@@ -92,6 +104,7 @@ FACES: Final[tuple[VenueFace, ...]] = (
         binance.channel_of,
         binance.stream_of,
         binance_dated,
+        binance_others,
         binance.data_start,
     ),
     VenueFace(
@@ -102,6 +115,7 @@ FACES: Final[tuple[VenueFace, ...]] = (
         binance.channel_of,
         binance.spot_stream_of,
         _no_dated,
+        _none,
         binance.data_start,
     ),
     _only_face("bybit", bybit, 3, bybit_dated),

@@ -39,6 +39,52 @@ def um_exchange_info(listings: Iterable[Listing], now_ms: int) -> dict[str, Any]
     }
 
 
+def cm_exchange_info(listings: Iterable[Listing], now_ms: int) -> dict[str, Any]:
+    """As ``/dapi/v1/exchangeInfo``: sizes are contracts of ``contractSize`` USD."""
+    return {
+        "timezone": "UTC",
+        "serverTime": now_ms,
+        "rateLimits": [_limit("REQUEST_WEIGHT", "MINUTE", 1, 2400)],
+        "exchangeFilters": [],
+        "symbols": [_cm_symbol(listing) for listing in listings],
+    }
+
+
+def _cm_symbol(listing: Listing) -> dict[str, Any]:
+    price, *_ = _grid_filters(listing)
+    size = {"minQty": "1", "maxQty": "1000000", "stepSize": "1"}
+    return {
+        "symbol": listing.symbol,
+        "pair": listing.symbol.partition("_")[0],
+        "contractType": "PERPETUAL",
+        "deliveryDate": _NEVER_MS,
+        "onboardDate": LISTED_MS,
+        "contractStatus": "TRADING",
+        "contractSize": round(listing.contract_size),
+        "marginAsset": listing.asset,
+        "maintMarginPercent": "2.5000",
+        "requiredMarginPercent": "5.0000",
+        "baseAsset": listing.asset,
+        "quoteAsset": "USD",
+        "pricePrecision": listing.price_decimals,
+        "quantityPrecision": 0,
+        "baseAssetPrecision": 8,
+        "quotePrecision": 8,
+        "equalQtyPrecision": 4,
+        "triggerProtect": "0.0500",
+        "underlyingType": "COIN",
+        "underlyingSubType": [],
+        "filters": [
+            price,
+            {"filterType": "LOT_SIZE", **size},
+            {"filterType": "MARKET_LOT_SIZE", **size},
+            {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+        ],
+        "orderTypes": _UM_ORDER_TYPES,
+        "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+    }
+
+
 def spot_exchange_info(listings: Iterable[Listing], now_ms: int) -> dict[str, Any]:
     return {
         "timezone": "UTC",

@@ -72,7 +72,10 @@ class BinanceFace:
         listings = list(context.listings)
         if context.market is not None:
             self._publisher = Publisher(context.market, listings, self.hub, context.now_ms)
-            return ModelSource(context.market, listings, context.now_ms)
+            # Coin-margined contracts share the streams, and have REST paths of their own.
+            coins = [one for one in listings if one.is_inverse]
+            own = [one for one in listings if not one.is_inverse]
+            return ModelSource(context.market, own, context.now_ms, coins)
         if context.replay is None:
             raise ValueError("expected a market or a replay, got neither")
         memory = BinanceMemory(context.replay)

@@ -20,6 +20,10 @@ _DATA_MS: Final = 30 * _DAY_MS
 _DATA_SLACK_MS: Final = 3_600_000
 # Settlements are stamped a few milliseconds late, as on the venue.
 _SETTLE_JITTER_MS: Final = 16
+# Now and then there is a special settlement, half an hour after the regular one.
+_SPECIAL_SHARE: Final = 0.01
+_SPECIAL_LATER_MS: Final = 1_800_000
+_SPECIAL_SLOTS: Final = 1 << 40
 
 
 def _minutes_of(interval: str, span: TimeRange, now_ms: int) -> tuple[int, int, int] | None:
@@ -127,21 +131,27 @@ def funding_rates(
     start = span.start
     begin = end - span.limit * longest if start is None else max(start, LISTED_MS)
     rows = []
+    earliest = begin - _SPECIAL_LATER_MS - _SETTLE_JITTER_MS
     for listing in listings:
         key = key_of(0, "settle", listing.name)
-        for settled in market.settlements(listing, begin - _SETTLE_JITTER_MS, end):
+        for settled in market.settlements(listing, earliest, end):
             slot = np.array([settled.funding_ms // 3_600_000], dtype=np.int64)
             at = settled.funding_ms + int(uniforms(key, slot)[0] * _SETTLE_JITTER_MS)
-            if begin <= at <= end:
-                rows.append(
-                    {
-                        "symbol": listing.symbol,
-                        "fundingTime": at,
-                        "fundingRate": f"{settled.rate:.8f}",
-                        "markPrice": f"{settled.mark:.8f}",
-                        "rateType": "Normal",
-                    }
-                )
+            found = [(at, settled.rate, "Normal")]
+            if uniforms(key, slot + _SPECIAL_SLOTS)[0] < _SPECIAL_SHARE:
+                # Charged beside the regular one: not part of the series.
+                found.append((at + _SPECIAL_LATER_MS, -0.5 * settled.rate, "Special"))
+            rows += [
+                {
+                    "symbol": listing.symbol,
+                    "fundingTime": time_ms,
+                    "fundingRate": f"{rate:.8f}",
+                    "markPrice": f"{settled.mark:.8f}",
+                    "rateType": kind,
+                }
+                for time_ms, rate, kind in found
+                if begin <= time_ms <= end
+            ]
     rows.sort(key=lambda row: int(str(row["fundingTime"])))
     return rows[-span.limit :] if start is None else rows[: span.limit]
 
@@ -217,8 +227,8 @@ def taker_ratio(
     return [
         {
             "buySellRatio": f"{buy / sell:.4f}",
-            "buyVol": f"{buy:.4f}",
             "sellVol": f"{sell:.4f}",
+            "buyVol": f"{buy:.4f}",
             "timestamp": at,
         }
         for at, buy, sell in zip(grid.tolist(), buys.tolist(), sells.tolist(), strict=True)
@@ -235,10 +245,12 @@ def rolling_day(market: Market, listing: Listing, now_ms: int) -> dict[str, Any]
     volume, quote = int(bars.volume.sum()), float(bars.quote.sum())
     count = int(bars.trades.sum())
     first_id = int(bars.first_trade_id[0])
+    before = {"prevClosePrice": listing.price(first)} if listing.kind == "spot" else {}
     return {
         "priceChange": listing.price(last - first),
         "priceChangePercent": f"{(last / first - 1.0) * 100.0:.3f}",
         "weightedAvgPrice": f"{quote / (volume * listing.lot):.{listing.price_decimals}f}",
+        **before,
         "lastPrice": listing.price(last),
         "lastQty": listing.size(1),
         "openPrice": listing.price(first),

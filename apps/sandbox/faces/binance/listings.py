@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from apps.marketdata.universe import ASSETS
@@ -23,6 +24,8 @@ FOUR_HOURS: Final = frozenset(
 )  # fmt: skip
 _BUSIEST: Final = frozenset({"BTC", "ETH", "SOL"})
 DATED: Final = frozenset({"BTC", "ETH"})
+USDC: Final = frozenset({"BTC", "ETH"})
+COINS: Final = frozenset({"BTC", "ETH", "SOL", "XRP", "BNB", "DOGE"})
 _SPOT_SHARE: Final = 0.22
 # (tick, wire decimals) where the rule of five significant digits does not give the venue's own.
 _PERP_TICKS: Final = {"BTC": (0.1, 2), "ETH": (0.01, 2), "BNB": (0.01, 3), "ZEC": (0.01, 2)}
@@ -102,6 +105,42 @@ def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:
         dated_listing(perp, f"{perp.symbol}_{day:%y%m%d}", ms_of(day))
         for perp in perps
         for day in deliveries(from_ms)
+    )
+
+
+def other_listings(assets: Iterable[str]) -> tuple[Listing, ...]:
+    """Perpetuals quoted in USDC, and coin-margined ones, which share the all-market streams."""
+    wanted = set(assets)
+    usdc = [_usdc(perp_listing(ASSET_MODELS[one])) for one in sorted(wanted & USDC)]
+    coins = [_coin_margined(perp_listing(ASSET_MODELS[one])) for one in sorted(wanted & COINS)]
+    return (*usdc, *coins)
+
+
+def _usdc(perp: Listing) -> Listing:
+    return replace(
+        perp,
+        symbol=f"{perp.asset}USDC",
+        quote="USDC",
+        daily_volume_usd=perp.daily_volume_usd * 0.05,
+        open_interest_usd=perp.open_interest_usd * 0.05,
+        trades_per_minute=max(5.0, perp.trades_per_minute * 0.2),
+        book_step_ms=max(250, perp.book_step_ms),
+    )
+
+
+def _coin_margined(perp: Listing) -> Listing:
+    """``BTCUSD_PERP``: quantities are contracts of 100 (BTC) or 10 USD."""
+    return replace(
+        perp,
+        symbol=f"{perp.asset}USD_PERP",
+        quote="USD",
+        daily_volume_usd=perp.daily_volume_usd * 0.08,
+        open_interest_usd=perp.open_interest_usd * 0.1,
+        trades_per_minute=max(5.0, perp.trades_per_minute * 0.2),
+        book_step_ms=max(500, perp.book_step_ms),
+        funding_interval_h=8,
+        contract_size=100.0 if perp.asset == "BTC" else 10.0,
+        is_inverse=True,
     )
 
 

@@ -8,7 +8,11 @@ from typing import Final
 import numpy as np
 
 from apps.sandbox.faces.binance import history
-from apps.sandbox.faces.binance.exchange_info import spot_exchange_info, um_exchange_info
+from apps.sandbox.faces.binance.exchange_info import (
+    cm_exchange_info,
+    spot_exchange_info,
+    um_exchange_info,
+)
 from apps.sandbox.faces.binance.sequence import last_id, snapshot_id
 from apps.sandbox.faces.binance.source import Json, TimeRange
 from apps.sandbox.market.dated import is_listed, listed
@@ -16,18 +20,24 @@ from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book, Market, Tape
 
 _HOUR_MS: Final = 3_600_000
-_DAY_MS: Final = 86_400_000
 _RECENT_MS: Final = 6 * _HOUR_MS
+_KEPT_MS: Final = 48 * _HOUR_MS
+"""How far back aggregated trades of futures are served."""
 
 
 class ModelSource:
     """Implements ``source.Source`` for the listings of one market type."""
 
     def __init__(
-        self, market: Market, listings: Sequence[Listing], now_ms: Callable[[], int]
+        self,
+        market: Market,
+        listings: Sequence[Listing],
+        now_ms: Callable[[], int],
+        coin_margined: Sequence[Listing] = (),
     ) -> None:
         self._market = market
         self._listings = {listing.symbol: listing for listing in listings}
+        self._coin_margined = tuple(coin_margined)
         self._now_ms = now_ms
         self._started_ms = now_ms()
         self.is_spot = not any(listing.is_perp for listing in listings)
@@ -44,6 +54,9 @@ class ModelSource:
     def exchange_info(self) -> Json:
         build = spot_exchange_info if self.is_spot else um_exchange_info
         return build(listed(self._listings.values(), self.now_ms()), self.now_ms())
+
+    def coin_exchange_info(self) -> Json:
+        return cm_exchange_info(self._coin_margined, self.now_ms())
 
     def _book(self, listing: Listing) -> Book:
         return self._market.book(listing, self.now_ms() // listing.book_step_ms)
@@ -64,12 +77,14 @@ class ModelSource:
         listing = self._listings[symbol]
         now = self.now_ms()
         if from_id is not None:
-            start, end = now - 48 * _HOUR_MS, now
+            start, end = now - _KEPT_MS, now
         elif span.start is None and span.end is None:
             return self._latest(listing, span.limit)
         else:
             start = span.start if span.start is not None else (span.end or now) - _HOUR_MS
             end = min(now, span.end if span.end is not None else start + _HOUR_MS)
+            if not self.is_spot:
+                start = max(start, now - _KEPT_MS)
         rows: list[Json] = []
         for minute in self._minutes_with(listing, start, end, from_id):
             rows += [

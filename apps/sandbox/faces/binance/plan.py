@@ -10,11 +10,15 @@ from typing import Final
 from apps.sandbox.market.candles import INTERVAL_MINUTES
 from apps.sandbox.market.listing import Listing
 
-_DEPTH: Final = re.compile(r"^depth(5|10|20)?(?:@(0|100|250|500|1000)ms)?$")
+_DEPTH: Final = re.compile(r"^depth(5|10|20)?(?:@(100|250|500|1000)ms)?$")
+_SPEEDS: Final = {True: ("100", "1000"), False: ("100", "250", "500")}
+"""Of depth streams in ms, on spot and on futures."""
 MARK_ALL: Final = ("!markPrice@arr@1s", "!markPrice@arr")
 FORCE_ALL: Final = "!forceOrder@arr"
 TICKER_ALL: Final = "!ticker@arr"
+MINI_ALL: Final = "!miniTicker@arr"
 QUOTE_ALL: Final = "!bookTicker"
+CONTRACTS: Final = "!contractInfo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Wanted:
     quote: str = ""
     force: str = ""
     ticker: str = ""
+    mini: str = ""
     marks: list[str] = field(default_factory=list)
     depth: list[DepthChannel] = field(default_factory=list)
     klines: list[tuple[str, str]] = field(default_factory=list)
@@ -52,8 +57,11 @@ def _depth_channel(listing: Listing, channel: str, kind: str) -> DepthChannel | 
     found = _DEPTH.match(kind)
     if found is None:
         return None
-    default = "250" if listing.is_perp else "1000"
-    asked_ms = int(found.group(2) or default)
+    is_spot = listing.kind == "spot"
+    speed = found.group(2) or ("1000" if is_spot else "250")
+    if speed not in _SPEEDS[is_spot]:
+        return None
+    asked_ms = int(speed)
     # A quiet listing's book changes less often than the fastest stream allows.
     every = max(1, round(asked_ms / (listing.book_step_ms * listing.pace)))
     return DepthChannel(channel, int(found.group(1) or 0), every)
@@ -68,6 +76,8 @@ def _add(wanted: Wanted, listing: Listing, channel: str, kind: str) -> None:
         wanted.quote = channel
     elif kind == "ticker":
         wanted.ticker = channel
+    elif kind == "miniTicker":
+        wanted.mini = channel
     elif kind == "forceOrder" and listing.is_perp:
         wanted.force = channel
     elif kind in ("markPrice", "markPrice@1s") and listing.kind != "spot":

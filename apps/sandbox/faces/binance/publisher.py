@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from apps.sandbox.faces.binance import frames
+from apps.sandbox.faces.binance.exchange_info import LISTED_MS
 from apps.sandbox.faces.binance.history import klines, rolling_day
 from apps.sandbox.faces.binance.plan import (
+    CONTRACTS,
     FORCE_ALL,
     MARK_ALL,
+    MINI_ALL,
     QUOTE_ALL,
     TICKER_ALL,
     Wanted,
@@ -20,7 +23,7 @@ from apps.sandbox.faces.binance.plan import (
 from apps.sandbox.faces.binance.source import TimeRange
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.market.book import book_difference
-from apps.sandbox.market.dated import is_listed
+from apps.sandbox.market.dated import is_listed, listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book, ForcedOrder, Market
 
@@ -66,7 +69,11 @@ class Publisher:
         self._candles: dict[str, tuple[list[object], bool]] = {}
         self._klines_ms = 0
         self._forced: dict[tuple[str, int], list[ForcedOrder]] = {}
+        self._listed = self._names_at(self._last_ms)
         hub.on_change.append(self._mark_stale)
+
+    def _names_at(self, now_ms: int) -> frozenset[str]:
+        return frozenset(one.symbol for one in listed(self._by_symbol.values(), now_ms))
 
     def _mark_stale(self) -> None:
         self._stale = True
@@ -192,6 +199,7 @@ class Publisher:
         self._publish_marks(to_ms)
         self._publish_forced(from_ms, to_ms, now_ms)
         self._publish_tickers(now_ms)
+        self._publish_contracts(now_ms)
 
     def _publish_marks(self, at_ms: int) -> None:
         whole = {name for name in MARK_ALL if self._hub.wants(name) and _is_mark_due(name, at_ms)}
@@ -202,7 +210,8 @@ class Publisher:
             if listing.kind == "spot" or not (own or whole) or not is_listed(listing, at_ms):
                 continue
             data = frames.mark_price(listing, self._market.mark_state(listing, at_ms), at_ms)
-            rows.append(data)
+            if not listing.is_inverse:
+                rows.append(data)
             for channel in own:
                 self._hub.publish(channel, data)
         for channel in whole:
@@ -241,17 +250,47 @@ class Publisher:
         return self._forced[slot]
 
     def _publish_tickers(self, now_ms: int) -> None:
-        everyone = self._hub.wants(TICKER_ALL)
-        rows = []
+        whole: dict[str, list[bytes]] = {
+            name: [] for name in (TICKER_ALL, MINI_ALL) if self._hub.wants(name)
+        }
         for symbol, listing in self._by_symbol.items():
             wanted = self._plan.get(symbol)
-            channel = wanted.ticker if wanted else ""
-            if everyone or channel:
-                data = frames.ticker(listing, rolling_day(self._market, listing, now_ms), now_ms)
-                rows.append(data)
-                self._hub.publish(channel, data)
-        if everyone:
-            self._hub.publish(TICKER_ALL, b"[%b]" % b",".join(rows))
+            ticker, mini = (wanted.ticker, wanted.mini) if wanted else ("", "")
+            if not (whole or ticker or mini) or not is_listed(listing, now_ms):
+                continue
+            day = rolling_day(self._market, listing, now_ms)
+            for channel, every, make in (
+                (ticker, TICKER_ALL, self._ticker),
+                (mini, MINI_ALL, frames.mini_ticker),
+            ):
+                if channel or every in whole:
+                    data = make(listing, day, now_ms)
+                    self._hub.publish(channel, data)
+                    whole.get(every, []).append(data)
+        for name, rows in whole.items():
+            self._hub.publish(name, b"[%b]" % b",".join(rows))
+
+    def _ticker(self, listing: Listing, day: dict[str, object], now_ms: int) -> bytes:
+        touch = self._market.touch(listing, now_ms)
+        quote = (
+            listing.price(touch.bid),
+            listing.size(1),
+            listing.price(touch.ask),
+            listing.size(1),
+        )
+        return frames.ticker(listing, day, now_ms, quote)
+
+    def _publish_contracts(self, now_ms: int) -> None:
+        """A dated contract came or went."""
+        if not self._hub.wants(CONTRACTS):
+            return
+        before, self._listed = self._listed, self._names_at(now_ms)
+        for listing in self._by_symbol.values():
+            was, is_there = listing.symbol in before, listing.symbol in self._listed
+            if was != is_there:
+                status = "TRADING" if is_there else "SETTLING"
+                data = frames.contract_info(listing, status, LISTED_MS, now_ms)
+                self._hub.publish(CONTRACTS, data)
 
     def _publish_klines(self, now_ms: int) -> None:
         """The candle in the making when it changed, and each candle once more when it has closed."""

@@ -48,6 +48,9 @@ class ReplaySource:
         build = spot_exchange_info if self._is_spot else um_exchange_info
         return build(self._listings.values(), self.now_ms())
 
+    def coin_exchange_info(self) -> Json:
+        return {"symbols": []}
+
     def depth(self, symbol: str, limit: int) -> Json:
         book = self._memory.books.get(symbol)
         if book is None:

@@ -187,8 +187,8 @@ UM_ENDPOINTS: Final = (
         "/futures/data/topLongShortPositionRatio", _long_short("top_positions"), _flat(0), "data"
     ),
     Endpoint("/futures/data/takerlongshortRatio", _taker, _flat(0), "data"),
-    # Coin-margined contracts are not emulated; clients that ask for their list get an empty one.
-    Endpoint("/dapi/v1/exchangeInfo", lambda _source, _query: {"symbols": []}, _flat(1)),
+    # Of coin-margined contracts there are the list and the streams; the weight is counted together.
+    Endpoint("/dapi/v1/exchangeInfo", lambda source, _query: source.coin_exchange_info(), _flat(1)),
 )
 SPOT_ENDPOINTS: Final = (
     Endpoint("/api/v3/ping", lambda _source, _query: {}, _flat(1)),

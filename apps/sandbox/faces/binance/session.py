@@ -205,7 +205,16 @@ class WebSocketFace:
             connection.transport.abort()
         return len(chosen)
 
+    def announce_end(self) -> None:
+        """Spot tells its clients before it closes their connections."""
+        data = b'{"e":"serverShutdown","E":%d}' % int(self._now_s() * 1000)
+        for session in self._sessions:
+            if session.connection.path == SPOT:
+                session.connection.send(data)
+                session.connection.flush()
+
     async def close(self) -> None:
+        self.announce_end()
         for session in list(self._sessions):
             await session.socket.close(code=1001, message=b"server shutdown")
 

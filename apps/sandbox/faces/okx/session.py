@@ -216,5 +216,6 @@ class WebSocketFace:
         return len(chosen)
 
     async def close(self) -> None:
+        self.announce_end()
         for session in list(self._sessions):
             await session.socket.close(code=1001, message=b"server shutdown")

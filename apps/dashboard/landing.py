@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import orjson
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from apps.dashboard.streams import socket_url
 from apps.marketdata.universe import ASSETS
 from apps.marketdata.venues import all_venues
+from apps.snapshots import store
 from apps.snapshots.registry import all_specs
 from apps.tiers.models import Layer, Plan
+
+SAMPLE_METRIC: Final = "markets.funding"
+SAMPLE_ASSET: Final = "BTC"
 
 LAYER_TEXTS: Final[dict[str, Promise]] = {
     Layer.L1: _(
@@ -24,6 +30,8 @@ LAYER_TEXTS: Final[dict[str, Promise]] = {
     Layer.L3: _("Options chain with greeks, volatility surface, skew and gamma on Deribit."),
     Layer.L4: _("Complete, evaluated trade plans from an ensemble of five engines."),
 }
+
+_SAMPLE_FIELDS: Final = ("value", "unit", "percentile_30d", "z_score", "interpretation", "samples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,24 @@ def plans_shown() -> Sequence[PlanShown]:
 
 def figures() -> dict[str, int]:
     return {"assets": len(ASSETS), "venues": len(all_venues()), "endpoints": len(all_specs())}
+
+
+def sample_answer() -> str | None:
+    """A part of what the first call answers at this moment; None before the first snapshot."""
+    try:
+        document = store.read(SAMPLE_METRIC, SAMPLE_ASSET)
+    except DatabaseError:
+        return None
+    if document is None:
+        return None
+    whole: dict[str, Any] = orjson.loads(document.body(document.snapshot_ts_ms))
+    aggregate = whole["aggregate"]
+    part = {
+        "asset": whole["asset"],
+        "aggregate": {name: aggregate.get(name) for name in _SAMPLE_FIELDS},
+        "venues": whole["venues"],
+    }
+    return orjson.dumps(part, option=orjson.OPT_INDENT_2).decode()
 
 
 def page_context() -> dict[str, object]:

@@ -12,14 +12,28 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.dashboard.context import THEME_COOKIE, THEMES
-from apps.dashboard.landing import PlanShown, figures, layers_shown, page_context, plans_shown
+from apps.dashboard.landing import (
+    PlanShown,
+    figures,
+    layers_shown,
+    page_context,
+    plans_shown,
+    sample_answer,
+)
 
 _YEAR_S: Final = 365 * 86_400
 
 
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
-    context = {**page_context(), "figures": figures(), "layers": layers_shown(), "plans": _plans()}
+    context = {
+        **page_context(),
+        "figures": figures(),
+        "layers": layers_shown(),
+        "plans": _plans(),
+        "sample": sample_answer(),
+        "market": settings.MARKET,
+    }
     return render(request, "site/landing.html", context)
 
 

@@ -6,12 +6,13 @@ from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
-from apps.dashboard import key_api, keys, site, usage, views
+from apps.dashboard import key_api, keys, site, status, usage, views
 from apps.dashboard.openapi import openapi
 
 urlpatterns: list[URLPattern] = [
     path("", site.landing, name="home"),
     path("pricing/", site.pricing, name="pricing"),
+    path("status/", status.status, name="status"),
     path("theme/", site.set_theme, name="theme"),
     path("language/", set_language, name="language"),
     path("openapi.json", openapi, name="openapi"),
@@ -25,6 +26,8 @@ urlpatterns: list[URLPattern] = [
     path("docs/live/", views.docs_live, name="docs-live"),
     path("docs/markets/<slug:slug>/", views.docs_metric, name="docs-metric"),
     path("docs/reference/", views.docs_reference, name="docs-reference"),
+    path("account/", RedirectView.as_view(pattern_name="account-api")),
+    path("account/keys/", RedirectView.as_view(pattern_name="account-api")),
     path("account/api", views.account_api, name="account-api"),
     path("account/keys/new", keys.create, name="key-create"),
     path("account/keys/<int:key_id>/roll", keys.roll, name="key-roll"),

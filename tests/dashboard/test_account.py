@@ -86,7 +86,7 @@ def test_it_shows_plan_and_keys_by_prefix(alice: Customer) -> None:
     assert f"{alice.key.prefix}…" in text
     assert alice.plaintext not in text
     assert alice.key.sha256 not in text
-    assert "0 of 25000 calls, 25000 left" in text
+    assert "0 of 25,000 calls, 25,000 left" in text
     assert "active" in text
 
 

@@ -15,7 +15,7 @@ from apps.markets.contracts import FIELDS
 from apps.snapshots.registry import all_specs
 from apps.tiers.catalogue import plans_ensure
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases=["default", "market"])
 PAGES = (
     "/docs/",
     "/docs/quickstart/",
@@ -123,7 +123,7 @@ def test_an_unknown_metric_is_404() -> None:
 def test_the_front_page_shows_plans_as_they_are_stored() -> None:
     plans_ensure()
     text = Client().get("/docs/").content.decode()
-    assert re.search(r"<td>Pro</td><td>100</td>", text)
+    assert re.search(r"<td>Pro</td><td>100</td><td>L1</td><td class=\"number\">25,000</td>", text)
     assert b"Not data. Interpretation." in Client().get("/").content
 
 

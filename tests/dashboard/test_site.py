@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
 from django.test import Client
 
+from apps.core.redis import sync_redis
+from apps.dashboard.landing import SAMPLE_ASSET, SAMPLE_METRIC
+from apps.snapshots import store
+from apps.snapshots.contracts import SnapshotDocument
 from apps.snapshots.registry import all_specs
 from apps.tiers.catalogue import plans_ensure
 from apps.tiers.models import Plan
@@ -52,6 +57,24 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_is_inline() -> None:
         assert "<style" not in text
         assert " style=" not in text
         assert re.findall(r"<script(?![^>]*\bsrc=)", text) == []
+
+
+def test_the_sample_is_the_answer_of_this_moment() -> None:
+    forget(SAMPLE_METRIC, SAMPLE_ASSET)
+    assert "From the answer at this moment" not in Client().get("/").content.decode()
+    head = b'{"asset":"BTC","aggregate":{"value":0.0123,"z_score":null},"venues":{},"meta":{"age":'
+    store.publish(SnapshotDocument(SAMPLE_METRIC, SAMPLE_ASSET, 1, 1_000, 60, head, b"}}", False))
+    try:
+        text = html.unescape(Client().get("/").content.decode())
+    finally:
+        forget(SAMPLE_METRIC, SAMPLE_ASSET)
+    assert "From the answer at this moment" in text
+    assert '"value": 0.0123' in text
+    assert '"z_score": null' in text
+
+
+def forget(metric: str, asset: str) -> None:
+    sync_redis().delete(store.snapshot_key(metric, asset))
 
 
 class TestSwitches:

@@ -19,6 +19,8 @@ class Account(models.Model):
     # After a downgrade the longer usage log of before stays open for export.
     export_log_days = models.PositiveIntegerField(default=0)
     export_until = models.DateTimeField(null=True, blank=True)
+    # Its last user had it forgotten; nothing is sold, made or sent for it any more.
+    closed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     def __str__(self) -> str:
         return self.name

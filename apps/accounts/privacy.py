@@ -12,9 +12,12 @@ from typing import Any, Final, TypeAlias
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
+from axes.models import AccessAttempt
 from django.db import transaction
+from django.utils import timezone
 
 from apps.accounts.models import Account, User
+from apps.tiers.models import Plan
 
 Exporter: TypeAlias = Callable[[User], Any]
 Eraser: TypeAlias = Callable[[Account], None]
@@ -38,7 +41,8 @@ def personal_data(user: User) -> dict[str, Any]:
 def user_forget(user: User) -> None:
     """End this person's access and remove what names them. The last user takes the account along."""
     locked = User.objects.select_for_update().get(pk=user.pk)
-    account = locked.account
+    account, email = locked.account, locked.email
+    AccessAttempt.objects.filter(username=email.casefold()).delete()
     for session in UserSession.objects.filter(user=locked):
         session.end()
     EmailAddress.objects.filter(user=locked).delete()
@@ -50,9 +54,16 @@ def user_forget(user: User) -> None:
     locked.save()
     locked.groups.clear()
     if account is not None and not account.users.filter(is_active=True).exists():
+        account.name = f"deleted account {account.pk}"
+        account.closed_at = timezone.now()
+        account.save(update_fields=["name", "closed_at"])
         for erase in _erasers.values():
             erase(account)
-        account.name = f"deleted account {account.pk}"
+        account.plan = Plan.objects.get(slug="free")
+        account.save(update_fields=["plan"])
+    elif account is not None and account.name.strip().casefold() == email.casefold():
+        # Who gave no name has the address for one.
+        account.name = f"account {account.pk}"
         account.save(update_fields=["name"])
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+import contextlib
+from typing import Any, cast
 
+import stripe
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from apps.accounts.models import Account, User
 from apps.billing.client import plain, stripe_client
+from apps.billing.customers import MISSING, customer_ensure
 from apps.billing.models import BillingCustomer, BillingSubscription
-from apps.billing.prices import price_ensure
+from apps.billing.prices import plan_of_price, price_ensure
+from apps.billing.states import LIVE
 from apps.core.errors import FocsalError
 from apps.tiers.models import Plan
-
-LIVE: Final = ("active", "trialing", "past_due")
 
 
 class PlanNotForSale(FocsalError):
@@ -34,30 +37,39 @@ def plan_for_sale(slug: str) -> Plan:
 
 
 def live_subscription(account: Account) -> BillingSubscription | None:
-    return BillingSubscription.objects.filter(account=account, status__in=LIVE).first()
+    """The one that pays for the plan, as it was when last fetched."""
+    live = BillingSubscription.objects.filter(account=account, status__in=LIVE)
+    return live.select_related("plan").order_by("-plan__price_usd_month", "pk").first()
 
 
 @transaction.atomic
-def customer_ensure(account: Account, user: User) -> BillingCustomer:
-    """The account in Stripe, made once: the account's row is locked and Stripe's key is idempotent."""
-    Account.objects.select_for_update().get(pk=account.pk)
-    held = BillingCustomer.objects.filter(account=account).first()
-    if held is not None:
-        return held
-    made = stripe_client().v1.customers.create(
-        params={
-            "email": user.email,
-            "name": account.name,
-            "metadata": {"account_id": str(account.pk)},
-        },
-        options={"idempotency_key": f"focsal-{settings.MARKET}-customer-{account.pk}"},
-    )
-    return BillingCustomer.objects.create(account=account, stripe_id=made.id)
-
-
 def checkout_url(account: Account, user: User, plan: Plan) -> str:
-    """Where to pay. Who has a subscription already changes it instead (``plan_change``)."""
+    """Where to pay. Who has a subscription already changes it instead (``plan_change``).
+
+    A checkout that was opened before is closed, so that two tabs do not buy twice.
+    """
+    Account.objects.select_for_update().get(pk=account.pk)
     customer = customer_ensure(account, user)
+    try:
+        _close_open_checkouts(customer)
+        return _session_url(account, customer, plan)
+    except stripe.InvalidRequestError as error:
+        if error.code != MISSING:
+            raise
+        # Deleted in Stripe, and we were not told yet.
+        BillingCustomer.objects.filter(pk=customer.pk).update(deleted_at=timezone.now())
+        return _session_url(account, customer_ensure(account, user), plan)
+
+
+def _close_open_checkouts(customer: BillingCustomer) -> None:
+    sessions = stripe_client().v1.checkout.sessions
+    for session in sessions.list({"customer": customer.stripe_id, "status": "open"}).data:
+        # One that is being paid this moment is refused: what comes of it is put in order afterwards.
+        with contextlib.suppress(stripe.InvalidRequestError):
+            sessions.expire(session.id)
+
+
+def _session_url(account: Account, customer: BillingCustomer, plan: Plan) -> str:
     price = price_ensure(plan)
     subscription_data: dict[str, Any] = {"metadata": {"account_id": str(account.pk)}}
     if settings.BILLING_TRIAL_DAYS and not BillingSubscription.objects.filter(account=account):
@@ -79,21 +91,27 @@ def checkout_url(account: Account, user: User, plan: Plan) -> str:
 
 
 def plan_change(account: Account, plan: Plan) -> None:
-    """Move the running subscription to another plan now; Stripe prorates and tells us by event."""
+    """Move the running subscription to another plan now; Stripe prorates and tells us by event.
+
+    What a dearer plan costs more is paid at once, or the change does not happen (``stripe.CardError``);
+    what a cheaper one costs less is credited to the next invoice.
+    """
     held = live_subscription(account)
     if held is None:
         raise PlanNotForSale("Expected a running subscription, found none.", param="plan")
     client = stripe_client()
     current = plain(client.v1.subscriptions.retrieve(held.stripe_id))
-    item = current["items"]["data"][0]
-    client.v1.subscriptions.update(
-        held.stripe_id,
-        params={
-            "items": [{"id": item["id"], "price": price_ensure(plan).price_id}],
-            "proration_behavior": "create_prorations",
-            "cancel_at_period_end": False,
-        },
-    )
+    items = current["items"]["data"]
+    item = next((one for one in items if plan_of_price(one["price"]) is not None), items[0])
+    is_dearer = held.plan is None or plan.price_usd_month > held.plan.price_usd_month
+    params: dict[str, Any] = {
+        "items": [{"id": item["id"], "price": price_ensure(plan).price_id}],
+        "proration_behavior": "always_invoice" if is_dearer else "create_prorations",
+        "cancel_at_period_end": False,
+    }
+    if is_dearer:
+        params["payment_behavior"] = "error_if_incomplete"
+    client.v1.subscriptions.update(held.stripe_id, params=cast(Any, params))
 
 
 def portal_url(account: Account, user: User) -> str:

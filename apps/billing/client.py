@@ -8,7 +8,8 @@ from typing import Any, Final
 import stripe
 from django.conf import settings
 
-_TIMEOUT_S: Final = 10
+# To connect, and between two bytes of an answer.
+_TIMEOUTS_S: Final = (3.05, 10)
 _RETRIES: Final = 2
 
 
@@ -17,7 +18,7 @@ def _client(key: str, base: str) -> stripe.StripeClient:
     return stripe.StripeClient(
         key,
         base_addresses={"api": base},
-        http_client=stripe.RequestsClient(timeout=_TIMEOUT_S),
+        http_client=stripe.RequestsClient(timeout=_TIMEOUTS_S),
         max_network_retries=_RETRIES,
     )
 
@@ -25,6 +26,13 @@ def _client(key: str, base: str) -> stripe.StripeClient:
 def plain(found: stripe.StripeObject) -> dict[str, Any]:
     """Stripe's object as nested dictionaries."""
     return dict(found.to_dict())
+
+
+def reference_id(reference: Any) -> str:
+    """The id of a reference that may be expanded; empty for none."""
+    if reference is None:
+        return ""
+    return reference if isinstance(reference, str) else str(reference["id"])
 
 
 def stripe_client() -> stripe.StripeClient:

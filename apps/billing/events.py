@@ -9,17 +9,15 @@ from typing import Any, Final
 import orjson
 import stripe
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.core.cache import cache
+from django.db import transaction
 from django.db.models import Q
 
+from apps.billing.client import reference_id
+from apps.billing.customers import customer_gone, customer_sync
 from apps.billing.models import StripeEvent
-from apps.billing.sync import (
-    customer_sync,
-    invoice_sync,
-    payment_failed_tell,
-    refund_apply,
-    subscription_sync,
-)
+from apps.billing.refunds import dispute_apply, refund_apply
+from apps.billing.sync import invoice_sync, payment_failed_tell, subscription_sync
 from apps.core.errors import FocsalError
 from apps.core.logs import get_logger
 
@@ -46,6 +44,7 @@ _HANDLERS: Final[dict[str, Callable[[StripeEvent], object]]] = {
     "customer.subscription.deleted": lambda event: subscription_sync(event.object_id),
     "customer.subscription.paused": lambda event: subscription_sync(event.object_id),
     "customer.subscription.resumed": lambda event: subscription_sync(event.object_id),
+    "customer.deleted": lambda event: customer_gone(event.object_id),
     "customer.updated": lambda event: customer_sync(event.object_id),
     "customer.tax_id.created": lambda event: customer_sync(event.customer_id),
     "customer.tax_id.updated": lambda event: customer_sync(event.customer_id),
@@ -54,9 +53,24 @@ _HANDLERS: Final[dict[str, Callable[[StripeEvent], object]]] = {
     "invoice.paid": lambda event: invoice_sync(event.object_id),
     "invoice.updated": lambda event: invoice_sync(event.object_id),
     "invoice.voided": lambda event: invoice_sync(event.object_id),
+    "invoice.marked_uncollectible": lambda event: invoice_sync(event.object_id),
     "invoice.payment_failed": lambda event: payment_failed_tell(event.object_id),
+    "invoice.payment_action_required": lambda event: payment_failed_tell(event.object_id),
     "charge.refunded": lambda event: refund_apply(event.object_id),
+    "charge.refund.updated": lambda event: refund_apply(event.object_id),
+    "refund.failed": lambda event: refund_apply(event.object_id),
+    "charge.dispute.created": lambda event: dispute_apply(event.object_id),
+    "charge.dispute.closed": lambda event: dispute_apply(event.object_id),
 }
+# Events about an object whose neighbour is what we fetch.
+_FETCHED_INSTEAD: Final = {
+    "checkout.session.completed": "subscription",
+    "charge.refund.updated": "charge",
+    "refund.failed": "charge",
+}
+# While Stripe does not answer, a worker tries it this often and does other work in between.
+_PAUSE_S: Final = 20
+_AWAY: Final = "billing:stripe-away"
 
 
 def event_receive(payload: bytes, signature: str) -> bool:
@@ -80,16 +94,14 @@ def event_receive(payload: bytes, signature: str) -> bool:
 
 def _keep(event: Mapping[str, Any]) -> bool:
     found = event["data"]["object"]
-    object_id = str(found.get("id", ""))
-    if event["type"] == "checkout.session.completed":
-        object_id = str(found["subscription"] or "")
-    customer = found.get("customer")
+    object_id = reference_id(found.get(_FETCHED_INSTEAD.get(event["type"], "id")))
+    customer = reference_id(found.get("customer"))
     _, created = StripeEvent.objects.get_or_create(
         event_id=event["id"],
         defaults={
             "type": event["type"],
             "object_id": object_id[:64],
-            "customer_id": customer[:64] if isinstance(customer, str) else "",
+            "customer_id": customer[:64],
             "created": datetime.fromtimestamp(event["created"], tz=UTC),
         },
     )
@@ -97,12 +109,21 @@ def _keep(event: Mapping[str, Any]) -> bool:
 
 
 def events_process(now: datetime) -> int:
-    """Work off what is open and due, oldest first; how many went through."""
+    """Work off what is open and due, oldest first; how many went through.
+
+    When Stripe does not answer, the rest is left for later: workers have other things to do than to wait.
+    """
+    if cache.get(_AWAY):
+        return 0
     is_due = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now)
     waiting = StripeEvent.objects.filter(is_due, processed_at__isnull=True)
     done = 0
     for event_pk in waiting.order_by("pk").values_list("pk", flat=True)[:_BATCH]:
-        done += _process(event_pk, now)
+        try:
+            done += _process(event_pk, now)
+        except stripe.APIConnectionError:
+            cache.set(_AWAY, 1, _PAUSE_S)
+            break
     return done
 
 
@@ -114,13 +135,30 @@ def _process(event_pk: int, now: datetime) -> bool:
             event = locked.filter(pk=event_pk, processed_at__isnull=True).first()
             if event is None:
                 return False
-            _HANDLERS.get(event.type, _nothing)(event)
-            event.processed_at, event.error = now, ""
+            event.error = _handle(event)
+            event.processed_at = now
             event.save(update_fields=["processed_at", "error"])
-    except (stripe.StripeError, DatabaseError, FocsalError, LookupError, ValueError) as error:
+    except stripe.APIConnectionError as error:
+        _postpone(event_pk, error, now)
+        raise
+    except Exception as error:
+        # Whatever one event brings, those behind it are worked off.
         _postpone(event_pk, error, now)
         return False
     return True
+
+
+def _handle(event: StripeEvent) -> str:
+    """What is to be noted of it. An object that Stripe has no more never comes back: that is settled."""
+    try:
+        with transaction.atomic():
+            _HANDLERS.get(event.type, _nothing)(event)
+    except stripe.InvalidRequestError as error:
+        if error.code != "resource_missing":
+            raise
+        _log.warning("stripe_object_missing", event_id=event.event_id, event_type=event.type)
+        return f"settled: {error}"[:300]
+    return ""
 
 
 def _postpone(event_pk: int, error: Exception, now: datetime) -> None:

@@ -13,6 +13,8 @@ class BillingCustomer(models.Model):
     )
     stripe_id = models.CharField(max_length=64, unique=True)
     tax_ids = models.JSONField(default=list, blank=True)
+    # Stripe has it no more; whoever buys again becomes a new one there.
+    deleted_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

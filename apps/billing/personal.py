@@ -1,37 +1,55 @@
-"""What billing says about a person, and how a subscription ends with the account."""
+"""What billing says about a person, and how what they pay ends with the account."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-import stripe
+from django.db import transaction
 
 from apps.accounts.models import Account, User
-from apps.billing.checkout import LIVE
-from apps.billing.client import stripe_client
-from apps.billing.models import BillingInvoice, BillingSubscription, RevealLink
-from apps.core.logs import get_logger
-
-_log = get_logger(__name__)
+from apps.billing.customers import customer_forget
+from apps.billing.models import (
+    BillingCustomer,
+    BillingInvoice,
+    BillingSubscription,
+    RevealLink,
+)
 
 
 def billing_exported(user: User) -> dict[str, Any]:
     if user.account_id is None:
         return {}
-    invoices = BillingInvoice.objects.filter(account_id=user.account_id)
-    subscriptions = BillingSubscription.objects.filter(account_id=user.account_id)
+    account = {"account_id": user.account_id}
     return {
-        "subscriptions": list(subscriptions.values("stripe_id", "status", "current_period_end")),
-        "invoices": list(invoices.values("number", "status", "amount_paid_cents", "issued_at")),
+        "customers": _rows(BillingCustomer, account, "stripe_id", "tax_ids", "created_at"),
+        "subscriptions": _rows(
+            BillingSubscription,
+            account,
+            *("stripe_id", "status", "plan__slug", "current_period_end", "trial_end", "ended_at"),
+        ),
+        "invoices": _rows(
+            BillingInvoice,
+            account,
+            *("number", "status", "currency", "amount_due_cents", "amount_paid_cents"),
+            *("refunded_cents", "hosted_url", "issued_at"),
+        ),
+        "key_links": _rows(RevealLink, account, "created_at", "mailed_at", "revealed_at"),
     }
 
 
+def _rows(model: Any, account: dict[str, int], *fields: str) -> list[dict[str, Any]]:
+    return list(model.objects.filter(**account).values(*fields))
+
+
 def billing_erased(account: Account) -> None:
-    """Cancel what runs. Invoices stay, as bookkeeping law wants."""
-    RevealLink.objects.filter(account=account).update(secret_encrypted=None)
-    for held in BillingSubscription.objects.filter(account=account, status__in=LIVE):
-        try:
-            stripe_client().v1.subscriptions.cancel(held.stripe_id)
-        except stripe.StripeError as error:
-            # The hourly reconciliation shows it to staff; forgetting a person must not wait for Stripe.
-            _log.error("cancel_failed", subscription=held.stripe_id, error=type(error).__name__)
+    """Numbers and amounts of invoices stay, as bookkeeping law wants; what names a person goes.
+
+    The customer in Stripe is deleted once this is committed, or by the hourly work when Stripe is away:
+    that ends the subscriptions, so that nobody pays for a closed account.
+    """
+    RevealLink.objects.filter(account=account).update(secret_encrypted=None, token_sha256=None)
+    BillingInvoice.objects.filter(account=account).update(hosted_url="", pdf_url="")
+    BillingCustomer.objects.filter(account=account).update(tax_ids=[])
+    for customer in BillingCustomer.objects.filter(account=account, deleted_at=None):
+        transaction.on_commit(partial(customer_forget, customer), robust=True)

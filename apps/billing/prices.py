@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 
-from apps.billing.client import stripe_client
+from apps.billing.client import reference_id, stripe_client
 from apps.billing.models import PlanPrice
 from apps.tiers.models import Plan
 
@@ -45,7 +47,10 @@ def _product(plan: Plan) -> str:
     return product.id
 
 
-def plan_of_price(price_id: str) -> Plan | None:
-    """The plan that a price, also one of the past, stands for."""
-    found = PlanPrice.objects.select_related("plan").filter(price_id=price_id).first()
+def plan_of_price(price: Mapping[str, Any]) -> Plan | None:
+    """The plan of a price: ours, one of the past, or one that staff agreed on for the plan's product."""
+    ours = PlanPrice.objects.select_related("plan")
+    found = ours.filter(price_id=price["id"]).first()
+    if found is None:
+        found = ours.filter(product_id=reference_id(price.get("product")) or "none").first()
     return None if found is None else found.plan

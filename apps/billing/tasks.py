@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
+from apps.billing.customers import customers_forget
 from apps.billing.events import events_process
 from apps.billing.reconcile import billing_reconcile, graces_end
 from apps.billing.reveal import reveal_letters_send, reveal_wipe
@@ -19,6 +20,7 @@ def process() -> None:
 
 @shared_task(name="billing.reconcile")
 def reconcile() -> None:
+    customers_forget()
     billing_reconcile()
     graces_end(timezone.now())
     reveal_wipe(timezone.now())

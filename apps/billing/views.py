@@ -85,6 +85,8 @@ def choose(request: HttpRequest) -> HttpResponse:
         plan_change(account, plan)
     except PlanNotForSale as error:
         messages.error(request, error.detail)
+    except stripe.CardError:
+        messages.error(request, _("Your card was refused; nothing has changed. Use another card."))
     except stripe.StripeError as error:
         _log.error("stripe_failed", error=type(error).__name__)
         messages.error(request, _("The payment service does not answer; try again shortly."))

@@ -131,8 +131,9 @@ def test_any_order_and_any_doubles_end_alike(
 ) -> None:
     rng = random.Random(seed)
     subscription = buy(stripe_double, vera)
+    to_enterprise = [{"price": _price(stripe_double, "enterprise")}]
     stripe_double.ledger.change(
-        subscription, {"items": [{"price": _price(stripe_double, "enterprise")}]}
+        subscription, {"items": to_enterprise, "proration_behavior": "always_invoice"}
     )
     stripe_double.ledger.renew(subscription, is_paid=True)
     events = stripe_double.take()

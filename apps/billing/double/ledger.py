@@ -42,6 +42,15 @@ class Ledger:
         self._tell("customer.created", made)
         return made
 
+    def customer_delete(self, customer_id: str) -> Object:
+        """Its subscriptions end with it, and nothing new is made for it."""
+        held = self.find("customers", customer_id)
+        for subscription in self.state.of_customer("subscriptions", customer_id):
+            self.cancel(subscription["id"])
+        del self.state["customers"][customer_id]
+        self._tell("customer.deleted", held)
+        return {"id": customer_id, "object": "customer", "deleted": True}
+
     def product_create(self, given: Object) -> Object:
         return self.state.add("products", objects.product(self._s, given))
 
@@ -56,6 +65,15 @@ class Ledger:
         made["_price"] = self.find("prices", given["line_items"][0]["price"])["id"]
         made["_subscription"] = given.get("subscription_data", {})
         return made
+
+    def session_expire(self, session_id: str) -> Object:
+        session = self.find("sessions", session_id)
+        if session["status"] != "open":
+            message = "Only Checkout Sessions with a status in [open] can be expired."
+            raise Refused({"error": {"type": "invalid_request_error", "message": message}}, 400)
+        session["status"] = "expired"
+        self._tell("checkout.session.expired", session)
+        return session
 
     def portal_create(self, given: Object) -> Object:
         self.find("customers", given["customer"])
@@ -120,8 +138,10 @@ class Ledger:
             price = self.find("prices", wanted["price"])
             item = held["items"]["data"][0]
             if price["id"] != item["price"]["id"]:
+                more = self._rest(item, price["unit_amount"] - item["price"]["unit_amount"])
                 item["price"] = price
-                self._bill(held, price["unit_amount"], "subscription_update", is_paid=True)
+                if given.get("proration_behavior") == "always_invoice" and more > 0:
+                    self._bill(held, more, "subscription_update", is_paid=True)
         if "cancel_at_period_end" in given:
             held["cancel_at_period_end"] = str(given["cancel_at_period_end"]).lower() == "true"
         self._tell("customer.subscription.updated", held)
@@ -134,13 +154,33 @@ class Ledger:
             self._tell("customer.subscription.deleted", held)
         return held
 
-    def refund(self, customer_id: str) -> None:
-        """Give the newest paid invoice back, all of it."""
+    def refund(self, customer_id: str, amount: int | None = None) -> None:
+        """Give the newest paid invoice back, all of it or ``amount`` cents."""
         for charge in self.state.of_customer("charges", customer_id):
             if not charge["refunded"]:
-                charge.update(refunded=True, amount_refunded=charge["amount"])
+                charge["amount_refunded"] = charge["amount"] if amount is None else amount
+                charge["refunded"] = charge["amount_refunded"] == charge["amount"]
                 self._tell("charge.refunded", charge)
                 return
+
+    def dispute(self, customer_id: str) -> Object:
+        """The card's owner asks the bank for the newest payment back."""
+        charge = self.state.of_customer("charges", customer_id)[0]
+        charge["disputed"] = True
+        made = self.state.add("disputes", objects.dispute(self._s, charge))
+        self._tell("charge.dispute.created", made)
+        return made
+
+    def dispute_close(self, dispute_id: str, status: str) -> None:
+        """``won`` or ``lost``."""
+        held = self.find("disputes", dispute_id)
+        held["status"] = status
+        self._tell("charge.dispute.closed", held)
+
+    def payments_of(self, payment_intent: str) -> list[Object]:
+        """What one payment paid."""
+        found = self.state["invoice_payments"].values()
+        return [one for one in found if one["payment"]["payment_intent"] == payment_intent]
 
     def tax_id_add(self, customer_id: str, kind: str, value: str) -> None:
         made = {
@@ -179,7 +219,9 @@ class Ledger:
     def _mark_paid(self, invoice: Object) -> None:
         invoice.update(status="paid", amount_paid=invoice["amount_due"], amount_remaining=0)
         if invoice["amount_due"]:
-            self.state.add("charges", objects.charge(self._s, invoice))
+            charge = self.state.add("charges", objects.charge(self._s, invoice))
+            paid = objects.invoice_payment(self._s, invoice, charge)
+            self.state.add("invoice_payments", paid)
         self._tell("invoice.paid", invoice)
 
     def _running(self, subscription_id: str) -> Object:
@@ -188,6 +230,11 @@ class Ledger:
             message = "A canceled subscription can only update its cancellation_details."
             raise Refused({"error": {"type": "invalid_request_error", "message": message}}, 400)
         return held
+
+    def _rest(self, item: Object, amount: int) -> int:
+        """What of a period's amount falls on the rest of it."""
+        start, end = item["current_period_start"], item["current_period_end"]
+        return round(int(amount) * max(0, int(end) - self._s) / max(1, int(end) - int(start)))
 
     @staticmethod
     def _amount(held: Object) -> int:

@@ -151,10 +151,43 @@ def charge(now_s: int, invoice_object: Object) -> Object:
         "amount_refunded": 0,
         "currency": invoice_object["currency"],
         "customer": invoice_object["customer"],
-        "invoice": invoice_object["id"],
+        "disputed": False,
+        "payment_intent": new_id("pi"),
         "paid": True,
         "refunded": False,
         "status": "succeeded",
+        "livemode": False,
+    }
+
+
+def invoice_payment(now_s: int, invoice_object: Object, charge_object: Object) -> Object:
+    """Which invoice a payment was for: a charge itself does not say it any more."""
+    return {
+        "id": new_id("inpay"),
+        "object": "invoice_payment",
+        "created": now_s,
+        "amount_paid": charge_object["amount"],
+        "amount_requested": charge_object["amount"],
+        "currency": charge_object["currency"],
+        "invoice": invoice_object["id"],
+        "is_default": True,
+        "payment": {"type": "payment_intent", "payment_intent": charge_object["payment_intent"]},
+        "status": "paid",
+        "livemode": False,
+    }
+
+
+def dispute(now_s: int, charge_object: Object) -> Object:
+    return {
+        "id": new_id("dp"),
+        "object": "dispute",
+        "created": now_s,
+        "amount": charge_object["amount"],
+        "currency": charge_object["currency"],
+        "charge": charge_object["id"],
+        "payment_intent": charge_object["payment_intent"],
+        "reason": "fraudulent",
+        "status": "needs_response",
         "livemode": False,
     }
 

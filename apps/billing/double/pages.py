@@ -31,7 +31,7 @@ def button(action: str, label: str, **fields: str) -> str:
 def checkout(session: Object, product: Object, price: Object) -> str:
     amount = f"{price['unit_amount'] / 100:.2f} {price['currency'].upper()}"
     if session["status"] != "open":
-        return page("Checkout", "<p>This session is complete.</p>")
+        return page("Checkout", f"<p>This session is {escape(session['status'])}.</p>")
     return page(
         f"Subscribe to {product['name']}",
         f'<p class="price">{amount} a month</p>'

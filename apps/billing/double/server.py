@@ -66,11 +66,14 @@ class Double:
             [
                 web.post("/v1/customers", made(ledger.customer_create)),
                 web.get("/v1/customers/{id}", self._got("customers")),
+                web.delete("/v1/customers/{id}", self._customer_deleted),
                 web.get("/v1/customers/{id}/tax_ids", self._tax_ids),
                 web.post("/v1/products", made(ledger.product_create)),
                 web.post("/v1/prices", made(ledger.price_create)),
                 web.post("/v1/checkout/sessions", made(ledger.session_create)),
+                web.get("/v1/checkout/sessions", self._list("sessions")),
                 web.get("/v1/checkout/sessions/{id}", self._got("sessions")),
+                web.post("/v1/checkout/sessions/{id}/expire", self._expire),
                 web.post("/v1/billing_portal/sessions", made(ledger.portal_create)),
                 web.get("/v1/subscriptions", self._list("subscriptions")),
                 web.get("/v1/subscriptions/{id}", self._got("subscriptions")),
@@ -78,7 +81,9 @@ class Double:
                 web.delete("/v1/subscriptions/{id}", self._cancel),
                 web.get("/v1/invoices", self._list("invoices")),
                 web.get("/v1/invoices/{id}", self._got("invoices")),
+                web.get("/v1/invoice_payments", self._payments),
                 web.get("/v1/charges/{id}", self._got("charges")),
+                web.get("/v1/disputes/{id}", self._got("disputes")),
                 web.get("/checkout/{id}", self._checkout),
                 web.post("/checkout/{id}/{do}", self._checkout_done),
                 web.get("/portal/{id}", self._portal),
@@ -134,6 +139,8 @@ class Double:
     def _list(self, kind: str) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             found = self.state.of_customer(kind, request.query["customer"])
+            status = request.query.get("status", "all")
+            found = [item for item in found if status in ("all", item["status"])]
             limit = int(request.query.get("limit", 10))
             shown = [public(item) for item in found[:limit]]
             return web.json_response(objects.listed(shown, request.path))
@@ -143,6 +150,16 @@ class Double:
     async def _tax_ids(self, request: web.Request) -> web.StreamResponse:
         found = self.state.of_customer("tax_ids", request.match_info["id"])
         return web.json_response(objects.listed(found, request.path))
+
+    async def _customer_deleted(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self.ledger.customer_delete(request.match_info["id"]))
+
+    async def _expire(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(public(self.ledger.session_expire(request.match_info["id"])))
+
+    async def _payments(self, request: web.Request) -> web.StreamResponse:
+        paid = self.ledger.payments_of(request.query["payment[payment_intent]"])
+        return web.json_response(objects.listed(paid, request.path))
 
     async def _change(self, request: web.Request) -> web.StreamResponse:
         given = nested(await _fields(request))

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeAlias
 Object: TypeAlias = dict[str, Any]
 KINDS: Final = (
     *("customers", "products", "prices", "sessions", "subscriptions"),
-    *("invoices", "charges", "events", "tax_ids", "portals", "idempotency"),
+    *("invoices", "charges", "invoice_payments", "disputes"),
+    *("events", "tax_ids", "portals", "idempotency"),
 )
 
 

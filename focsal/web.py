@@ -13,6 +13,7 @@ from typing import Final
 import uvicorn
 
 from apps.stream.wire import MAX_FRAME_BYTES, WireProtocol
+from focsal.settings.environment import env_list
 
 DRAIN_S: Final = 20.0
 HTTP_GRACE_S: Final = 8
@@ -34,6 +35,7 @@ class WebServer(uvicorn.Server):
 
 
 def config(host: str, port: int) -> uvicorn.Config:
+    proxies = env_list("FOCSAL_TRUSTED_PROXIES", [])
     return uvicorn.Config(
         "focsal.asgi:application",
         host=host,
@@ -44,6 +46,9 @@ def config(host: str, port: int) -> uvicorn.Config:
         ws_max_size=MAX_FRAME_BYTES,
         ws_ping_interval=None,
         ws_per_message_deflate=False,
+        # Else anybody names an address of one's own, against which keys and wrong passwords are held.
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         # Addresses may carry keys. What uvicorn still says goes through our redacting handler.
         access_log=False,
         log_config=None,

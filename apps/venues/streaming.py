@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from apps.marketdata.books import BookState, BookSynchroniser, ContinuityRule
 from apps.marketdata.events import (
@@ -31,12 +31,14 @@ from apps.venues.base import (
     OnEvent,
     OnFrame,
     OnState,
+    ParseIssue,
     Parser,
     ParserStats,
     Sleep,
     StreamSpec,
     StreamState,
     StreamStatus,
+    VenueEndpoints,
 )
 from apps.venues.bookfeed import BookFeed
 from apps.venues.limiter import RequestPool
@@ -201,16 +203,19 @@ class Lane:
 
 
 class BaseStreamClient:
-    """A venue's streaming client; see :class:`apps.venues.base.StreamClient`."""
+    """A venue's streaming client; see :class:`apps.venues.base.StreamClient`.
+
+    A venue adds its names, the rules of its books, its dialect and its parsers.
+    """
+
+    venue: ClassVar[str]
+    connections: ClassVar[tuple[str, ...]]
+    rules: ClassVar[Mapping[InstrumentKind, ContinuityRule]]
 
     def __init__(
         self,
         *,
-        venue: str,
-        dialect: Dialect,
-        rules: Mapping[InstrumentKind, ContinuityRule],
-        parsers: Mapping[str, Parser],
-        stats: ParserStats,
+        endpoints: VenueEndpoints,
         instruments: Iterable[Instrument],
         stream_plan: Iterable[StreamSpec],
         on_event: OnEvent,
@@ -218,20 +223,23 @@ class BaseStreamClient:
         now_ns: NowNs,
         rng: random.Random,
         fetch_snapshot: FetchSnapshot | None = None,
+        report: Callable[[ParseIssue], None] = lambda issue: None,
         sleep: Sleep = asyncio.sleep,
         timing: Timing | None = None,
     ) -> None:
-        self.venue = venue
+        listed, plan = list(instruments), tuple(stream_plan)
+        dialect, rules = self.dialect_for(endpoints, plan), self.rules
         self._seen = Seen()
-        self._stats = stats
-        self._parsers = parsers
+        self._stats = ParserStats(self.venue, report)
+        self._parsers: Mapping[str, Parser] = {
+            name: self.parser_for(name, listed, self._stats) for name in self.connections
+        }
         self._on_event = on_event
         self._on_state = on_state
         self._now_ns = now_ns
         self._timing = timing or Timing()
         self._wiring = Wiring(dialect, self._timing, now_ns, sleep, self._frame, self._status)
-        plan = tuple(stream_plan)
-        by_listing = {(item.kind is InstrumentKind.SPOT, item.symbol): item for item in instruments}
+        by_listing = {(item.kind is InstrumentKind.SPOT, item.symbol): item for item in listed}
         self._book_instruments = {
             spec: by_listing[self.is_spot(spec.connection), spec.symbol]
             for spec in plan
@@ -262,6 +270,16 @@ class BaseStreamClient:
         self._connects: RequestPool | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
+
+    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
+        """The venue's way of speaking, for the channels of this plan."""
+        raise NotImplementedError
+
+    def parser_for(
+        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
+    ) -> Parser:
+        """A parser for the frames of one connection group."""
+        raise NotImplementedError
 
     def is_spot(self, connection: str) -> bool:
         """Whether a connection group's symbols name spot listings; the same name may be of both."""

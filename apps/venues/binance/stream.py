@@ -6,9 +6,7 @@ path acknowledges and stays silent, which the session's first-frame watch finds.
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -18,18 +16,13 @@ from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.universe import AssetTier, is_known_asset, tier_of
 from apps.venues.base import (
     ALL_ASSETS,
-    FetchSnapshot,
-    NowNs,
-    OnEvent,
-    OnState,
-    ParseIssue,
+    Parser,
     ParserStats,
-    Sleep,
     StreamSpec,
     VenueEndpoints,
 )
 from apps.venues.binance.parse import VENUE, BinanceParser, Market
-from apps.venues.session import Dialect, Timing
+from apps.venues.session import Dialect
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTIONS: Final = ("market", "public", "spot")
@@ -120,39 +113,15 @@ def _request(method: str, request_id: int, channels: Iterable[str]) -> bytes:
 class BinanceStreamClient(BaseStreamClient):
     """Streams UM and spot; keeps their books when ``fetch_snapshot`` is given."""
 
-    def __init__(
-        self,
-        *,
-        endpoints: VenueEndpoints,
-        instruments: Iterable[Instrument],
-        stream_plan: Iterable[StreamSpec],
-        on_event: OnEvent,
-        on_state: OnState,
-        now_ns: NowNs,
-        rng: random.Random,
-        fetch_snapshot: FetchSnapshot | None = None,
-        report: Callable[[ParseIssue], None] = lambda issue: None,
-        sleep: Sleep = asyncio.sleep,
-        timing: Timing | None = None,
-    ) -> None:
-        listed = list(instruments)
-        stats = ParserStats(VENUE, report)
-        super().__init__(
-            venue=VENUE,
-            dialect=BinanceDialect(endpoints),
-            rules=BOOK_RULES,
-            parsers={name: make_parser(name, listed, stats) for name in CONNECTIONS},
-            stats=stats,
-            instruments=listed,
-            stream_plan=stream_plan,
-            on_event=on_event,
-            on_state=on_state,
-            now_ns=now_ns,
-            rng=rng,
-            fetch_snapshot=fetch_snapshot,
-            sleep=sleep,
-            timing=timing,
-        )
+    venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
+
+    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
+        return BinanceDialect(endpoints)
+
+    def parser_for(
+        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
+    ) -> Parser:
+        return make_parser(connection, instruments, stats)
 
 
 def make_parser(

@@ -7,9 +7,7 @@ a snapshot in their own channel, so a broken one is repaired by subscribing anew
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -19,13 +17,8 @@ from apps.marketdata.events import Control
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.base import (
     ALL_ASSETS,
-    FetchSnapshot,
-    NowNs,
-    OnEvent,
-    OnState,
-    ParseIssue,
+    Parser,
     ParserStats,
-    Sleep,
     StreamSpec,
     VenueEndpoints,
 )
@@ -33,7 +26,7 @@ from apps.venues.deribit import wire
 from apps.venues.deribit.convert import VENUE
 from apps.venues.deribit.parse import DeribitParser
 from apps.venues.deribit.symbols import DVOL_ASSETS, PRICE_INDEX, currency_of
-from apps.venues.session import Dialect, Session, Timing
+from apps.venues.session import Dialect, Session
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTION: Final = "public"
@@ -156,39 +149,15 @@ def _request(method: str, request_id: int, params: dict[str, object]) -> bytes:
 class DeribitStreamClient(BaseStreamClient):
     """Streams perpetuals and options; their books come in the stream, so nothing is fetched."""
 
-    def __init__(
-        self,
-        *,
-        endpoints: VenueEndpoints,
-        instruments: Iterable[Instrument],
-        stream_plan: Iterable[StreamSpec],
-        on_event: OnEvent,
-        on_state: OnState,
-        now_ns: NowNs,
-        rng: random.Random,
-        fetch_snapshot: FetchSnapshot | None = None,
-        report: Callable[[ParseIssue], None] = lambda issue: None,
-        sleep: Sleep = asyncio.sleep,
-        timing: Timing | None = None,
-    ) -> None:
-        listed = list(instruments)
-        stats = ParserStats(VENUE, report)
-        super().__init__(
-            venue=VENUE,
-            dialect=DeribitDialect(endpoints),
-            rules=BOOK_RULES,
-            parsers={name: make_parser(name, listed, stats) for name in CONNECTIONS},
-            stats=stats,
-            instruments=listed,
-            stream_plan=stream_plan,
-            on_event=on_event,
-            on_state=on_state,
-            now_ns=now_ns,
-            rng=rng,
-            fetch_snapshot=fetch_snapshot,
-            sleep=sleep,
-            timing=timing,
-        )
+    venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
+
+    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
+        return DeribitDialect(endpoints)
+
+    def parser_for(
+        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
+    ) -> Parser:
+        return make_parser(connection, instruments, stats)
 
     def _control(self, session: Session, event: Control) -> None:
         if event.kind == "ack":

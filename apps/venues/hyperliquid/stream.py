@@ -6,9 +6,7 @@ connection from being closed after 60 s. Every book message is a whole book.
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -18,19 +16,14 @@ from apps.marketdata.events import Control
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.universe import AssetTier, is_known_asset, tier_of
 from apps.venues.base import (
-    FetchSnapshot,
-    NowNs,
-    OnEvent,
-    OnState,
-    ParseIssue,
+    Parser,
     ParserStats,
-    Sleep,
     StreamSpec,
     VenueEndpoints,
 )
 from apps.venues.hyperliquid.channels import FAST, channel_of, subscription_of
 from apps.venues.hyperliquid.parse import VENUE, HyperliquidParser
-from apps.venues.session import Dialect, Session, Timing
+from apps.venues.session import Dialect, Session
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTIONS: Final = ("ws",)
@@ -106,41 +99,17 @@ def _request(method: str, channels: Iterable[str]) -> bytes:
 class HyperliquidStreamClient(BaseStreamClient):
     """Streams perpetuals and keeps their books, whose snapshots come in the stream."""
 
-    def __init__(
-        self,
-        *,
-        endpoints: VenueEndpoints,
-        instruments: Iterable[Instrument],
-        stream_plan: Iterable[StreamSpec],
-        on_event: OnEvent,
-        on_state: OnState,
-        now_ns: NowNs,
-        rng: random.Random,
-        fetch_snapshot: FetchSnapshot | None = None,
-        report: Callable[[ParseIssue], None] = lambda issue: None,
-        sleep: Sleep = asyncio.sleep,
-        timing: Timing | None = None,
-    ) -> None:
-        listed, plan = list(instruments), list(stream_plan)
-        stats = ParserStats(VENUE, report)
-        super().__init__(
-            venue=VENUE,
-            dialect=HyperliquidDialect(
-                endpoints, [spec.channel for spec in plan if spec.channel.endswith(FAST)]
-            ),
-            rules=BOOK_RULES,
-            parsers={name: make_parser(name, listed, stats) for name in CONNECTIONS},
-            stats=stats,
-            instruments=listed,
-            stream_plan=plan,
-            on_event=on_event,
-            on_state=on_state,
-            now_ns=now_ns,
-            rng=rng,
-            fetch_snapshot=fetch_snapshot,
-            sleep=sleep,
-            timing=timing,
+    venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
+
+    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
+        return HyperliquidDialect(
+            endpoints, [spec.channel for spec in plan if spec.channel.endswith(FAST)]
         )
+
+    def parser_for(
+        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
+    ) -> Parser:
+        return make_parser(connection, instruments, stats)
 
     def _control(self, session: Session, event: Control) -> None:
         # An echo may leave "fast" out.

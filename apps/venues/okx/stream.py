@@ -7,9 +7,7 @@ in which it heard nothing. A book is repaired by subscribing to it anew.
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -19,19 +17,14 @@ from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.universe import AssetTier, is_known_asset, tier_of
 from apps.venues.base import (
     ALL_ASSETS,
-    FetchSnapshot,
-    NowNs,
-    OnEvent,
-    OnState,
-    ParseIssue,
+    Parser,
     ParserStats,
-    Sleep,
     StreamSpec,
     VenueEndpoints,
 )
 from apps.venues.okx.convert import VENUE
 from apps.venues.okx.parse import OkxParser, index_name
-from apps.venues.session import Dialect, Timing
+from apps.venues.session import Dialect
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTIONS: Final = ("public", "business")
@@ -169,39 +162,15 @@ def _request(op: str, request_id: int, channels: Iterable[str]) -> bytes:
 class OkxStreamClient(BaseStreamClient):
     """Streams USDT swaps. Books come whole in the stream, so ``fetch_snapshot`` is not needed."""
 
-    def __init__(
-        self,
-        *,
-        endpoints: VenueEndpoints,
-        instruments: Iterable[Instrument],
-        stream_plan: Iterable[StreamSpec],
-        on_event: OnEvent,
-        on_state: OnState,
-        now_ns: NowNs,
-        rng: random.Random,
-        fetch_snapshot: FetchSnapshot | None = None,
-        report: Callable[[ParseIssue], None] = lambda issue: None,
-        sleep: Sleep = asyncio.sleep,
-        timing: Timing | None = None,
-    ) -> None:
-        listed = list(instruments)
-        stats = ParserStats(VENUE, report)
-        super().__init__(
-            venue=VENUE,
-            dialect=OkxDialect(endpoints),
-            rules=BOOK_RULES,
-            parsers={name: make_parser(name, listed, stats) for name in CONNECTIONS},
-            stats=stats,
-            instruments=listed,
-            stream_plan=stream_plan,
-            on_event=on_event,
-            on_state=on_state,
-            now_ns=now_ns,
-            rng=rng,
-            fetch_snapshot=fetch_snapshot,
-            sleep=sleep,
-            timing=timing,
-        )
+    venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
+
+    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
+        return OkxDialect(endpoints)
+
+    def parser_for(
+        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
+    ) -> Parser:
+        return make_parser(connection, instruments, stats)
 
 
 def make_parser(

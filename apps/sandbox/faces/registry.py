@@ -12,6 +12,7 @@ from apps.sandbox.faces.binance.listings import dated_listings as binance_dated
 from apps.sandbox.faces.binance.listings import other_listings as binance_others
 from apps.sandbox.faces.bybit import face as bybit
 from apps.sandbox.faces.bybit.listings import dated_listings as bybit_dated
+from apps.sandbox.faces.bybit.listings import other_listings as bybit_others
 from apps.sandbox.faces.deribit import face as deribit
 from apps.sandbox.faces.deribit.listings import dated_listings as deribit_dated
 from apps.sandbox.faces.hyperliquid import face as hyperliquid
@@ -118,7 +119,7 @@ FACES: Final[tuple[VenueFace, ...]] = (
         _none,
         binance.data_start,
     ),
-    _only_face("bybit", bybit, 3, bybit_dated),
+    _only_face("bybit", bybit, 3, bybit_dated, bybit_others),
     _only_face("okx", okx, 4, okx_dated),
     _only_face("deribit", deribit, 5, deribit_dated),
     _only_face("hyperliquid", hyperliquid, 6),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -11,7 +11,7 @@ from apps.sandbox.faces.base import FaceContext, FaceFactory, ReplayMemory, Stre
 from apps.sandbox.faces.bybit.listings import VENUE, listings
 from apps.sandbox.faces.bybit.publisher import Publisher
 from apps.sandbox.faces.bybit.rest import RestFace
-from apps.sandbox.faces.bybit.session import PATH, WebSocketFace
+from apps.sandbox.faces.bybit.session import PATH, SPOT, WebSocketFace, prefix_of
 from apps.sandbox.faces.bybit.source import ModelSource, ReplaySource, Source
 from apps.sandbox.faces.hub import Hub
 
@@ -38,12 +38,19 @@ class BybitFace:
     def __init__(self, context: FaceContext) -> None:
         self.hub = Hub(context.faults)
         self._publisher: Publisher | None = None
+        self._spot: Publisher | None = None
+        self._spot_source: Source | None = None
         self._memory: ReplayMemory | None = context.replay
         self.source = self._source(context)
-        self.rest = RestFace(self.source, context.wall_s, context.limit_multiplier)
+        self.rest = RestFace(
+            self.source, context.wall_s, context.limit_multiplier, self._spot_source
+        )
+        symbols: dict[str, Iterable[str]] = {PATH: self.source.listings}
+        if self._spot_source is not None:
+            symbols[SPOT] = self._spot_source.listings
         self.sockets = WebSocketFace(
             self.hub,
-            self.source.listings,
+            symbols,
             context.wall_s,
             context.limit_multiplier,
             self._first_frames,
@@ -53,15 +60,21 @@ class BybitFace:
 
     def _source(self, context: FaceContext) -> Source:
         if context.market is not None:
-            self._publisher = Publisher(context.market, context.listings, self.hub, context.now_ms)
-            return ModelSource(context.market, context.listings, context.now_ms)
+            market, now_ms = context.market, context.now_ms
+            spot = tuple(one for one in context.listings if one.kind == "spot")
+            own = tuple(one for one in context.listings if one.kind != "spot")
+            self._publisher = Publisher(market, own, self.hub, now_ms)
+            self._spot = Publisher(market, spot, self.hub, now_ms, prefix_of(SPOT))
+            self._spot_source = ModelSource(market, spot, now_ms, SPOT)
+            return ModelSource(market, own, now_ms)
         if context.replay is None:
             raise ValueError("expected a market or a replay, got neither")
         return ReplaySource(context.replay, context.listings, context.now_ms)
 
     def _first_frames(self, channel: str) -> list[bytes]:
-        if self._publisher is not None:
-            return self._publisher.first_frames(channel)
+        if self._publisher is not None and self._spot is not None:
+            is_spot = channel.startswith(prefix_of(SPOT))
+            return (self._spot if is_spot else self._publisher).first_frames(channel)
         # Trades and candles call themselves snapshots too, but nobody comes late to them.
         if self._memory is None or not channel.startswith(("orderbook.", "tickers.")):
             return []
@@ -78,7 +91,7 @@ class BybitFace:
         return {"main": app}
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
-        own = [self._publisher.run()] if self._publisher else []
+        own = [one.run() for one in (self._publisher, self._spot) if one]
         return [*own, self.sockets.keep_alive()]
 
     def drop(self, path: str) -> int:

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
-import orjson
-
-from apps.sandbox.market.candles import bars_until
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.protocol import (
-    DAY_MINUTES,
-    MINUTE_MS,
-    Book,
-    ForcedOrder,
-    Market,
-    MarkState,
-    Touch,
-)
+from apps.sandbox.market.noise import key_of
+from apps.sandbox.market.protocol import Book, ForcedOrder
 
 DEPTHS: Final = (1, 50, 200, 1_000)
 Levels = list[tuple[int, int]]
@@ -64,11 +53,24 @@ def book_push(
     ).encode()
 
 
-def trade_row(listing: Listing, number: int, time_ms: int, price: int, lots: int, buy: bool) -> str:
+def direction(price: int, previous: int, before: str) -> str:
+    """``L``: against the trade before; the same price keeps the last change's sign."""
+    if price > previous:
+        return "PlusTick"
+    if price < previous:
+        return "MinusTick"
+    return "ZeroMinusTick" if "Minus" in before else "ZeroPlusTick"
+
+
+def trade_row(
+    listing: Listing, number: int, time_ms: int, price: int, lots: int, buy: bool, tick: str
+) -> str:
+    """``tick`` (``L``) is told of contracts only."""
     side = "Buy" if buy else "Sell"
+    moved = "" if listing.kind == "spot" else f'"L":"{tick}",'
     return (
         f'{{"T":{time_ms},"s":"{listing.symbol}","S":"{side}","v":"{listing.size(lots)}",'
-        f'"p":"{listing.price(price)}","L":"ZeroPlusTick","i":"{trade_id(number)}","BT":false,'
+        f'"p":"{listing.price(price)}",{moved}"i":"{trade_id(number)}","BT":false,'
         f'"RPI":false,"seq":{number}}}'
     )
 
@@ -85,6 +87,23 @@ def push(topic: str, symbol: str, now_ms: int, rows: str) -> bytes:
     ).encode()
 
 
+def candle_push(topic: str, symbol: str, now_ms: int, row: str) -> bytes:
+    """The one push whose data come before its time."""
+    return (
+        f'{{"topic":"{topic}.{symbol}","data":[{row}],"ts":{now_ms},"type":"snapshot"}}'
+    ).encode()
+
+
+def candle_row(name: str, start: int, end: int, row: list[str], closed: bool, now_ms: int) -> str:
+    """``row``: open, high, low, close, volume, turnover."""
+    o, h, low, c, volume, turnover = row
+    return (
+        f'{{"start":{start},"end":{end},"interval":"{name}","open":"{o}","close":"{c}","high":"{h}",'
+        f'"low":"{low}","volume":"{volume}","turnover":"{turnover}",'
+        f'"confirm":{"true" if closed else "false"},"timestamp":{now_ms}}}'
+    )
+
+
 def liquidation_row(listing: Listing, order: ForcedOrder) -> str:
     """``S`` is the position's side: what a buy closes is a short. Bankruptcy lies beyond the fill."""
     price = listing.price(order.price * (1.004 if order.is_buy else 0.996))
@@ -93,111 +112,6 @@ def liquidation_row(listing: Listing, order: ForcedOrder) -> str:
         f'{{"T":{order.time_ms},"s":"{listing.symbol}","S":"{side}",'
         f'"v":"{listing.size(order.lots)}","p":"{price}"}}'
     )
-
-
-def ticker_push(symbol: str, kind: str, now_ms: int, fields: dict[str, str]) -> bytes:
-    return orjson.dumps(
-        {
-            "topic": f"tickers.{symbol}",
-            "type": kind,
-            "data": {"symbol": symbol, **fields},
-            "cs": now_ms * 100,
-            "ts": now_ms,
-        }
-    )
-
-
-# --- what a ticker says ------------------------------------------------------------------------------
-
-
-def price_fields(listing: Listing, touch: Touch, last: int, state: MarkState) -> dict[str, str]:
-    decimals = listing.price_decimals + 1
-    return {
-        "lastPrice": listing.price(last),
-        "markPrice": f"{state.mark_price:.{decimals}f}",
-        "indexPrice": f"{state.index_price:.{decimals}f}",
-        "bid1Price": listing.price(touch.bid),
-        "bid1Size": listing.size(10 + touch.bid % 7),
-        "ask1Price": listing.price(touch.ask),
-        "ask1Size": listing.size(10 + touch.ask % 7),
-    }
-
-
-def position_fields(
-    market: Market, listing: Listing, state: MarkState, now_ms: int
-) -> dict[str, str]:
-    """``openInterest`` counts both sides, as the venue's does."""
-    lots = float(market.open_interest(listing, np.array([now_ms], dtype=np.int64))[0])
-    coins = lots * listing.lot
-    both = listing.size(2 * round(lots))
-    return {
-        "openInterest": both,
-        "openInterestValue": f"{2 * coins * state.mark_price:.2f}",
-        "singleOpenInterest": listing.size(round(lots)),
-        "singleOpenInterestValue": f"{coins * state.mark_price:.2f}",
-        **_funding_fields(listing, state),
-    }
-
-
-def _funding_fields(listing: Listing, state: MarkState) -> dict[str, str]:
-    """A dated contract has none, and says when it is delivered."""
-    if listing.expiry_ms is not None:
-        basis = state.mark_price / state.index_price - 1.0
-        return {
-            "nextFundingTime": "",
-            "fundingRate": "",
-            "fundingIntervalHour": "",
-            "deliveryTime": str(listing.expiry_ms),
-            "basisRate": trimmed(basis, 8),
-        }
-    return {
-        "nextFundingTime": str(state.next_funding_ms),
-        "fundingRate": trimmed(state.funding_rate, 8),
-        "fundingIntervalHour": str(listing.funding_interval_h or 8),
-    }
-
-
-def day_fields(market: Market, listing: Listing, now_ms: int) -> dict[str, str]:
-    """Rolling 24 h: coins and USDT."""
-    current = now_ms // MINUTE_MS
-    bars = bars_until(
-        market, listing, current - DAY_MINUTES + 1, current, now_ms, exact_from=current
-    )
-    opened, last = int(bars.open[0]), int(bars.close[-1])
-    return {
-        "price24hPcnt": f"{last / opened - 1:.6f}",
-        "prevPrice24h": listing.price(opened),
-        "highPrice24h": listing.price(int(bars.high.max())),
-        "lowPrice24h": listing.price(int(bars.low.min())),
-        "prevPrice1h": listing.price(int(bars.open[-60])) if len(bars) >= 60 else "",
-        "turnover24h": f"{float(bars.quote.sum()):.4f}",
-        "volume24h": f"{float(bars.volume.sum()) * listing.lot:.4f}",
-    }
-
-
-def last_price(market: Market, listing: Listing, now_ms: int) -> tuple[Touch, int]:
-    """The touch, and the price of the last trade."""
-    minute = now_ms // MINUTE_MS
-    tape = market.tape(listing, minute)
-    at = int(np.searchsorted(tape.time_ms, now_ms, side="right")) - 1
-    if at < 0:
-        tape = market.tape(listing, minute - 1)
-    return market.touch(listing, now_ms), int(tape.price[at])
-
-
-def ticker_fields(market: Market, listing: Listing, now_ms: int) -> dict[str, str]:
-    """All of them."""
-    state = market.mark_state(listing, now_ms)
-    return {
-        "tickDirection": "ZeroPlusTick",
-        **price_fields(listing, *last_price(market, listing, now_ms), state),
-        **position_fields(market, listing, state, now_ms),
-        **day_fields(market, listing, now_ms),
-        "fundingCap": "0.005",
-        "preOpenPrice": "",
-        "preQty": "",
-        "curPreListingPhase": "",
-    }
 
 
 def instrument_row(listing: Listing) -> dict[str, Any]:
@@ -222,5 +136,22 @@ def instrument_row(listing: Listing) -> dict[str, Any]:
         "settleCoin": listing.quote, "copyTrading": "both", "upperFundingRate": "0.005",
         "lowerFundingRate": "-0.005", "isPreListing": False, "preListingInfo": None,
         "riskParameters": {"priceLimitRatioX": "0.05", "priceLimitRatioY": "0.1"},
-        "displayName": "", "symbolType": "",
+        "displayName": "", "symbolType": "", "forbidUplWithdrawal": False,
+        "symbolId": key_of(0, listing.name) % 10_000,
+    }  # fmt: skip
+
+
+def spot_row(listing: Listing) -> dict[str, Any]:
+    """As the list of ``category=spot`` has it."""
+    return {
+        "symbol": listing.symbol, "baseCoin": listing.asset, "quoteCoin": listing.quote,
+        "innovation": "0", "status": "Trading", "marginTrading": "utaOnly", "stTag": "0",
+        "lotSizeFilter": {
+            "basePrecision": listing.size(1), "quotePrecision": "0.0000001",
+            "minOrderQty": listing.size(1), "maxOrderQty": listing.size(10_000_000),
+            "minOrderAmt": "5", "maxOrderAmt": "4000000",
+        },
+        "priceFilter": {"tickSize": listing.price(1)},
+        "riskParameters": {"priceLimitRatioX": "0.05", "priceLimitRatioY": "0.1"},
+        "symbolType": "",
     }  # fmt: skip

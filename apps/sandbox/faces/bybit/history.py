@@ -132,7 +132,7 @@ def open_interest(
     lots = np.rint(market.open_interest(listing, times)).astype(np.int64)
     return [
         {
-            "openInterest": listing.size(2 * amount),
+            "openInterest": f"{2 * amount * listing.lot:.8f}",
             "singleOpenInterest": listing.size(amount),
             "timestamp": str(at),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from apps.sandbox.market.assets import ASSET_MODELS, AssetModel
@@ -65,6 +66,35 @@ def perpetual_listing(model: AssetModel) -> Listing:
 def listings(assets: Iterable[str]) -> tuple[Listing, ...]:
     """Perpetuals of the assets: Bybit lists them all."""
     return tuple(perpetual_listing(ASSET_MODELS[asset]) for asset in assets)
+
+
+def other_listings(assets: Iterable[str]) -> tuple[Listing, ...]:
+    """Spot, in single tokens."""
+    return tuple(_spot_listing(ASSET_MODELS[asset]) for asset in assets)
+
+
+def _spot_listing(model: AssetModel) -> Listing:
+    perp = perpetual_listing(model)
+    tick = (
+        0.01 if model.asset in ("BTC", "ETH") else _power(math.floor(math.log10(model.price)) - 4)
+    )
+    lot = _power(min(0, round(-math.log10(model.price)) - 1))
+    return replace(
+        perp,
+        kind="spot",
+        symbol=f"{model.asset}USDT",
+        price_mult=1.0,
+        tick=tick,
+        price_decimals=_decimals(tick),
+        lot=lot,
+        lot_decimals=_decimals(lot),
+        daily_volume_usd=perp.daily_volume_usd * 0.15,
+        open_interest_usd=0.0,
+        trades_per_minute=max(3.0, perp.trades_per_minute * 0.3),
+        book_step_ms=max(500, perp.book_step_ms),
+        spread_ticks=1 if model.is_hot else max(1, round(2e-4 * model.price / tick)),
+        funding_interval_h=None,
+    )
 
 
 def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:

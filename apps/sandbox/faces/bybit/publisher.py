@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from apps.sandbox.faces.bybit import frames
+from apps.sandbox.faces.bybit import frames, tickers
 from apps.sandbox.faces.bybit.history import INTERVALS, Span, candles
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.market.book import book_difference
@@ -23,6 +23,8 @@ _POSITIONS_EVERY_S: Final = 5
 _DAY_EVERY_S: Final = 15
 # After a pause (a suspended laptop) trades go on from now: the venue would have cut us anyway.
 _LONGEST_CATCH_UP_MS: Final = 10_000
+_LIQUIDATIONS_MS: Final = 500
+_BEST_AGAIN_MS: Final = 3_000
 _MOST_STEPS: Final = 5
 """A book further behind is sent whole: its numbers may not jump."""
 
@@ -37,14 +39,25 @@ class Feed:
     book: Book | None = None
     ticker: dict[str, str] = field(default_factory=dict)
     """As every reader of the ticker knows it."""
+    tick: str = "ZeroPlusTick"
+    best: tuple[frames.Levels, frames.Levels] | None = None
+    best_ms: int = 0
+    """The touch as it was told last, and when."""
 
 
 class Publisher:
     """Pushes of every listing of the face."""
 
     def __init__(
-        self, market: Market, listings: Sequence[Listing], hub: Hub, now_ms: Callable[[], int]
+        self,
+        market: Market,
+        listings: Sequence[Listing],
+        hub: Hub,
+        now_ms: Callable[[], int],
+        prefix: str = "",
     ) -> None:
+        """``prefix``: what this market's channels begin with in the hub, which both markets share."""
+        self._prefix = prefix
         self._market = market
         self._hub = hub
         self._now_ms = now_ms
@@ -54,6 +67,7 @@ class Publisher:
         self._stale = True
         self._last_ms = self._started_ms = now_ms()
         self._last_second = self._last_ms // _SECOND_MS
+        self._last_half = self._last_ms // _LIQUIDATIONS_MS
         self._candles: dict[str, list[str]] = {}
         self._forced: dict[tuple[str, int], list[ForcedOrder]] = {}
         hub.on_change.append(self._mark_stale)
@@ -81,18 +95,27 @@ class Publisher:
                 self._publish_trades(feed, now_ms)
             if feed.book is not None:
                 self._publish_book(feed, topics, now_ms)
+        half = now_ms // _LIQUIDATIONS_MS
+        if half != self._last_half:
+            since_ms = max(half - 20, self._last_half) * _LIQUIDATIONS_MS
+            self._last_half = half
+            for symbol, topics in self._wanted.items():
+                if "allLiquidation" in topics:
+                    listing = self._feeds[symbol].listing
+                    self._publish_forced(listing, since_ms, half * _LIQUIDATIONS_MS)
         second = now_ms // _SECOND_MS
         if second != self._last_second:
-            since_ms = max(second - 10, self._last_second) * _SECOND_MS
             self._last_second = second
-            self._publish_second(since_ms, second, now_ms)
+            self._publish_second(second, now_ms)
         self._hub.flush()
 
     def _replan(self) -> None:
         self._stale = False
         wanted: defaultdict[str, set[str]] = defaultdict(set)
         for channel in self._hub.channels():
-            topic, _, symbol = channel.rpartition(".")
+            if not channel.startswith(self._prefix):
+                continue
+            topic, _, symbol = channel.removeprefix(self._prefix).rpartition(".")
             if symbol in self._feeds:
                 wanted[symbol].add(topic)
         self._wanted = dict(sorted(wanted.items()))
@@ -107,7 +130,7 @@ class Publisher:
 
     def first_frames(self, channel: str) -> list[bytes]:
         """What a new reader gets at once: the whole book, the whole ticker."""
-        topic, _, symbol = channel.rpartition(".")
+        topic, _, symbol = channel.removeprefix(self._prefix).rpartition(".")
         feed = self._feeds[symbol]
         if topic.startswith("orderbook."):
             book = feed.book
@@ -118,9 +141,16 @@ class Publisher:
         if topic == "tickers":
             now_ms = self._now_ms()
             if not feed.ticker:
-                feed.ticker = frames.ticker_fields(self._market, feed.listing, now_ms)
-            return [frames.ticker_push(symbol, "snapshot", now_ms, feed.ticker)]
+                feed.ticker = self._ticker_fields(feed.listing, now_ms)
+            return [tickers.ticker_push(feed.listing, "snapshot", now_ms, feed.ticker)]
         return []
+
+    def _ticker_fields(self, listing: Listing, now_ms: int) -> dict[str, str]:
+        fields = tickers.spot_streamed if listing.kind == "spot" else tickers.ticker_fields
+        return fields(self._market, listing, now_ms)
+
+    def _send(self, channel: str, data: bytes) -> None:
+        self._hub.publish(f"{self._prefix}{channel}", data)
 
     @staticmethod
     def _whole(listing: Listing, depth: int, book: Book) -> bytes:
@@ -138,24 +168,27 @@ class Publisher:
         while True:
             tape = self._market.tape(listing, feed.minute)
             due = int(np.searchsorted(tape.time_ms, now_ms, side="right"))
-            rows += [
-                frames.trade_row(
-                    listing,
-                    tape.first_id + at,
-                    int(tape.time_ms[at]),
-                    int(tape.price[at]),
-                    int(tape.lots[at]),
-                    bool(tape.is_buy[at]),
+            for at in range(feed.next_trade, due):
+                price = int(tape.price[at])
+                feed.tick = frames.direction(price, int(tape.price[max(at - 1, 0)]), feed.tick)
+                rows.append(
+                    frames.trade_row(
+                        listing,
+                        tape.first_id + at,
+                        int(tape.time_ms[at]),
+                        price,
+                        int(tape.lots[at]),
+                        bool(tape.is_buy[at]),
+                        feed.tick,
+                    )
                 )
-                for at in range(feed.next_trade, due)
-            ]
             feed.next_trade = max(feed.next_trade, due)
             if feed.minute >= current:
                 break
             feed.minute, feed.next_trade = feed.minute + 1, 0
         if rows:
             data = frames.push("publicTrade", listing.symbol, now_ms, ",".join(rows))
-            self._hub.publish(f"publicTrade.{listing.symbol}", data)
+            self._send(f"publicTrade.{listing.symbol}", data)
 
     def _publish_book(self, feed: Feed, topics: set[str], now_ms: int) -> None:
         listing, old = feed.listing, feed.book
@@ -163,6 +196,9 @@ class Publisher:
         if old is None or old.step >= newest:
             return
         depths = [depth for depth in frames.DEPTHS if f"orderbook.{depth}" in topics]
+        if 1 in depths:
+            self._publish_best(feed, newest)
+            depths.remove(1)
         if newest - old.step > _MOST_STEPS:
             feed.book = self._market.book(listing, newest)
             for depth in depths:
@@ -174,12 +210,18 @@ class Publisher:
                 self._send_book(listing, depth, self._change(listing, depth, old, book))
             feed.book = old = book
 
+    def _publish_best(self, feed: Feed, step: int) -> None:
+        """The touch is told whole when it changes, and again after three seconds without a change."""
+        book = self._market.book(feed.listing, step)
+        best = frames.sides(book, 1)
+        if best != feed.best or book.time_ms - feed.best_ms >= _BEST_AGAIN_MS:
+            feed.best, feed.best_ms = best, book.time_ms
+            self._send_book(feed.listing, 1, self._whole(feed.listing, 1, book))
+
     def _send_book(self, listing: Listing, depth: int, data: bytes) -> None:
-        self._hub.publish(f"orderbook.{depth}.{listing.symbol}", data)
+        self._send(f"orderbook.{depth}.{listing.symbol}", data)
 
     def _change(self, listing: Listing, depth: int, old: Book, book: Book) -> bytes:
-        if depth == 1:
-            return self._whole(listing, 1, book)
         if depth >= max(len(book.bids), len(old.bids), len(book.asks), len(old.asks)):
             bids = book_difference(old.bids, book.bids)
             asks = book_difference(old.asks, book.asks)
@@ -191,14 +233,12 @@ class Publisher:
 
     # --- once a second ----------------------------------------------------------------------------
 
-    def _publish_second(self, since_ms: int, second: int, now_ms: int) -> None:
+    def _publish_second(self, second: int, now_ms: int) -> None:
         for number, (symbol, topics) in enumerate(self._wanted.items()):
             feed = self._feeds[symbol]
             if "tickers" in topics and feed.ticker:
                 # Spread over the period, so that no second carries everyone's.
                 self._publish_ticker(feed, second + number, now_ms)
-            if "allLiquidation" in topics:
-                self._publish_forced(feed.listing, since_ms, second * _SECOND_MS)
             for topic in topics:
                 if topic.startswith("kline."):
                     self._publish_candle(feed.listing, topic, now_ms)
@@ -206,17 +246,28 @@ class Publisher:
     def _publish_ticker(self, feed: Feed, turn: int, now_ms: int) -> None:
         """What has changed since the last one."""
         market, listing = self._market, feed.listing
+        if listing.kind == "spot":
+            self._publish_spot_ticker(feed, now_ms)
+            return
         state = market.mark_state(listing, now_ms)
-        now = frames.price_fields(listing, *frames.last_price(market, listing, now_ms), state)
+        now = tickers.price_fields(listing, *tickers.last_price(market, listing, now_ms), state)
         if turn % _POSITIONS_EVERY_S == 0:
-            now |= frames.position_fields(market, listing, state, now_ms)
+            now |= tickers.position_fields(market, listing, state, now_ms)
         if turn % _DAY_EVERY_S == 0:
-            now |= frames.day_fields(market, listing, now_ms)
+            now |= tickers.day_fields(market, listing, now_ms)
         changed = {name: text for name, text in now.items() if feed.ticker.get(name) != text}
         if changed:
             feed.ticker |= changed
-            data = frames.ticker_push(listing.symbol, "delta", now_ms, changed)
-            self._hub.publish(f"tickers.{listing.symbol}", data)
+            data = tickers.ticker_push(listing, "delta", now_ms, tickers.streamed(changed))
+            self._send(f"tickers.{listing.symbol}", data)
+
+    def _publish_spot_ticker(self, feed: Feed, now_ms: int) -> None:
+        """Spot's is whole each time."""
+        fields = self._ticker_fields(feed.listing, now_ms)
+        if fields != feed.ticker:
+            feed.ticker = fields
+            data = tickers.ticker_push(feed.listing, "snapshot", now_ms, fields)
+            self._send(f"tickers.{feed.listing.symbol}", data)
 
     def _publish_forced(self, listing: Listing, from_ms: int, to_ms: int) -> None:
         rows = [
@@ -227,7 +278,7 @@ class Publisher:
         ]
         if rows:
             data = frames.push("allLiquidation", listing.symbol, to_ms, ",".join(rows))
-            self._hub.publish(f"allLiquidation.{listing.symbol}", data)
+            self._send(f"allLiquidation.{listing.symbol}", data)
 
     def _forced_orders(self, listing: Listing, minute: int) -> list[ForcedOrder]:
         slot = (listing.symbol, minute)
@@ -255,12 +306,6 @@ class Publisher:
             if last is not None and start < int(last[0]):
                 continue
             self._candles[channel] = last = told
-            keys = ("open", "high", "low", "close", "volume", "turnover")
-            values = ",".join(
-                f'"{key}":"{value}"' for key, value in zip(keys, row[1:], strict=True)
-            )
-            text = (
-                f'{{"start":{start},"end":{start + width_ms - 1},"interval":"{name}",{values},'
-                f'"confirm":{"true" if is_closed else "false"},"timestamp":{now_ms}}}'
-            )
-            self._hub.publish(channel, frames.push(topic, listing.symbol, now_ms, text))
+            end = start + width_ms - 1
+            text = frames.candle_row(name, start, end, row[1:], is_closed, now_ms)
+            self._send(channel, frames.candle_push(topic, listing.symbol, now_ms, text))

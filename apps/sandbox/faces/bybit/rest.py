@@ -11,13 +11,15 @@ from aiohttp import web
 
 from apps.sandbox.faces.bybit.errors import Refusal, shut_out, wrong
 from apps.sandbox.faces.bybit.history import INTERVALS, PERIODS, Span
-from apps.sandbox.faces.bybit.source import Source
+from apps.sandbox.faces.bybit.source import LINEAR, SPOT, Source
 
 Query: TypeAlias = Mapping[str, str]
 Handler: TypeAlias = Callable[[Source, Query], dict[str, Any]]
 _WINDOW_S: Final = 5.0
 _REQUESTS: Final = 600
 _SHUT_OUT_S: Final = 600.0
+_RECENT_TRADES: Final = {LINEAR: (500, 1_000), SPOT: (60, 60)}
+"""How many by default, and at most."""
 _CATEGORIES: Final = frozenset({"linear", "spot", "inverse", "option"})
 
 
@@ -47,8 +49,16 @@ def _category(query: Query) -> str:
 
 def _symbol(source: Source, query: Query) -> str:
     symbol = query.get("symbol", "")
-    if _category(query) != "linear" or symbol not in source.listings:
+    if _category(query) != source.category or symbol not in source.listings:
         raise wrong("Symbol Is Invalid" if symbol else "Symbol cannot be empty")
+    return symbol
+
+
+def _contract(source: Source, query: Query) -> str:
+    """Spot has no funding, open interest or mark."""
+    symbol = _symbol(source, query)
+    if source.category != LINEAR:
+        raise wrong("Category is invalid")
     return symbol
 
 
@@ -63,7 +73,7 @@ def _instruments(source: Source, query: Query) -> dict[str, Any]:
     """The cursor is the place in the list."""
     category = _category(query)
     wanted, limit = query.get("symbol"), _limit(query, 500, 1_000)
-    rows = source.instruments() if category == "linear" else []
+    rows = source.instruments() if category == source.category else []
     rows = [row for row in rows if not wanted or row["symbol"] == wanted]
     at = _integer(query, "cursor") or 0
     cursor = str(at + limit) if at + limit < len(rows) else ""
@@ -73,7 +83,7 @@ def _instruments(source: Source, query: Query) -> dict[str, Any]:
 def _tickers(source: Source, query: Query) -> dict[str, Any]:
     category = _category(query)
     rows: list[Any] = []
-    if category == "linear":
+    if category == source.category:
         chosen = [_symbol(source, query)] if query.get("symbol") else list(source.listings)
         rows = [row for symbol in chosen for row in source.ticker(symbol)]
     return {"category": category, "list": rows}
@@ -81,7 +91,7 @@ def _tickers(source: Source, query: Query) -> dict[str, Any]:
 
 def _funding(source: Source, query: Query) -> dict[str, Any]:
     start, end = _integer(query, "startTime"), _integer(query, "endTime")
-    symbol = _symbol(source, query)
+    symbol = _contract(source, query)
     if start is not None and end is None:
         raise wrong("endTime cannot be empty when startTime is given")
     rows = source.funding(symbol, Span(start, end, _limit(query, 200, 200)))
@@ -89,30 +99,43 @@ def _funding(source: Source, query: Query) -> dict[str, Any]:
 
 
 def _series(
-    answer: Callable[[Source, str, int, Span], list[Any]], name: str, default: int, most: int
+    answer: Callable[[Source, str, int, Span], list[Any]],
+    name: str,
+    default: int,
+    most: int,
+    *,
+    is_named: bool = True,
 ) -> Handler:
     """Statistics with a cursor: the end of the next page."""
 
     def handle(source: Source, query: Query) -> dict[str, Any]:
-        symbol, minutes = _symbol(source, query), _named(query, name, PERIODS)
+        symbol, minutes = _contract(source, query), _named(query, name, PERIODS)
         start, end = _integer(query, "startTime"), _integer(query, "endTime")
         limit = _limit(query, default, most)
         older = _integer(query, "cursor")
         rows = answer(source, symbol, minutes, Span(start, older or end, limit))
         cursor = str(int(rows[-1]["timestamp"]) - 1) if len(rows) == limit else ""
-        return {"symbol": symbol, "category": "linear", "list": rows, "nextPageCursor": cursor}
+        head = {"symbol": symbol, "category": LINEAR} if is_named else {}
+        return {**head, "list": rows, "nextPageCursor": cursor}
 
     return handle
 
 
 def _candles(series: str) -> Handler:
     def handle(source: Source, query: Query) -> dict[str, Any]:
-        symbol, minutes = _symbol(source, query), _named(query, "interval", INTERVALS)
+        symbol = _symbol(source, query) if series == "last" else _contract(source, query)
+        minutes = _named(query, "interval", INTERVALS)
         span = Span(_integer(query, "start"), _integer(query, "end"), _limit(query, 200, 1_000))
         rows = source.candles(series, symbol, minutes, span)
-        return {"symbol": symbol, "category": "linear", "list": rows}
+        return {"category": source.category, "symbol": symbol, "list": rows}
 
     return handle
+
+
+def _trades(source: Source, query: Query) -> dict[str, Any]:
+    symbol = _symbol(source, query)
+    limit = _limit(query, *_RECENT_TRADES[source.category])
+    return {"category": source.category, "list": source.trades(symbol, limit)}
 
 
 def _time(source: Source, query: Query) -> dict[str, Any]:
@@ -126,15 +149,11 @@ ENDPOINTS: Final[tuple[tuple[str, Handler], ...]] = (
     ("/v5/market/tickers", _tickers),
     (
         "/v5/market/orderbook",
-        lambda source, query: source.book(_symbol(source, query), _limit(query, 25, 1_000)),
+        lambda source, query: source.book(
+            _symbol(source, query), _limit(query, 1 if source.category == SPOT else 25, 1_000)
+        ),
     ),
-    (
-        "/v5/market/recent-trade",
-        lambda source, query: {
-            "category": "linear",
-            "list": source.trades(_symbol(source, query), _limit(query, 500, 1_000)),
-        },
-    ),
+    ("/v5/market/recent-trade", _trades),
     ("/v5/market/funding/history", _funding),
     (
         "/v5/market/open-interest",
@@ -147,7 +166,9 @@ ENDPOINTS: Final[tuple[tuple[str, Handler], ...]] = (
     ),
     (
         "/v5/market/account-ratio",
-        _series(lambda source, *args: source.account_ratio(*args), "period", 50, 500),
+        _series(
+            lambda source, *args: source.account_ratio(*args), "period", 50, 500, is_named=False
+        ),
     ),
     ("/v5/market/kline", _candles("last")),
     ("/v5/market/mark-price-kline", _candles("mark")),
@@ -180,8 +201,15 @@ class Window:
 class RestFace:
     """Registers the endpoints on an application and answers them from a source."""
 
-    def __init__(self, source: Source, wall_s: Callable[[], float], multiplier: float) -> None:
+    def __init__(
+        self,
+        source: Source,
+        wall_s: Callable[[], float],
+        multiplier: float,
+        spot: Source | None = None,
+    ) -> None:
         self._source = source
+        self._spot = spot or source
         self.window = Window(multiplier, wall_s)
         self.requests = 0
 
@@ -194,7 +222,9 @@ class RestFace:
             self.requests += 1
             try:
                 self.window.take()
-                return self._answer(0, "OK", handler(self._source, request.query))
+                is_spot = request.query.get("category") == SPOT
+                source = self._spot if is_spot else self._source
+                return self._answer(0, "OK", handler(source, request.query))
             except Refusal as refusal:
                 return self._answer(refusal.code, refusal.msg, {}, refusal.status)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,12 @@ from apps.sandbox.faces.hub import Connection, Hub
 from apps.sandbox.faces.pacing import Recent
 
 PATH: Final = "linear"
+SPOT: Final = "spot"
+_SPOT_ARGS: Final = 10
+"""In one request."""
+_CONNECTIONS: Final = 1_000
+"""At once, of one address on each market."""
+_CONTRACTS_ONLY: Final = frozenset({"allLiquidation"})
 _IDLE_S: Final = 600.0
 _CONNECTS: Final = (500, 300.0)
 _ARGS_CHARS: Final = 21_000
@@ -34,6 +40,11 @@ FirstFrames = Callable[[str], Iterable[bytes]]
 """Hub channel → frames that bring a new reader to where the stream is."""
 
 
+def prefix_of(path: str) -> str:
+    """What a market's channels begin with in the hub: the same symbols trade on both."""
+    return f"{SPOT}/" if path == SPOT else ""
+
+
 @dataclass(eq=False)
 class Session:
     """One client's connection; times in wall seconds."""
@@ -45,12 +56,13 @@ class Session:
 
 
 class WebSocketFace:
-    """Serves ``/v5/public/linear`` on top of a hub. ``served``: further topics, in a recording."""
+    """Serves ``/v5/public/linear`` and ``spot`` on top of a hub. ``symbols``: by path. ``served``:
+    further topics, in a recording. Channels of spot have a prefix in the hub."""
 
     def __init__(
         self,
         hub: Hub,
-        symbols: Iterable[str],
+        symbols: Mapping[str, Iterable[str]],
         wall_s: Callable[[], float],
         multiplier: float,
         first_frames: FirstFrames,
@@ -58,7 +70,8 @@ class WebSocketFace:
         served: Iterable[str] = (),
     ) -> None:
         self.hub = hub
-        self._symbols = set(symbols)
+        self._symbols = {path: frozenset(names) for path, names in symbols.items()}
+        self._multiplier = multiplier
         self._topics = TOPICS | set(served)
         self._wall_s = wall_s
         self._first_frames = first_frames
@@ -68,17 +81,25 @@ class WebSocketFace:
         self._connects = Recent(most * multiplier, window_s, wall_s)
 
     def register(self, app: web.Application) -> None:
-        app.router.add_get(f"/v5/public/{PATH}", self._serve)
+        for path in self._symbols:
+            app.router.add_get(f"/v5/public/{path}", self._endpoint(path))
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        if not self._connects.take():
+    def _endpoint(self, path: str) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self._serve(request, path)
+
+        return handle
+
+    async def _serve(self, request: web.Request, path: str) -> web.StreamResponse:
+        held = sum(one.connection.path == path for one in self._sessions)
+        if not self._connects.take() or held >= _CONNECTIONS * self._multiplier:
             return web.Response(status=403, text="access too frequent")
         socket = web.WebSocketResponse(autoping=True, compress=False, max_msg_size=1 << 20)
         await socket.prepare(request)
         transport = request.transport
         if transport is None:
             return socket
-        connection = Connection(PATH, False, transport)
+        connection = Connection(path, False, transport)
         session = Session(connection, socket, self._wall_s())
         self.hub.add(connection)
         self._sessions.add(session)
@@ -118,21 +139,28 @@ class WebSocketFace:
             self._send(session, request, op, problem, success=False)
             return
         self._send(session, request, op, "")
+        channels = [f"{prefix_of(session.connection.path)}{arg}" for arg in args]
         if op == "unsubscribe":
-            self.hub.unsubscribe(session.connection, args)
+            self.hub.unsubscribe(session.connection, channels)
         else:
-            self._subscribe(session.connection, args)
+            self._subscribe(session.connection, channels)
 
     def _problem(self, connection: Connection, op: str, args: list[Any]) -> str:
         """Why a request is refused as a whole; empty if it is not."""
+        path = connection.path
+        prefix, symbols = prefix_of(path), self._symbols[path]
+        topics = self._topics - _CONTRACTS_ONLY if path == SPOT else self._topics
+        if path == SPOT and len(args) > _SPOT_ARGS:
+            return "error:args size >10"
         for arg in args:
             topic, _, symbol = str(arg).rpartition(".")
-            if topic not in self._topics or symbol not in self._symbols:
+            if topic not in topics or symbol not in symbols:
                 return f"error:handler not found,topic:{arg}"
-            if op == "subscribe" and arg in connection.channels:
+            if op == "subscribe" and f"{prefix}{arg}" in connection.channels:
                 return f"error:already subscribed,topic:{arg}"
         if op == "subscribe":
-            chars = sum(len(name) for name in (*connection.channels, *args))
+            own = (name.removeprefix(prefix) for name in connection.channels)
+            chars = sum(len(name) for name in (*own, *args))
             if chars > _ARGS_CHARS:
                 return "error:args size exceeds 21000 characters"
         return ""

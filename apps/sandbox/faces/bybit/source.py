@@ -10,17 +10,21 @@ import orjson
 from apps.sandbox.faces.base import ReplayMemory
 from apps.sandbox.faces.bybit import frames, history
 from apps.sandbox.faces.bybit.history import Span
+from apps.sandbox.faces.bybit.tickers import ticker_row
 from apps.sandbox.market.dated import is_listed, listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Market
 
 Rows: TypeAlias = list[Any]
 _MOST_TRADE_MINUTES: Final = 120
+LINEAR: Final = "linear"
+SPOT: Final = "spot"
 
 
 class Source(Protocol):
     """Rows of each endpoint. ``symbol`` arguments are known (``symbols``)."""
 
+    category: str
     listings: dict[str, Listing]
     now_ms: Callable[[], int]
 
@@ -47,8 +51,13 @@ class ModelSource:
     """The seeded market."""
 
     def __init__(
-        self, market: Market, listings: tuple[Listing, ...], now_ms: Callable[[], int]
+        self,
+        market: Market,
+        listings: tuple[Listing, ...],
+        now_ms: Callable[[], int],
+        category: str = LINEAR,
     ) -> None:
+        self.category = category
         self.listings = {listing.symbol: listing for listing in listings}
         self.now_ms = now_ms
         self._market = market
@@ -56,19 +65,20 @@ class ModelSource:
 
     def instruments(self) -> Rows:
         current = listed(self.listings.values(), self.now_ms())
-        return [frames.instrument_row(listing) for listing in current]
+        row = frames.spot_row if self.category == SPOT else frames.instrument_row
+        return [row(listing) for listing in current]
 
     def ticker(self, symbol: str) -> Rows:
         if not is_listed(self.listings[symbol], self.now_ms()):
             return []
-        fields = frames.ticker_fields(self._market, self.listings[symbol], self.now_ms())
-        return [{"symbol": symbol, **fields}]
+        return [ticker_row(self._market, self.listings[symbol], self.now_ms())]
 
     def book(self, symbol: str, depth: int) -> dict[str, Any]:
         listing = self.listings[symbol]
         book = self._market.book(listing, self.now_ms() // listing.book_step_ms)
         data = orjson.loads(frames.book_data(listing, book.step, *frames.sides(book, depth)))
-        return {**data, "ts": self.now_ms(), "cts": book.time_ms}
+        number, seq = data.pop("u"), data.pop("seq")
+        return {**data, "ts": self.now_ms(), "u": number, "seq": seq, "cts": book.time_ms}
 
     def trades(self, symbol: str, limit: int) -> Rows:
         listing, now = self.listings[symbol], self.now_ms()
@@ -118,6 +128,8 @@ class ModelSource:
 
 class ReplaySource:
     """A recording: what was played so far, and no history. Instruments are the recorded ones."""
+
+    category = LINEAR
 
     def __init__(
         self, memory: ReplayMemory, listings: tuple[Listing, ...], now_ms: Callable[[], int]

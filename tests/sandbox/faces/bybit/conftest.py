@@ -14,6 +14,7 @@ from aiohttp import web
 
 from apps.sandbox.faces.base import FaceContext
 from apps.sandbox.faces.bybit.face import BybitFace, listings
+from apps.sandbox.faces.bybit.listings import other_listings
 from apps.sandbox.faults import Faults
 from apps.sandbox.market.model import SeededMarket
 
@@ -42,8 +43,8 @@ class Venue:
         async with self.http.get(f"{self.url}/v5/market/{path}", params=query) as response:
             return response.status, (await response.json())["retCode"]
 
-    async def socket(self) -> aiohttp.ClientWebSocketResponse:
-        address = f"{self.url.replace('http', 'ws')}/v5/public/linear"
+    async def socket(self, path: str = "linear") -> aiohttp.ClientWebSocketResponse:
+        address = f"{self.url.replace('http', 'ws')}/v5/public/{path}"
         return await self.http.ws_connect(address, max_msg_size=0)
 
 
@@ -56,7 +57,7 @@ async def start() -> AsyncIterator[Starter]:
     running: list[tuple[Venue, web.AppRunner, list[asyncio.Task[None]]]] = []
 
     async def begin(assets: tuple[str, ...] = FEW, multiplier: float = 100.0) -> Venue:
-        listed = listings(assets)
+        listed = (*listings(assets), *other_listings(assets))
         wall = [time.time()]
         faults = Faults(lambda: wall[0])
         subscribed: set[str] = set()

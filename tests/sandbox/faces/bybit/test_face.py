@@ -160,7 +160,7 @@ async def test_requests_are_refused_as_the_venue_does(start: Starter) -> None:
     assert await venue.refused("funding/history", startTime=1, **one) == (200, 10001)
     assert await venue.refused("kline", interval="7", **one) == (200, 10001)
     assert await venue.refused("orderbook", category="linear", symbol="NOPE") == (200, 10001)
-    assert (await venue.get("instruments-info", category="spot"))["list"] == []
+    assert (await venue.get("instruments-info", category="inverse"))["list"] == []
 
 
 async def test_too_many_requests_shut_the_address_out_for_ten_minutes(start: Starter) -> None:

@@ -35,6 +35,7 @@ from apps.marketdata.events import (
 from apps.marketdata.instruments import Instrument
 from apps.venues.base import ParseOutcome, ParserStats
 from apps.venues.binance import wire
+from apps.venues.values import BadValue, UnknownValue
 
 VENUE: Final = "binance"
 NS_PER_MS: Final = 1_000_000
@@ -67,14 +68,6 @@ _decode_framed: Final = wire.framed_decoder.decode
 class Market(StrEnum):
     UM = "um"
     SPOT = "spot"
-
-
-class UnknownValue(Exception):
-    """An enumeration has a value that the adapter does not know."""
-
-
-class BadValue(Exception):
-    """A well-formed number that cannot be true, such as a trade at price 0."""
 
 
 class BinanceParser:

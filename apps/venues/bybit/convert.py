@@ -22,20 +22,13 @@ from apps.marketdata.events import (
 )
 from apps.marketdata.instruments import Instrument
 from apps.venues.bybit import wire
+from apps.venues.values import BadValue, UnknownValue
 
 VENUE: Final = "bybit"
 NS_PER_MS: Final = 1_000_000
 _SIDES: Final = {"Buy": Side.BUY, "Sell": Side.SELL}
 # The position's own side, spelled as the order that opened it.
 _LIQUIDATED: Final = {"Buy": PositionSide.LONG, "Sell": PositionSide.SHORT}
-
-
-class UnknownValue(Exception):
-    """An enumeration has a value that the adapter does not know."""
-
-
-class BadValue(Exception):
-    """A well-formed value that cannot be true, such as a funding rate that is no number."""
 
 
 def number(text: str, what: str, *, signed: bool = False, most: float = 1e24) -> float:

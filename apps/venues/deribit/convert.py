@@ -27,6 +27,7 @@ from apps.marketdata.events import (
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.deribit import wire
+from apps.venues.values import BadValue, UnknownValue
 
 VENUE: Final = "deribit"
 NS_PER_MS: Final = 1_000_000
@@ -41,14 +42,6 @@ _SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 _TAKER: Final = {Side.SELL: PositionSide.LONG, Side.BUY: PositionSide.SHORT}
 _MAKER: Final = {Side.SELL: PositionSide.SHORT, Side.BUY: PositionSide.LONG}
 _LIQUIDATED: Final = {"T": (_TAKER,), "M": (_MAKER,), "MT": (_TAKER, _MAKER)}
-
-
-class UnknownValue(Exception):
-    """An enumeration has a value that the adapter does not know."""
-
-
-class BadValue(Exception):
-    """A well-formed number that cannot be true, such as a trade at price 0."""
 
 
 def base_qty(instrument: Instrument, amount: float, price: float) -> float:

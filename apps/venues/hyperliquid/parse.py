@@ -31,6 +31,7 @@ from apps.marketdata.instruments import Instrument
 from apps.venues.base import ParseOutcome, ParserStats
 from apps.venues.hyperliquid import wire
 from apps.venues.hyperliquid.channels import channel_name
+from apps.venues.values import BadValue, UnknownValue
 
 VENUE: Final = "hyperliquid"
 NS_PER_MS: Final = 1_000_000
@@ -53,14 +54,6 @@ INTERVAL_S: Final[dict[str, int]] = {
 _SIDES: Final = {"B": Side.BUY, "A": Side.SELL}
 _DECODE_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _decode: Final = wire.decoder.decode
-
-
-class UnknownValue(Exception):
-    """An enumeration has a value that the adapter does not know."""
-
-
-class BadValue(Exception):
-    """A well-formed value that cannot be true, such as a funding rate that is no number."""
 
 
 class HyperliquidParser:

@@ -21,6 +21,7 @@ from apps.marketdata.events import (
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.okx import units, wire
+from apps.venues.values import BadValue, UnknownValue
 
 VENUE: Final = "okx"
 NS_PER_MS: Final = 1_000_000
@@ -35,14 +36,6 @@ _LIQUIDATED: Final = {
     ("net", "sell"): PositionSide.LONG,
     ("net", "buy"): PositionSide.SHORT,
 }
-
-
-class UnknownValue(Exception):
-    """An enumeration has a value that the adapter does not know."""
-
-
-class BadValue(Exception):
-    """A well-formed value that cannot be true, such as a funding rate that is no number."""
 
 
 def number(text: str, what: str) -> float:

@@ -83,7 +83,13 @@ register(
         QUOTA,
         "Quota is nearly used or used up",
         "",
-        {"type": "object", "required": ["period", "percent"]},
+        _object(
+            period={"enum": ["day", "month"]},
+            percent={"type": "integer"},
+            used={"type": "integer"},
+            limit={"type": "integer"},
+            environment={"enum": ["live", "test"]},
+        ),
         {"period": "month", "percent": 80, "used": 600000, "limit": 750000, "environment": "test"},
     )
 )
@@ -92,7 +98,7 @@ register(
         KEY_REVOKED,
         "An API key was revoked",
         "",
-        {"type": "object", "required": ["key", "name", "reason"]},
+        _object(key=_TEXT, name=_TEXT, reason=_TEXT),
         {"key": "fk_test_3fQ9", "name": "bot", "reason": "revoked by its owner"},
     )
 )
@@ -106,7 +112,17 @@ register(
             alert_id={"type": "integer"},
             name=_TEXT,
             summary=_TEXT,
-            values={"type": "array", "items": {"type": "object"}},
+            values={
+                "type": "array",
+                "items": _object(
+                    metric=_TEXT,
+                    asset=_TEXT,
+                    field=_TEXT,
+                    op=_TEXT,
+                    value={"type": ["number", "string"]},
+                    observed={"type": ["number", "string", "null"]},
+                ),
+            },
             fired_at=_TEXT,
         ),
         {

@@ -8,7 +8,7 @@ from typing import Any, Final
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from apps.alerts import shapes
+from apps.alerts import schema, shapes
 from apps.alerts.backtest import MAX_DAYS, backtest
 from apps.alerts.engine import CONDITION_SCHEMA
 from apps.alerts.evaluation import triggered_data, values_now
@@ -43,9 +43,11 @@ class RuleView(AccountView):
 class RuleList(RuleView):
     http_method_names = ["get", "post", "head", "options"]
 
+    @schema.rule_list
     def get(self, request: Request) -> HttpResponse:
         return answer({"data": [shapes.rule(one) for one in rules_of(self.account.pk)]})
 
+    @schema.rule_create
     def post(self, request: Request) -> HttpResponse:
         def work() -> tuple[int, Any]:
             return 201, shapes.rule(rule_create(self.account, self.given()))
@@ -56,15 +58,18 @@ class RuleList(RuleView):
 class RuleDetail(RuleView):
     http_method_names = ["get", "patch", "delete", "head", "options"]
 
+    @schema.rule_show
     def get(self, request: Request, rule_id: int) -> HttpResponse:
         return answer(shapes.rule(self.rule(rule_id)))
 
+    @schema.rule_change
     def patch(self, request: Request, rule_id: int) -> HttpResponse:
         def work() -> tuple[int, Any]:
             return 200, shapes.rule(rule_update(self.rule(rule_id), self.given()))
 
         return self.done_once(work)
 
+    @schema.rule_delete
     def delete(self, request: Request, rule_id: int) -> HttpResponse:
         self.rule(rule_id).delete()
         return HttpResponse(status=204)
@@ -75,6 +80,7 @@ class RuleFires(RuleView):
 
     http_method_names = ["get", "head", "options"]
 
+    @schema.rule_fires
     def get(self, request: Request, rule_id: int) -> HttpResponse:
         return answer({"data": [shapes.fire(one) for one in fires_of_rule(self.rule(rule_id))]})
 
@@ -82,6 +88,7 @@ class RuleFires(RuleView):
 class AllFires(RuleView):
     http_method_names = ["get", "head", "options"]
 
+    @schema.all_fires
     def get(self, request: Request) -> HttpResponse:
         return answer({"data": [shapes.fire(one) for one in fires_of_account(self.account.pk)]})
 
@@ -91,6 +98,7 @@ class RuleTest(RuleView):
 
     http_method_names = ["post", "options"]
 
+    @schema.rule_test
     def post(self, request: Request, rule_id: int) -> HttpResponse:
         def work() -> tuple[int, Any]:
             sent = rule_test(self.rule(rule_id), data_now(self.rule(rule_id)))
@@ -102,6 +110,7 @@ class RuleTest(RuleView):
 class Backtest(RuleView):
     http_method_names = ["post", "options"]
 
+    @schema.backtest
     def post(self, request: Request) -> HttpResponse:
         given = checked_object(self.given(), ("condition", "cooldown_seconds", "days"))
         condition = checked_condition(self.account, given.get("condition"))
@@ -114,6 +123,7 @@ class Backtest(RuleView):
 class ConditionSchema(RuleView):
     http_method_names = ["get", "head", "options"]
 
+    @schema.condition_schema
     def get(self, request: Request) -> HttpResponse:
         return answer(CONDITION_SCHEMA)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from apps.alerts.models import AlertFire, AlertRule, Delivery, Webhook
 from apps.alerts.registry import EventType
+from apps.core.clock import iso_moment
 
 
 def webhook(hook: Webhook) -> dict[str, Any]:
@@ -18,10 +18,10 @@ def webhook(hook: Webhook) -> dict[str, Any]:
         "events": hook.events,
         "assets": hook.assets,
         "is_enabled": hook.is_enabled,
-        "disabled_at": iso(hook.disabled_at),
+        "disabled_at": iso_moment(hook.disabled_at),
         "disabled_reason": hook.disabled_reason or None,
-        "previous_secret_until": iso(hook.previous_until),
-        "created_at": iso(hook.created_at),
+        "previous_secret_until": iso_moment(hook.previous_until),
+        "created_at": iso_moment(hook.created_at),
     }
 
 
@@ -33,15 +33,17 @@ def delivery(one: Delivery) -> dict[str, Any]:
         "type": event.type,
         "data": event.data,
         "test": event.is_test,
-        "occurred_at": iso(event.occurred_at),
+        "occurred_at": iso_moment(event.occurred_at),
         "status": one.status,
         "attempts": one.attempts,
-        "next_attempt_at": iso(one.due_at) if one.status == Delivery.Status.PENDING else None,
-        "delivered_at": iso(one.delivered_at),
+        "next_attempt_at": iso_moment(one.due_at)
+        if one.status == Delivery.Status.PENDING
+        else None,
+        "delivered_at": iso_moment(one.delivered_at),
         "note": one.note or None,
         "log": [
             {
-                "at": iso(attempt.at),
+                "at": iso_moment(attempt.at),
                 "status_code": attempt.status_code,
                 "error": attempt.error or None,
                 "latency_ms": attempt.latency_ms,
@@ -70,7 +72,7 @@ def rule(one: AlertRule) -> dict[str, Any]:
         "is_enabled": one.is_enabled,
         "is_true": one.was_true,
         "suppressed": one.suppressed,
-        "created_at": iso(one.created_at),
+        "created_at": iso_moment(one.created_at),
     }
 
 
@@ -78,10 +80,6 @@ def fire(one: AlertFire) -> dict[str, Any]:
     return {
         "event_id": one.event_id,
         "alert_id": one.rule_id,
-        "at": iso(one.at),
+        "at": iso_moment(one.at),
         "values": one.values,
     }
-
-
-def iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

@@ -8,12 +8,11 @@ from typing import Any, Final
 import orjson
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from apps.accounts.models import Account
-from apps.alerts import shapes
+from apps.alerts import schema, shapes
 from apps.alerts.events import event_test, redeliver
 from apps.alerts.idempotency import HEADER, once
 from apps.alerts.models import Delivery, Webhook
@@ -35,7 +34,6 @@ from apps.keys.authentication import Principal
 DEFAULT_TEST: Final = "liquidation.spike"
 
 
-@extend_schema(exclude=True)
 class AccountView(APIView):
     """Keyed and counted as any request."""
 
@@ -106,9 +104,11 @@ class WebhookView(AccountView):
 class WebhookList(WebhookView):
     http_method_names = ["get", "post", "head", "options"]
 
+    @schema.webhook_list
     def get(self, request: Request) -> HttpResponse:
         return answer({"data": [shapes.webhook(one) for one in webhooks_of(self.account.pk)]})
 
+    @schema.webhook_create
     def post(self, request: Request) -> HttpResponse:
         def work() -> tuple[int, Any]:
             created = webhook_create(self.account, self.given())
@@ -120,9 +120,11 @@ class WebhookList(WebhookView):
 class WebhookDetail(WebhookView):
     http_method_names = ["get", "patch", "delete", "head", "options"]
 
+    @schema.webhook_show
     def get(self, request: Request, webhook_id: int) -> HttpResponse:
         return answer(shapes.webhook(self.webhook(webhook_id)))
 
+    @schema.webhook_change
     def patch(self, request: Request, webhook_id: int) -> HttpResponse:
         def work() -> tuple[int, Any]:
             changed = webhook_update(self.webhook(webhook_id), self.given())
@@ -130,6 +132,7 @@ class WebhookDetail(WebhookView):
 
         return self.done_once(work)
 
+    @schema.webhook_delete
     def delete(self, request: Request, webhook_id: int) -> HttpResponse:
         self.webhook(webhook_id).delete()
         return HttpResponse(status=204)
@@ -138,6 +141,7 @@ class WebhookDetail(WebhookView):
 class WebhookRotate(WebhookView):
     http_method_names = ["post", "options"]
 
+    @schema.webhook_rotate
     def post(self, request: Request, webhook_id: int) -> HttpResponse:
         def work() -> tuple[int, Any]:
             rotated = secret_rotate(self.webhook(webhook_id))
@@ -149,6 +153,7 @@ class WebhookRotate(WebhookView):
 class WebhookTest(WebhookView):
     http_method_names = ["post", "options"]
 
+    @schema.webhook_test
     def post(self, request: Request, webhook_id: int) -> HttpResponse:
         def work() -> tuple[int, Any]:
             given = checked_object(self.given(), ("event",))
@@ -164,6 +169,7 @@ class DeliveryList(WebhookView):
 
     http_method_names = ["get", "head", "options"]
 
+    @schema.delivery_list
     def get(self, request: Request, webhook_id: int) -> HttpResponse:
         found = deliveries_of(self.webhook(webhook_id))
         return answer({"data": [shapes.delivery(one) for one in found]})
@@ -172,6 +178,7 @@ class DeliveryList(WebhookView):
 class DeliveryResend(WebhookView):
     http_method_names = ["post", "options"]
 
+    @schema.delivery_resend
     def post(self, request: Request, webhook_id: int, delivery_id: int) -> HttpResponse:
         def work() -> tuple[int, Any]:
             return 202, shapes.delivery(redeliver(self.delivery(webhook_id, delivery_id)))
@@ -190,5 +197,6 @@ class EventTypes(AccountView):
 
     http_method_names = ["get", "head", "options"]
 
+    @schema.event_types
     def get(self, request: Request) -> HttpResponse:
         return answer({"data": [shapes.event_type(one) for one in all_types()]})

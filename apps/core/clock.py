@@ -70,6 +70,11 @@ def wall_now_ns() -> int:
     return time.time_ns()
 
 
+def iso_moment(moment: datetime | None) -> str | None:
+    """As it is kept, with Z; None stays None."""
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
 def iso_utc(ts_ms: int) -> str:
     """ISO 8601 UTC with Z; milliseconds only when they are not zero."""
     moment = datetime.fromtimestamp(ts_ms / 1000, tz=UTC)

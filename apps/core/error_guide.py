@@ -115,6 +115,13 @@ ERROR_GUIDE: Final = (
         "Delete one that is not needed.",
     ),
     ErrorEntry(
+        errors.KeyLimitReached(
+            "The Pro plan allows 3 live keys; 3 are in use. Revoke one first.",
+        ),
+        "The account has as many keys in use as its plan allows, or its plan has no API.",
+        "Revoke a key that is not needed, or change the plan.",
+    ),
+    ErrorEntry(
         errors.IpNotAllowed("This key may be used from its owner's listed addresses only."),
         "The key has an allow-list of addresses, and the caller's is not on it.",
         "Add the address to the key on the account page, or call from a listed one.",

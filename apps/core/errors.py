@@ -95,6 +95,10 @@ class LimitReached(FocsalError):
     code, status, title = "limit_reached", 409, "As many as the account may have"
 
 
+class KeyLimitReached(FocsalError):
+    code, status, title = "key_limit_reached", 409, "No more keys on this plan"
+
+
 class SnapshotUnavailable(FocsalError):
     code, status, title = "snapshot_unavailable", 503, "Snapshot not available"
 

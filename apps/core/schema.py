@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -64,6 +64,7 @@ def ref(contract: type[msgspec.Struct]) -> dict[str, Any]:
 
 _contracts: dict[str, type[msgspec.Struct]] = {}
 _plain: dict[str, dict[str, Any]] = {"Problem": PROBLEM_SCHEMA}
+_late: list[Callable[[], dict[str, Any]]] = []
 
 
 def publish_schemas(
@@ -72,6 +73,11 @@ def publish_schemas(
     """Make contract types (and plain schemas) part of the document's components."""
     _contracts.update({contract.__name__: contract for contract in contracts})
     _plain.update(plain or {})
+
+
+def publish_late(describe: Callable[[], dict[str, Any]]) -> None:
+    """``describe`` is asked when the document is made; it gives ``components`` (schemas) and ``webhooks``."""
+    _late.append(describe)
 
 
 def component_schemas() -> dict[str, Any]:
@@ -85,6 +91,10 @@ def add_components(
     """drf-spectacular postprocessing hook: components that no serializer stands for."""
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(component_schemas())
+    for describe in _late:
+        parts = describe()
+        schemas.update(parts["components"])
+        result.setdefault("webhooks", {}).update(parts["webhooks"])
     return result
 
 

@@ -5,11 +5,10 @@ A key that could make keys would turn one leak into many.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, cast
+from datetime import timedelta
+from typing import Any, NoReturn, cast
 
 from django.conf import settings
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import IsAuthenticated
@@ -18,28 +17,50 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.models import Account, User
-from apps.core.errors import InvalidParameter, NotFound, PermissionDenied
+from apps.core.clock import iso_moment
+from apps.core.errors import InvalidParameter, MissingApiKey, NotFound, PermissionDenied
+from apps.dashboard import key_schema
 from apps.keys.models import ApiKey
 from apps.keys.selectors import key_of_account, keys_of_account
 from apps.keys.services import CreatedKey, key_create, key_revoke, key_roll
 
 
+class Text(serializers.CharField):
+    """JSON text alone: a number is no name."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise serializers.ValidationError("expected text.")
+        return str(super().to_internal_value(data))
+
+
+class WholeNumber(serializers.IntegerField):
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            raise serializers.ValidationError("expected a whole number.")
+        return data
+
+
 class NewKey(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=80)
-    layers = serializers.ListField(child=serializers.CharField(max_length=2), default=list)
-    channels = serializers.ListField(child=serializers.CharField(max_length=40), default=list)
-    allowed_ips = serializers.ListField(child=serializers.CharField(max_length=43), default=list)
+    name = Text(max_length=80)
+    layers = serializers.ListField(child=Text(max_length=2), default=list)
+    channels = serializers.ListField(child=Text(max_length=40), default=list)
+    allowed_ips = serializers.ListField(child=Text(max_length=43), default=list)
     expires_at = serializers.DateTimeField(default=None, allow_null=True)
 
 
 class Roll(serializers.Serializer[Any]):
-    grace_hours = serializers.IntegerField(default=0, min_value=0, max_value=168)
+    grace_hours = WholeNumber(default=0, min_value=0, max_value=168)
 
 
-@extend_schema(exclude=True)
 class AccountView(APIView):
     authentication_classes = (SessionAuthentication,)
     permission_classes = (IsAuthenticated,)
+
+    def permission_denied(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:
+        raise MissingApiKey(
+            "Keys are managed by whoever is signed in, with the session cookie; a key makes no keys."
+        )
 
     def account(self) -> Account:
         account = cast(User, self.request.user).account
@@ -55,9 +76,11 @@ class AccountView(APIView):
 
 
 class KeyList(AccountView):
+    @key_schema.key_list
     def get(self, request: Request) -> Response:
         return Response({"data": [_shown(key) for key in keys_of_account(self.account().pk)]})
 
+    @key_schema.key_create
     def post(self, request: Request) -> Response:
         given = _validated(NewKey, request)
         created = key_create(
@@ -70,9 +93,11 @@ class KeyList(AccountView):
 
 
 class KeyDetail(AccountView):
+    @key_schema.key_show
     def get(self, request: Request, key_id: int) -> Response:
         return Response(_shown(self.key(key_id)))
 
+    @key_schema.key_revoke
     def delete(self, request: Request, key_id: int) -> Response:
         key = self.key(key_id)
         revoked = key_revoke(
@@ -82,6 +107,7 @@ class KeyDetail(AccountView):
 
 
 class KeyRoll(AccountView):
+    @key_schema.key_roll
     def post(self, request: Request, key_id: int) -> Response:
         grace = timedelta(hours=_validated(Roll, request)["grace_hours"])
         key = self.key(key_id)
@@ -127,15 +153,11 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         "channels": key.channels,
         "allowed_ips": key.allowed_ips,
         "is_active": key.is_active,
-        "created_at": _iso(key.created_at),
-        "last_used_at": _iso(key.last_used_at),
-        "expires_at": _iso(key.expires_at),
-        "superseded_at": _iso(key.superseded_at),
-        "suspended_until": _iso(key.suspended_until),
-        "revoked_at": _iso(key.revoked_at),
+        "created_at": iso_moment(key.created_at),
+        "last_used_at": iso_moment(key.last_used_at),
+        "expires_at": iso_moment(key.expires_at),
+        "superseded_at": iso_moment(key.superseded_at),
+        "suspended_until": iso_moment(key.suspended_until),
+        "revoked_at": iso_moment(key.revoked_at),
         "revoked_reason": key.revoked_reason or None,
     }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

@@ -18,7 +18,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import Account, User
-from apps.core.errors import FocsalError
+from apps.core.errors import FocsalError, KeyLimitReached
 from apps.core.happenings import tell
 from apps.core.logs import get_logger
 from apps.keys.format import hash_key, new_key, shown_prefix
@@ -35,10 +35,6 @@ MAX_NETWORKS: Final = 20
 MAX_CHANNELS: Final = 20
 _CHANNEL: Final = re.compile(r"[a-z][a-z0-9.-]{1,38}\Z")
 _log = get_logger(__name__)
-
-
-class KeyLimitReached(FocsalError):
-    code, status, title = "key_limit_reached", 409, "No more keys on this plan"
 
 
 class KeyInvalid(FocsalError):

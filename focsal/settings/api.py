@@ -33,6 +33,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": ["apps.core.schema.add_components"],
     "TAGS": [
         {"name": "L1 Futures Foundation", "description": "Pro and Enterprise."},
+        {"name": "Streaming", "description": "Beside the sockets; see /docs/websocket/."},
+        {"name": "Webhooks", "description": "Where you want to be told; see /docs/webhooks/."},
+        {"name": "Alerts", "description": "Your own conditions; see /docs/alerts/."},
+        {"name": "Webhook events", "description": "What webhooks are sent, signed."},
+        {"name": "Keys", "description": "By session cookie, never by key; see /docs/keys/."},
         {"name": "Meta", "description": "Public: no key, counts nothing."},
     ],
     "REDOC_DIST": "SIDECAR",

@@ -14,14 +14,13 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from apps.core.control import CONTROL_GROUP
-from apps.core.errors import FocsalError
+from apps.core.errors import FocsalError, KeyLimitReached
 from apps.core.redis import sync_redis
 from apps.keys import records, services
 from apps.keys.format import hash_key, is_well_formed
 from apps.keys.models import ApiKey
 from apps.keys.selectors import key_of_account, keys_of_account
 from apps.keys.services import (
-    KeyLimitReached,
     account_plan_change,
     key_create,
     key_record_load,

@@ -103,7 +103,10 @@ class HistoryThread:
         def work() -> None:
             connection_refresh()
             with transaction.atomic(using="market"):
-                rows_write(rows)
+                with connections["market"].cursor() as cursor:
+                    # A crash of the server may lose the last pieces and their spans alike: asked for again.
+                    cursor.execute("SET LOCAL synchronous_commit = off")
+                rows_write(rows, is_new=True)
                 backfill_span_extend(
                     instrument_id=job.row_id,
                     series=job.series,

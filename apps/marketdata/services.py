@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from django.db import connections, transaction
 
@@ -132,20 +132,20 @@ def backfill_span_extend(
 
     A span that does not touch the stored one replaces it: one span per series is kept, the newest.
     """
-    with transaction.atomic(using="market"):
-        span, is_new = BackfillSpan.objects.select_for_update().get_or_create(
-            instrument_id=instrument_id,
-            series=series,
-            interval_s=interval_s,
-            defaults={"since": since, "until": until},
-        )
-        if is_new:
-            return
-        if since <= span.until and until >= span.since:
-            since, until = min(since, span.since), max(until, span.until)
-        elif until < span.since:
-            return
-        BackfillSpan.objects.filter(pk=span.pk).update(since=since, until=until)
+    with connections["market"].cursor() as cursor:
+        cursor.execute(_EXTEND, [instrument_id, series, interval_s, since, until])
+
+
+_EXTEND: Final = """
+INSERT INTO backfill_span AS held (instrument_id, series, interval_s, since, until)
+VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (instrument_id, series, interval_s) DO UPDATE SET
+  since = CASE WHEN excluded.since <= held.until THEN least(held.since, excluded.since)
+               ELSE excluded.since END,
+  until = greatest(held.until, excluded.until)
+WHERE excluded.until >= held.since
+"""
+"""One that ends before the stored one begins changes nothing."""
 
 
 def backfill_spans() -> dict[tuple[str, int], dict[int, tuple[datetime, datetime]]]:

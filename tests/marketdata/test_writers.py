@@ -8,7 +8,7 @@ from django.db import connections
 
 from apps.marketdata.rows import SeriesRow
 from apps.marketdata.selectors import bar_series, funding_series, liquidation_series
-from apps.marketdata.writers import encode_copy, rows_write
+from apps.marketdata.writers import rows_write
 from tests.marketdata.samples import (
     MINUTE,
     T0,
@@ -102,10 +102,44 @@ def test_text_that_would_break_copy_arrives_as_it_was() -> None:
         assert cursor.fetchone() == (odd,)
 
 
-def test_copy_text_is_one_line_per_row() -> None:
-    assert encode_copy([oi_row(oi_usd=None)], 5) == (
-        f"5\t1\t{T0}\t{T0}\t50.0\t50.0\t\\N\tstream\n".encode()
-    )
+def everything(table: str, order: str) -> list[Any]:
+    with connections["market"].cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {table} ORDER BY {order}")
+        return cursor.fetchall()
+
+
+def test_new_rows_arrive_like_merged_ones() -> None:
+    """Texts of several lengths, NULLs of every kind and letters outside of ASCII, by both ways."""
+    rows: list[SeriesRow] = [
+        *(
+            bar_row(T0 + n * MINUTE, buy_base=None if n % 2 else 1.5, trades=n or None)
+            for n in range(6)
+        ),
+        *(
+            funding_row(T0 + n * MINUTE, interval_h=math.nan if n else 8.0)._replace(rate_raw=text)
+            for n, text in enumerate(("0.1", "", "-0.00012", "é", "0.2"))
+        ),
+        *(liquidation_row(event_id=text) for text in ("one", "three", "two")),
+    ]
+    tables = {"bar": "ts", "funding_rate": "ts", "liquidation": "event_id"}
+    assert rows_write(rows) == len(rows)
+    merged = {table: everything(table, order) for table, order in tables.items()}
+    with connections["market"].cursor() as cursor:
+        cursor.execute("TRUNCATE bar, funding_rate, liquidation")
+    assert rows_write(rows, is_new=True) == len(rows)
+    assert {table: everything(table, order) for table, order in tables.items()} == merged
+    assert [row[6] for row in merged["funding_rate"]] == ["0.1", "", "-0.00012", "é", "0.2"]
+    assert [row[7] for row in merged["funding_rate"]] == [8.0, None, None, None, None]
+    assert [row[2] for row in merged["liquidation"]] == ["one", "three", "two"]
+    assert merged["bar"][3][2] == at(T0 + 3 * MINUTE)
+
+
+def test_new_rows_that_are_not_new_go_by_the_rules() -> None:
+    rows_write([bar_row(close=2.0, trades=3, origin="venue")])
+    fresh = [bar_row(close=3.0, trades=99), bar_row(T0 + MINUTE, close=4.0)]
+    assert rows_write(fresh, is_new=True) == 1
+    assert stored_bar() == (2.0, 3, "venue")
+    assert stored_bar(T0 + MINUTE)[0] == 4.0
 
 
 def test_no_rows_need_no_database() -> None:

@@ -40,13 +40,12 @@ def said(schema: Mapping[str, Any], description: str) -> dict[str, Any]:
     return {**schema, "description": description}
 
 
-def shape(description: str = "", **properties: Any) -> dict[str, Any]:
+def shape(**properties: Any) -> dict[str, Any]:
     """An answer: every property is always there."""
-    found = {"type": "object", "required": list(properties), "properties": properties}
-    return said(found, description) if description else found
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
-def given(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
+def given(required: tuple[str, ...] = (), /, **properties: Any) -> dict[str, Any]:
     """A request: what is not known is refused."""
     return {
         "type": "object",
@@ -75,7 +74,7 @@ def _moved(part: Any) -> Any:
     return [_moved(value) for value in part] if isinstance(part, list) else part
 
 
-_WEBHOOK: Final = {
+_WEBHOOK: Final[dict[str, Any]] = {
     "id": {"type": "integer"},
     "name": _TEXT,
     "url": said(_TEXT, "Without its query; of a chat, its host alone."),
@@ -88,8 +87,8 @@ _WEBHOOK: Final = {
     "previous_secret_until": said(_MAYBE_MOMENT, "Until then the previous secret signs as well."),
     "created_at": _MOMENT,
 }
-_SECRET: Final = {"secret": said(_TEXT, "whsec_ and base64. Shown this once.")}
-_WEBHOOK_FIELDS: Final = {
+_SECRET: Final[dict[str, Any]] = {"secret": said(_TEXT, "whsec_ and base64. Shown this once.")}
+_WEBHOOK_FIELDS: Final[dict[str, Any]] = {
     "name": {"type": "string", "minLength": 1, "maxLength": 80},
     "url": {
         "type": "string",
@@ -109,7 +108,7 @@ _COOLDOWN: Final = {
     "default": DEFAULT_COOLDOWN_S,
     "description": "After it has fired, it keeps quiet for this long (market time).",
 }
-_RULE_FIELDS: Final = {
+_RULE_FIELDS: Final[dict[str, Any]] = {
     "name": {"type": "string", "minLength": 1, "maxLength": 80},
     "condition": _CONDITION,
     "cooldown_seconds": _COOLDOWN,

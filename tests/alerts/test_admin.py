@@ -241,7 +241,10 @@ def test_support_sees_all_of_it_and_changes_nothing(
         _act(support, one, action)
         one.refresh_from_db()
     assert (hook.is_enabled, rule.is_enabled, delivery.status) == (True, True, "failed")
-    for model in (Authenticator, UserSession, Group, PeriodicTask, AccessAttempt):
+    closed: tuple[type[Model], ...] = (
+        Authenticator, UserSession, Group, PeriodicTask, AccessAttempt,
+    )  # fmt: skip
+    for model in closed:
         assert support.get(_address(model)).status_code == 403
 
 

@@ -51,6 +51,7 @@ def bought(stripe_double: StripeDouble) -> dict[str, Any]:
         }
     )
     stripe_double.ledger.pay(session.id)
+    stripe_double.ledger.dispute(customer.id)
     state = stripe_double.double.state
     return {
         "customer": state["customers"][customer.id],
@@ -59,6 +60,9 @@ def bought(stripe_double: StripeDouble) -> dict[str, Any]:
         "checkout.session": public(state["sessions"][session.id]),
         "subscription": next(iter(state["subscriptions"].values())),
         "invoice": next(iter(state["invoices"].values())),
+        "charge": next(iter(state["charges"].values())),
+        "invoice_payment": next(iter(state["invoice_payments"].values())),
+        "dispute": next(iter(state["disputes"].values())),
         "event": stripe_double.events[0],
     }
 

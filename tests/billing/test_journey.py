@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -31,38 +29,10 @@ from apps.tiers import gate
 from apps.tiers.admission import Outcome
 from apps.tiers.models import Plan
 from tests.billing.conftest import StripeDouble, Visitor, make_visitor
+from tests.billing.journey import Commit, buy, secret_of_letter, settle
 from tests.customers import admission_request
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
-Commit = Callable[..., AbstractContextManager[list[Any]]]
-
-
-def buy(stripe_double: StripeDouble, visitor: Visitor, slug: str = "pro") -> str:
-    """Go to checkout and pay there; the subscription's id. Nothing is delivered yet."""
-    url = checkout_url(visitor.account, visitor.user, plan_for_sale(slug))
-    session = stripe_double.ledger.pay(url.rpartition("/")[2])
-    return str(session["subscription"])
-
-
-def settle(stripe_double: StripeDouble, commit: Commit) -> None:
-    with commit(execute=True):
-        stripe_double.deliver(*stripe_double.take())
-        events_process(timezone.now())
-        reveal_letters_send(timezone.now())
-
-
-def secret_of_letter(visitor: Visitor) -> str:
-    """Sign in and follow the link of the newest letter."""
-    link = re.search(r"https?://[^/]+(/account/reveal/\S+/)", str(mail.outbox[-1].body))
-    assert link is not None
-    client = Client()
-    client.force_login(visitor.user)
-    assert b"Show my key" in client.get(link[1]).content
-    page = client.post(link[1]).content.decode()
-    found = re.search(r"fk_test_[0-9A-Za-z]{32}", page)
-    assert found is not None
-    assert client.post(link[1]).status_code == 404
-    return found[0]
 
 
 def test_paying_brings_plan_key_and_one_letter(

@@ -18,6 +18,7 @@ from apps.sandbox.faces.deribit.listings import dated_listings as deribit_dated
 from apps.sandbox.faces.hyperliquid import face as hyperliquid
 from apps.sandbox.faces.okx import face as okx
 from apps.sandbox.faces.okx.listings import dated_listings as okx_dated
+from apps.sandbox.faces.okx.listings import other_listings as okx_others
 from apps.sandbox.market.listing import Listing
 
 DatedListings: TypeAlias = Callable[[Iterable[str], int], tuple[Listing, ...]]
@@ -120,7 +121,7 @@ FACES: Final[tuple[VenueFace, ...]] = (
         binance.data_start,
     ),
     _only_face("bybit", bybit, 3, bybit_dated, bybit_others),
-    _only_face("okx", okx, 4, okx_dated),
+    _only_face("okx", okx, 4, okx_dated, okx_others),
     _only_face("deribit", deribit, 5, deribit_dated),
     _only_face("hyperliquid", hyperliquid, 6),
 )

@@ -14,6 +14,8 @@ INDEX: Final = "index-tickers"
 _PUBLIC: Final = frozenset(
     {"trades", "tickers", "mark-price", "funding-rate", "open-interest", "books5", "bbo-tbt", BOOK}
 )
+NEEDS_LOGIN: Final = frozenset({"books-l2-tbt", "books50-l2-tbt"})
+"""For logged-in clients of a high fee tier only."""
 CANDLES: Final = {f"candle{name}": bar for name, bar in BARS.items()}
 _BUSINESS: Final = frozenset({"trades-all", *CANDLES})
 KINDS: Final = {

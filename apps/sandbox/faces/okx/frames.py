@@ -43,7 +43,24 @@ class Wire:
         return trimmed(ticks * self.listing.tick, self.listing.price_decimals)
 
     def size(self, lots: float) -> str:
+        """Contracts; of inverse ones the least, whatever is asked for."""
+        if self.listing.is_inverse:
+            return "1"
         return trimmed(lots * self.lot_contracts, self.lot_decimals)
+
+    def contracts(self, lots: float, price: float) -> str:
+        """Their number at a price; only an inverse contract's worth depends on it."""
+        if not self.listing.is_inverse:
+            return self.size(lots)
+        return self.worth(lots * self.listing.lot * price) if lots else "0"
+
+    def worth(self, usd: float) -> str:
+        """How many inverse contracts so many USD are."""
+        return str(max(1, round(usd / self.listing.contract_size)))
+
+    def traded(self, lots: float, turnover: float) -> str:
+        """Contracts of a volume in lots, which cost so much."""
+        return self.worth(turnover) if self.listing.is_inverse else self.size(lots)
 
     def coins(self, lots: float) -> str:
         return trimmed(lots * self.listing.lot, self.listing.lot_decimals)
@@ -54,6 +71,15 @@ class Wire:
 
     def levels(self, levels: list[tuple[int, int]]) -> str:
         price, size = self.price, self.size
+        if self.listing.is_inverse:
+            tick = self.listing.tick
+            return ",".join(
+                [
+                    f'["{price(ticks)}","{self.contracts(lots, ticks * tick)}","0",'
+                    f'"{1 + lots % 9 if lots else 0}"]'
+                    for ticks, lots in levels
+                ]
+            )
         return ",".join(
             [
                 f'["{price(ticks)}","{size(lots)}","0","{1 + lots % 9 if lots else 0}"]'
@@ -85,7 +111,7 @@ def book_row(
     """``checksum`` is 0 at the venue too."""
     return (
         f'{{"asks":[{wire.levels(asks)}],"bids":[{wire.levels(bids)}],"ts":"{time_ms}",'
-        f'"checksum":0,"seqId":{seq},"prevSeqId":{previous}}}'
+        f'"checksum":0,"prevSeqId":{previous},"seqId":{seq}}}'
     )
 
 
@@ -104,13 +130,14 @@ def top_row(wire: Wire, book: Book, depth: int) -> str:
 
 
 def trade_row(
-    wire: Wire, number: int, time_ms: int, price: int, lots: int, is_buy: bool, *, merged: bool
+    wire: Wire, number: int, time_ms: int, price: int, lots: int, is_buy: bool, count: int = 0
 ) -> str:
-    count = f'"count":"{1 + lots % 3}",' if merged else ""
+    """``count``: of the fills that were merged; 0 where each comes alone."""
+    merged = f'"count":"{count}",' if count else ""
     return (
         f'{{"instId":"{wire.listing.symbol}","tradeId":"{number}","px":"{wire.price(price)}",'
-        f'"sz":"{wire.size(lots)}","side":"{"buy" if is_buy else "sell"}","ts":"{time_ms}",'
-        f'{count}"source":"0"}}'
+        f'"sz":"{wire.contracts(lots, price * wire.listing.tick)}",'
+        f'"side":"{"buy" if is_buy else "sell"}","ts":"{time_ms}",{merged}"source":"0"}}'
     )
 
 
@@ -147,7 +174,8 @@ def funding_row(wire: Wire, state: MarkState, settled: tuple[int, float], now_ms
 def open_interest_row(wire: Wire, lots: float, mark: float, now_ms: int) -> str:
     coins = lots * wire.listing.lot
     return (
-        f'{{"instType":"{wire.inst_type}","instId":"{wire.listing.symbol}","oi":"{wire.size(lots)}",'
+        f'{{"instType":"{wire.inst_type}","instId":"{wire.listing.symbol}",'
+        f'"oi":"{wire.contracts(lots, mark)}",'
         f'"oiCcy":"{wire.coins(lots)}","oiUsd":"{trimmed(coins * mark, 4)}","ts":"{now_ms}"}}'
     )
 
@@ -158,7 +186,7 @@ def liquidation_push(wire: Wire, orders: list[ForcedOrder]) -> bytes:
     details = ",".join(
         f'{{"bkLoss":"0","bkPx":"{wire.price(order.price * (1.004 if order.is_buy else 0.996))}","ccy":"",'
         f'"posSide":"{"short" if order.is_buy else "long"}","side":"{"buy" if order.is_buy else "sell"}",'
-        f'"sz":"{wire.size(order.lots)}","ts":"{order.time_ms}"}}'
+        f'"sz":"{wire.contracts(order.lots, order.price * wire.listing.tick)}","ts":"{order.time_ms}"}}'
         for order in orders
     )
     return (

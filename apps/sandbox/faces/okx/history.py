@@ -10,13 +10,14 @@ from apps.sandbox.faces.okx.bars import Bar, floor_to
 from apps.sandbox.faces.okx.frames import Wire, trimmed
 from apps.sandbox.market.candles import aggregate, bars_until
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.noise import FloatArray, IntArray, floats
+from apps.sandbox.market.noise import FloatArray, IntArray, floats, key_of, uniforms
 from apps.sandbox.market.protocol import DAY_MINUTES, MINUTE_MS, Market, MinuteBars
 
 LISTED_MS: Final = 1_704_067_200_000
 """2024-01-01: nothing is older."""
 _FUNDING_MS: Final = 92 * 86_400_000
 _STATISTICS_ROWS: Final = 1_440
+_UTC8_MINUTES: Final = 480
 
 
 class Page(NamedTuple):
@@ -72,7 +73,7 @@ def candles(
 def _candle_rows(
     wire: Wire, starts: IntArray, bars: MinuteBars, bar: Bar, now_ms: int
 ) -> list[list[str]]:
-    price, size, coins = wire.price, wire.size, wire.coins
+    price, traded, coins = wire.price, wire.traded, wire.coins
     columns = (starts, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.quote)
     return [
         [
@@ -81,7 +82,7 @@ def _candle_rows(
             price(h),
             price(low),
             price(c),
-            size(volume),
+            traded(volume, quote),
             coins(volume),
             trimmed(quote, 4),
             "1" if (minute + bar.minutes) * MINUTE_MS <= now_ms else "0",
@@ -133,7 +134,7 @@ def funding_history(
     return [
         {
             "formulaType": "withRate",
-            "fundingRate": f"{one.rate:.10f}",
+            "fundingRate": f"{one.rate + _forecast_error(listing, one.funding_ms):.10f}",
             "fundingTime": str(one.funding_ms),
             "instId": listing.symbol,
             "instType": "SWAP",
@@ -142,6 +143,12 @@ def funding_history(
         }
         for one in reversed(settled)
     ]
+
+
+def _forecast_error(listing: Listing, funding_ms: int) -> float:
+    """What was forecast last is not quite what was paid."""
+    slot = np.array([funding_ms // 3_600_000], dtype=np.int64)
+    return float((uniforms(key_of(0, "forecast", listing.name), slot)[0] - 0.5) * 4e-6)
 
 
 def _samples(bar: Bar, page: Page, now_ms: int) -> IntArray:
@@ -161,7 +168,7 @@ def open_interest(market: Market, wire: Wire, bar: Bar, page: Page, now_ms: int)
     marks = price_path(market, wire.listing, "mark", times // MINUTE_MS)
     usd = lots * wire.listing.lot * marks
     return [
-        [str(at), wire.size(amount), wire.coins(amount), trimmed(worth, 4)]
+        [str(at), wire.traded(amount, worth), wire.coins(amount), trimmed(worth, 4)]
         for at, amount, worth in zip(times.tolist(), lots.tolist(), usd.tolist(), strict=True)
     ]
 
@@ -192,8 +199,10 @@ def taker_volume(
     _, bars = aggregate(market.minute_bars(wire.listing, first, first + span - 1), bar.minutes)
     buys: FloatArray
     sells: FloatArray
-    if unit == "2":
+    if unit == "2" or (unit == "1" and wire.listing.is_inverse):
         buys, sells = bars.buy_quote, bars.quote - bars.buy_quote
+        if unit == "1":
+            buys, sells = (floats(side / wire.listing.contract_size) for side in (buys, sells))
     else:
         each = wire.listing.lot if unit == "0" else wire.lot_contracts
         buys = floats(bars.buy_volume * each)
@@ -213,15 +222,21 @@ def day_figures(market: Market, wire: Wire, now_ms: int) -> dict[str, str]:
         market, wire.listing, current - DAY_MINUTES + 1, current, now_ms, exact_from=current
     )
     volume = int(bars.volume.sum())
-    opened = wire.price(int(bars.open[0]))
+    opens = bars.open
+
+    def opened_at(offset: int) -> str:
+        """At the last beginning of a day that starts so many minutes after 00:00 UTC."""
+        start = floor_to(current, Bar(DAY_MINUTES, offset)) - (current - DAY_MINUTES + 1)
+        return wire.price(int(opens[max(start, 0)]))
+
     return {
         "last": wire.price(int(bars.close[-1])),
         "lastSz": wire.size(1),
-        "open24h": opened,
+        "open24h": wire.price(int(opens[0])),
         "high24h": wire.price(int(bars.high.max())),
         "low24h": wire.price(int(bars.low.min())),
         "volCcy24h": wire.coins(volume),
-        "vol24h": wire.size(volume),
-        "sodUtc0": opened,
-        "sodUtc8": opened,
+        "vol24h": wire.traded(volume, float(bars.quote.sum())),
+        "sodUtc0": opened_at(0),
+        "sodUtc8": opened_at(-_UTC8_MINUTES),
     }

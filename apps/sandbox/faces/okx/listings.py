@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from apps.sandbox.market.assets import ASSET_MODELS, AssetModel
@@ -24,6 +25,7 @@ _FUNDING_H: Final = {
 _TICKS: Final = {"BTC": 0.1, "ETH": 0.01, "BNB": 0.1, "ZEC": 0.01}
 _BUSIEST: Final = frozenset({"BTC", "ETH", "SOL"})
 DATED: Final = frozenset({"BTC", "ETH"})
+INVERSE: Final = frozenset({"BTC", "ETH"})
 _SHARE: Final = 0.45
 """OKX's turnover and open interest against the largest venue's."""
 _LEAST_LOT_USD: Final = 0.5
@@ -77,6 +79,24 @@ def swap_listing(model: AssetModel) -> Listing:
 def listings(assets: Iterable[str]) -> tuple[Listing, ...]:
     """Swaps of the assets: OKX lists them all (GRAM in place of TON)."""
     return tuple(swap_listing(ASSET_MODELS[asset]) for asset in assets)
+
+
+def other_listings(assets: Iterable[str]) -> tuple[Listing, ...]:
+    """Inverse swaps: ``BTC-USD-SWAP``, contracts of 100 (BTC) or 10 USD."""
+    return tuple(
+        replace(
+            swap,
+            symbol=f"{swap.asset}-USD-SWAP",
+            quote="USD",
+            daily_volume_usd=swap.daily_volume_usd * 0.12,
+            open_interest_usd=swap.open_interest_usd * 0.15,
+            trades_per_minute=max(5.0, swap.trades_per_minute * 0.2),
+            book_step_ms=max(500, swap.book_step_ms),
+            contract_size=100.0 if swap.asset == "BTC" else 10.0,
+            is_inverse=True,
+        )
+        for swap in (swap_listing(ASSET_MODELS[one]) for one in assets if one in INVERSE)
+    )
 
 
 def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:

@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ _FUNDING_EVERY_S: Final = 60
 _OPEN_INTEREST_EVERY_S: Final = 5
 _CANDLE_EVERY_MS: Final = 500
 _TICKER_EVERY_S: Final = 1
+_IDLE_MS: Final = 60_000
 # After a pause (a suspended laptop) trades go on from now: the venue would have cut us anyway.
 _LONGEST_CATCH_UP_MS: Final = 10_000
 _TOPS: Final = {"bbo-tbt": 1, "books5": 5}
@@ -40,6 +41,33 @@ class Feed:
     next_trade: int = 0
     step: int = -1
     book: Book | None = None
+    told_step: int = -1
+    told_ms: int = 0
+    """Where the chain of the book's stream is, and since when."""
+
+
+class Fill(NamedTuple):
+    """A trade: a taker's order against one maker's."""
+
+    number: int
+    time_ms: int
+    price: int
+    lots: int
+    is_buy: bool
+
+
+def merge(fills: Sequence[Fill]) -> list[tuple[Fill, int]]:
+    """What one taker's order filled at one price is one row, under the last fill's number; and how many
+    fills it is."""
+    merged: list[tuple[Fill, int]] = []
+    for one in fills:
+        last, count = merged[-1] if merged else (one, 0)
+        alike = (last.time_ms, last.price, last.is_buy) == (one.time_ms, one.price, one.is_buy)
+        if merged and alike:
+            merged[-1] = (one._replace(lots=last.lots + one.lots), count + 1)
+        else:
+            merged.append((one, 1))
+    return merged
 
 
 class Publisher:
@@ -111,6 +139,8 @@ class Publisher:
                 feed.minute = -1
             if BOOK not in names and names.isdisjoint(_TOPS):
                 feed.step, feed.book = -1, None
+            if BOOK not in names:
+                feed.told_step = -1
 
     # --- trades and books -------------------------------------------------------------------------
 
@@ -119,30 +149,33 @@ class Publisher:
         if feed.minute < 0:
             tape = self._market.tape(listing, current)
             feed.minute, feed.next_trade = current, int((tape.time_ms <= now_ms).sum())
+        rows: list[Fill] = []
         while True:
             tape = self._market.tape(listing, feed.minute)
             due = int(np.searchsorted(tape.time_ms, now_ms, side="right"))
-            for at in range(feed.next_trade, due):
-                row = (
+            rows += [
+                Fill(
+                    tape.first_id + at,
                     int(tape.time_ms[at]),
                     int(tape.price[at]),
                     int(tape.lots[at]),
                     bool(tape.is_buy[at]),
                 )
-                self._publish_trade(feed.wire, names, tape.first_id + at, row)
+                for at in range(feed.next_trade, due)
+            ]
             feed.next_trade = max(feed.next_trade, due)
             if feed.minute >= current:
-                return
+                break
             feed.minute, feed.next_trade = feed.minute + 1, 0
-
-    def _publish_trade(
-        self, wire: Wire, names: set[str], number: int, row: tuple[int, int, int, bool]
-    ) -> None:
-        symbol = wire.listing.symbol
-        for name in ("trades", "trades-all"):
-            if name in names:
-                text = frames.trade_row(wire, number, *row, merged=name == "trades")
-                self._hub.publish(f"{name}:{symbol}", frames.push(name, symbol, text))
+        symbol = listing.symbol
+        if "trades-all" in names:
+            for one in rows:
+                text = frames.trade_row(feed.wire, *one)
+                self._hub.publish(f"trades-all:{symbol}", frames.push("trades-all", symbol, text))
+        if "trades" in names:
+            for merged, count in merge(rows):
+                text = frames.trade_row(feed.wire, *merged, count)
+                self._hub.publish(f"trades:{symbol}", frames.push("trades", symbol, text))
 
     def first_frames(self, channel: str) -> list[bytes]:
         """What a new reader gets at once: the whole book, or the newest price, rate or interest."""
@@ -161,7 +194,9 @@ class Publisher:
         if feed.book is None:
             feed.step = self._now_ms() // feed.wire.listing.book_step_ms
             feed.book = self._market.book(feed.wire.listing, feed.step)
-        seq = frames.seq_of(feed.step)
+        if feed.told_step < 0:
+            feed.told_step, feed.told_ms = feed.step, feed.book.time_ms
+        seq = frames.seq_of(feed.told_step)
         row = frames.book_row(feed.wire, feed.book.time_ms, seq, -1, *frames.sides(feed.book, 400))
         return frames.push(BOOK, symbol, row, "snapshot")
 
@@ -172,19 +207,29 @@ class Publisher:
             return
         old, book = feed.book, self._market.book(listing, newest)
         if BOOK in names and old is not None:
-            bids = book_difference(old.bids, book.bids)
-            asks = book_difference(old.asks, book.asks)
-            # After a pause one push carries all that changed: the chain goes from step to step.
-            seq, before = frames.seq_of(newest), frames.seq_of(feed.step)
-            row = frames.book_row(wire, book.time_ms, seq, before, bids, asks)
-            self._hub.publish(
-                f"{BOOK}:{listing.symbol}", frames.push(BOOK, listing.symbol, row, "update")
-            )
+            self._publish_changes(feed, old, book)
         feed.step, feed.book = newest, book
         for name, depth in _TOPS.items():
             if name in names:
                 data = frames.push(name, listing.symbol, frames.top_row(wire, book, depth))
                 self._hub.publish(f"{name}:{listing.symbol}", data)
+
+    def _publish_changes(self, feed: Feed, old: Book, book: Book) -> None:
+        """After a pause one push carries all that changed: the chain goes on from what was told last. A
+        minute without a change is told by a push without levels and with both numbers alike."""
+        symbol = feed.wire.listing.symbol
+        bids, asks = book_difference(old.bids, book.bids), book_difference(old.asks, book.asks)
+        if not (bids or asks) and book.time_ms - feed.told_ms < _IDLE_MS:
+            return
+        before = frames.seq_of(feed.told_step if feed.told_step >= 0 else feed.step)
+        if bids or asks:
+            feed.told_step = book.step
+        elif feed.told_step < 0:
+            feed.told_step = feed.step
+        feed.told_ms = book.time_ms
+        seq = frames.seq_of(feed.told_step)
+        row = frames.book_row(feed.wire, book.time_ms, seq, before, bids, asks)
+        self._hub.publish(f"{BOOK}:{symbol}", frames.push(BOOK, symbol, row, "update"))
 
     # --- once a second ----------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ Handler: TypeAlias = Callable[[Source, Query], Rows]
 _WINDOW_S: Final = 2
 _RECENT_ROWS: Final = 1_440
 _ANY: Final = "ANY"
+_BY_INSTRUMENT: Final = ("/api/v5/public/", "/api/v5/rubik/")
+_MOST_COUNTED: Final = 5_000
 
 
 def _integer(query: Query, name: str) -> int | None:
@@ -89,9 +91,26 @@ def _inst_type(query: Query) -> str:
 
 
 def _instruments(source: Source, query: Query) -> Rows:
-    rows = source.instruments(_inst_type(query))
+    inst_type = _inst_type(query)
+    rows = (
+        source.options(_family(query)) if inst_type == "OPTION" else source.instruments(inst_type)
+    )
     wanted = query.get("instId")
     return [row for row in rows if not wanted or row["instId"] == wanted]
+
+
+def _family(query: Query) -> str:
+    family = query.get("instFamily") or query.get("uly", "")
+    if not family:
+        raise missing("instFamily")
+    return family
+
+
+def _past_trades(source: Source, query: Query) -> Rows:
+    kind = query.get("type") or "1"
+    if kind not in ("1", "2"):
+        raise wrong("type")
+    return source.past_trades(_symbol(source, query), _page(query, 100, 100), by_time=kind == "2")
 
 
 def _every(source: Source, query: Query, rows_of: Callable[[str], Rows]) -> Rows:
@@ -122,9 +141,9 @@ def _index_tickers(source: Source, query: Query) -> Rows:
         return source.live("index-tickers", _index_symbol(source, query))
     if not query.get("quoteCcy"):
         raise missing("instId")
-    if query["quoteCcy"] != "USDT":
-        return []
-    return [row for symbol in _swaps(source) for row in source.live("index-tickers", symbol)]
+    tail = f"-{query['quoteCcy']}"
+    own = [symbol for symbol in _swaps(source) if source.wires[symbol].index.endswith(tail)]
+    return [row for symbol in own for row in source.live("index-tickers", symbol)]
 
 
 def _candles(series: str, most: int, rows: int | None = None) -> Handler:
@@ -184,7 +203,9 @@ ENDPOINTS: Final[tuple[tuple[str, int, Handler], ...]] = (
     (
         "/api/v5/market/books-full",
         10,
-        lambda source, query: source.book(_symbol(source, query), _limit(query, "sz", 1, 5000)),
+        lambda source, query: source.full_book(
+            _symbol(source, query), _limit(query, "sz", 1, 5000)
+        ),
     ),
     (
         "/api/v5/market/trades",
@@ -196,9 +217,12 @@ ENDPOINTS: Final[tuple[tuple[str, int, Handler], ...]] = (
     (
         "/api/v5/market/history-trades",
         20,
-        lambda source, query: source.trades(
-            _symbol(source, query), _limit(query, "limit", 100, 100)
-        ),
+        _past_trades,
+    ),
+    (
+        "/api/v5/public/opt-summary",
+        20,
+        lambda source, query: source.option_summaries(_family(query), query.get("expTime", "")),
     ),
     ("/api/v5/market/candles", 40, _candles("last", 300, _RECENT_ROWS)),
     ("/api/v5/market/history-candles", 20, _candles("last", 100)),
@@ -222,6 +246,12 @@ ENDPOINTS: Final[tuple[tuple[str, int, Handler], ...]] = (
 )
 
 
+def counted_as(path: str, query: Query) -> str:
+    """Limits of ``public`` and ``rubik`` paths are counted by instrument, those of ``market`` are not."""
+    named = query.get("instId", "") if path.startswith(_BY_INSTRUMENT) else ""
+    return f"{path}?{named}"
+
+
 class Windows:
     """Requests per endpoint in each two seconds. Loopback has one address, so there is one of these."""
 
@@ -234,6 +264,8 @@ class Windows:
         slot = int(self._wall_s()) // _WINDOW_S
         last, used = self._used.get(path, (slot, 0))
         used = used + 1 if last == slot else 1
+        if len(self._used) > _MOST_COUNTED:
+            self._used.clear()
         self._used[path] = (slot, used)
         if used > limit * self._multiplier:
             raise throttled()
@@ -255,7 +287,7 @@ class RestFace:
         async def handle(request: web.Request) -> web.Response:
             self.requests += 1
             try:
-                self.windows.take(request.path, limit)
+                self.windows.take(counted_as(request.path, request.query), limit)
                 return _answer("0", "", handler(self._source, request.query))
             except Refusal as refusal:
                 return _answer(refusal.code, refusal.msg, [], refusal.status)

@@ -12,7 +12,13 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from apps.sandbox.faces.hub import Connection, Hub
-from apps.sandbox.faces.okx.channels import BUSINESS, PUBLIC, hub_channel, is_served
+from apps.sandbox.faces.okx.channels import (
+    BUSINESS,
+    NEEDS_LOGIN,
+    PUBLIC,
+    hub_channel,
+    is_served,
+)
 from apps.sandbox.faces.pacing import Recent
 
 _SILENCE_S: Final = 30.0
@@ -128,6 +134,9 @@ class WebSocketFace:
 
     def _perform(self, session: Session, op: str, arg: dict[str, Any], request: Any) -> None:
         connection, channel = session.connection, hub_channel(arg)
+        if arg.get("channel") in NEEDS_LOGIN:
+            self._refuse(session, "60011", "Please log in", request)
+            return
         if not is_served(connection.path, arg, self._symbols, self._indices):
             named = f"channel:{arg.get('channel')},"
             named += (

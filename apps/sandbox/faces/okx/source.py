@@ -13,11 +13,14 @@ from apps.sandbox.faces.okx.bars import Bar
 from apps.sandbox.faces.okx.errors import unknown_instrument
 from apps.sandbox.faces.okx.frames import Wire
 from apps.sandbox.faces.okx.history import Page
+from apps.sandbox.faces.okx.options import OptionBook
 from apps.sandbox.market.dated import is_listed
 from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.noise import key_of
 from apps.sandbox.market.protocol import MINUTE_MS, Market
 
 Rows: TypeAlias = list[Any]
+_TRADES_MS: Final = 90 * 86_400_000
 LIVE: Final = frozenset({"mark-price", "index-tickers", "funding-rate", "open-interest"})
 """Channels whose newest row REST answers too."""
 
@@ -33,7 +36,21 @@ class Source(Protocol):
 
     def book(self, symbol: str, depth: int) -> Rows: ...
 
+    def full_book(self, symbol: str, depth: int) -> Rows:
+        """Levels of price, size and number of orders."""
+        ...
+
     def trades(self, symbol: str, limit: int) -> Rows: ...
+
+    def past_trades(self, symbol: str, page: Page, *, by_time: bool) -> Rows:
+        """Of the last three months; ``page`` counts trade ids or milliseconds."""
+        ...
+
+    def options(self, family: str) -> Rows:
+        """Listed options."""
+        ...
+
+    def option_summaries(self, family: str, expiry: str) -> Rows: ...
 
     def ticker(self, symbol: str) -> Rows: ...
 
@@ -65,16 +82,23 @@ def instrument_row(wire: Wire) -> dict[str, Any]:
         "ctValCcy": "" if is_spot else "USD" if listing.is_inverse else listing.asset,
         "expTime": str(listing.expiry_ms or ""), "futureSettlement": False,
         "instFamily": "" if is_spot else wire.index,
-        "instId": listing.symbol, "instType": wire.inst_type, "lever": "100",
+        "instId": listing.symbol, "instIdCode": key_of(0, listing.name) % 100_000,
+        "instType": wire.inst_type, "lever": "100",
         "listTime": str(history.LISTED_MS), "lotSz": wire.size(1), "maxIcebergSz": "100000000",
         "maxLmtAmt": "20000000", "maxLmtSz": "100000000", "maxMktAmt": "", "maxMktSz": "35000",
-        "maxStopSz": "35000", "maxTriggerSz": "100000000", "maxTwapSz": "100000000",
-        "minSz": wire.size(1), "openType": "", "optType": "",
+        "maxPlatOILmt": "", "maxStopSz": "35000", "maxTriggerSz": "100000000",
+        "maxTwapSz": "100000000", "minSz": wire.size(1), "openType": "", "optType": "",
+        "posLmtAmt": "", "posLmtPct": "", "preMktSwTime": "",
         "quoteCcy": listing.quote if is_spot else "", "ruleType": "normal",
         "settleCcy": "" if is_spot else listing.asset if listing.is_inverse else listing.quote,
         "state": "live", "stk": "", "tickSz": wire.price(1),
         "tradeQuoteCcyList": [], "uly": "" if is_spot else wire.index,
     }  # fmt: skip
+
+
+def _listed_trade(row: dict[str, Any]) -> dict[str, Any]:
+    """In the order of REST."""
+    return {name: row[name] for name in ("instId", "side", "sz", "px", "tradeId", "ts")}
 
 
 class ModelSource:
@@ -85,6 +109,7 @@ class ModelSource:
         self._market = market
         self.now_ms = now_ms
         self._started_ms = int(now_ms())
+        self._options = OptionBook(market, listings)
 
     def instruments(self, inst_type: str) -> Rows:
         current = [wire for wire in self.wires.values() if is_listed(wire.listing, self.now_ms())]
@@ -94,28 +119,74 @@ class ModelSource:
         wire = self.wires[symbol]
         step = self.now_ms() // wire.listing.book_step_ms
         book = self._market.book(wire.listing, step)
-        row = frames.book_row(
-            wire, book.time_ms, frames.seq_of(step), -1, *frames.sides(book, depth)
-        )
-        return [orjson.loads(row)]
+        row = orjson.loads(frames.top_row(wire, book, depth))
+        return [row]
+
+    def full_book(self, symbol: str, depth: int) -> Rows:
+        (row,) = self.book(symbol, depth)
+        for side in ("asks", "bids"):
+            row[side] = [[price, size, orders] for price, size, _, orders in row[side]]
+        return [row]
 
     def trades(self, symbol: str, limit: int) -> Rows:
+        return [_listed_trade(row) for row in self._newest(symbol, limit)]
+
+    def past_trades(self, symbol: str, page: Page, *, by_time: bool) -> Rows:
         wire, now = self.wires[symbol], self.now_ms()
-        rows: list[str] = []
+        last = now
+        if page.older_than is not None:
+            last = page.older_than - 1 if by_time else self._time_of(wire, page.older_than)
+        rows: Rows = []
+        minute, oldest = min(now, last) // MINUTE_MS, (now - _TRADES_MS) // MINUTE_MS
+        while len(rows) < page.limit and minute > oldest:
+            found = self._rows_of(wire, minute, min(now, last if by_time else now))
+            numbers = [int(row["ts"] if by_time else row["tradeId"]) for row in found]
+            rows += [
+                row
+                for number, row in zip(numbers, found, strict=True)
+                if (page.older_than is None or number < page.older_than)
+                and (page.newer_than is None or number > page.newer_than)
+            ]
+            if page.newer_than is not None and numbers and numbers[-1] <= page.newer_than:
+                break
+            minute -= 1
+        return [_listed_trade(row) for row in rows[: page.limit]]
+
+    def _time_of(self, wire: Wire, trade_id: int) -> int:
+        """A moment of the minute that has a trade."""
+        now = self.now_ms() // MINUTE_MS
+        first, last = now - _TRADES_MS // MINUTE_MS, now
+        ids = self._market.minute_bars(wire.listing, first, last).first_trade_id
+        at = max(int(np.searchsorted(ids, trade_id, side="right")) - 1, 0)
+        return (first + at) * MINUTE_MS + MINUTE_MS - 1
+
+    def _rows_of(self, wire: Wire, minute: int, until_ms: int) -> Rows:
+        """Of one minute, newest first."""
+        tape = self._market.tape(wire.listing, minute)
+        columns = (tape.time_ms, tape.price, tape.lots, tape.is_buy)
+        made = [
+            orjson.loads(frames.trade_row(wire, tape.first_id + at, t, p, q, bool(b)))
+            for at, (t, p, q, b) in enumerate(
+                zip(*(column.tolist() for column in columns), strict=True)
+            )
+            if t <= until_ms
+        ]
+        return made[::-1]
+
+    def options(self, family: str) -> Rows:
+        return self._options.instruments(family, self.now_ms())
+
+    def option_summaries(self, family: str, expiry: str) -> Rows:
+        return self._options.summaries(family, expiry, self.now_ms())
+
+    def _newest(self, symbol: str, limit: int) -> Rows:
+        wire, now = self.wires[symbol], self.now_ms()
+        rows: Rows = []
         minute = now // MINUTE_MS
         while len(rows) < limit and minute > now // MINUTE_MS - 120:
-            tape = self._market.tape(wire.listing, minute)
-            columns = (tape.time_ms, tape.price, tape.lots, tape.is_buy)
-            made = [
-                frames.trade_row(wire, tape.first_id + at, t, p, q, bool(b), merged=False)
-                for at, (t, p, q, b) in enumerate(
-                    zip(*(column.tolist() for column in columns), strict=True)
-                )
-                if t <= now
-            ]
-            rows += reversed(made)
+            rows += self._rows_of(wire, minute, now)
             minute -= 1
-        return [orjson.loads(row) for row in rows[:limit]]
+        return rows[:limit]
 
     def ticker(self, symbol: str) -> Rows:
         return [ticker_row(self._market, self.wires[symbol], self.now_ms())]
@@ -183,6 +254,18 @@ class ReplaySource:
         }
         return [{**row, **best}]
 
+    def full_book(self, symbol: str, depth: int) -> Rows:
+        return self.book(symbol, depth)
+
+    def past_trades(self, symbol: str, page: Page, *, by_time: bool) -> Rows:
+        return []
+
+    def options(self, family: str) -> Rows:
+        return []
+
+    def option_summaries(self, family: str, expiry: str) -> Rows:
+        return []
+
     def trades(self, symbol: str, limit: int) -> Rows:
         return self._last(f"trades:{symbol}")[:limit]
 
@@ -210,9 +293,9 @@ def ticker_row(market: Market, wire: Wire, now_ms: int) -> dict[str, Any]:
         "instType": wire.inst_type,
         "instId": listing.symbol,
         "askPx": wire.price(touch.ask),
-        "askSz": wire.size(10),
+        "askSz": wire.contracts(10, touch.ask * listing.tick),
         "bidPx": wire.price(touch.bid),
-        "bidSz": wire.size(10),
+        "bidSz": wire.contracts(10, touch.bid * listing.tick),
         **history.day_figures(market, wire, now_ms),
         "ts": str(now_ms),
     }

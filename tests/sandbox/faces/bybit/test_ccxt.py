@@ -25,7 +25,7 @@ async def test_ccxt_reads_markets_prices_and_positions(start: Starter) -> None:
         tickers = await exchange.fetch_tickers(params={"category": "linear"})
         assert set(tickers) == {name for name, one in markets.items() if one["swap"]}
         assert 20_000 < tickers["BTC/USDT:USDT"]["last"] < 300_000
-        rates = await exchange.fetch_funding_rates(list(markets))
+        rates = await exchange.fetch_funding_rates(list(tickers))
         assert rates["BTC/USDT:USDT"]["interval"] == "8h"
         assert abs(rates["BTC/USDT:USDT"]["fundingRate"]) < 0.005
         interest = await exchange.fetch_open_interest("BTC/USDT:USDT")

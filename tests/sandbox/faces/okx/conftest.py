@@ -12,6 +12,7 @@ from aiohttp import web
 
 from apps.sandbox.faces.base import FaceContext
 from apps.sandbox.faces.okx.face import OkxFace, listings
+from apps.sandbox.faces.okx.listings import other_listings
 from apps.sandbox.faults import Faults
 from apps.sandbox.market.model import SeededMarket
 
@@ -76,12 +77,16 @@ async def start() -> AsyncIterator[Starter]:
     running: list[Running] = []
 
     async def begin(
-        *, assets: tuple[str, ...] = FEW, multiplier: float = 10.0, replay: Any = None
+        *,
+        assets: tuple[str, ...] = FEW,
+        multiplier: float = 10.0,
+        replay: Any = None,
+        others: bool = False,
     ) -> Running:
         clock, wall = [START_MS], [1_000.0]
         subscribed: set[str] = set()
         faults = Faults(lambda: wall[0])
-        own = listings(assets)
+        own = (*listings(assets), *(other_listings(assets) if others else ()))
         context = FaceContext(
             own,
             faults,

@@ -29,7 +29,12 @@ async def exchange(venue: Running) -> AsyncIterator[Any]:
 
 
 async def test_markets_are_swaps_in_contracts(exchange: Any) -> None:
-    assert set(exchange.markets) == {BTC, PEPE, STRK}
+    assert {name for name, one in exchange.markets.items() if one["swap"]} == {BTC, PEPE, STRK}
+    options = [one for one in exchange.markets.values() if one["option"]]
+    assert len(options) > 300
+    assert {(one["contractSize"], one["settle"]) for one in options} == {
+        (1.0, "BTC")
+    }  # ccxt leaves ctMult out
     btc, pepe = exchange.markets[BTC], exchange.markets[PEPE]
     assert (btc["swap"], btc["linear"], btc["contractSize"]) == (True, True, 0.01)
     assert (btc["precision"]["price"], btc["precision"]["amount"]) == (0.1, 0.01)
@@ -67,6 +72,16 @@ async def test_funding(exchange: Any) -> None:
     assert times == sorted(times)
     assert len(times) == 100
     assert times[-1] - times[0] == 99 * 3_600_000
+
+
+async def test_greeks_of_options(exchange: Any) -> None:
+    call = max(name for name, one in exchange.markets.items() if one["optionType"] == "call")
+    greeks = await exchange.fetch_greeks(call)
+    assert 0 < greeks["delta"] < 1
+    assert greeks["markImpliedVolatility"] < 5
+    assert greeks["bidImpliedVolatility"] < greeks["askImpliedVolatility"]
+    everyone = await exchange.fetch_all_greeks(params={"uly": "BTC-USD"})
+    assert len(everyone) > 300
 
 
 async def test_open_interest_and_ratios(exchange: Any) -> None:

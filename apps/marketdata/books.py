@@ -58,6 +58,11 @@ class Outcome(StrEnum):
     """Nothing usable to apply to: fetch a (newer) snapshot."""
 
 
+# Named once: members of an enumeration are slow to look up, and every message asks for these.
+_LIVE: Final = BookState.LIVE
+_APPLIED: Final = Outcome.APPLIED
+
+
 class Link(StrEnum):
     """How one delta names the one before it."""
 
@@ -126,6 +131,7 @@ class BookSynchroniser:
     ) -> None:
         self.instrument = instrument
         self.rule = rule
+        self._is_by_previous = rule.link is Link.PREVIOUS
         self.book = OrderBook(instrument)
         self.state = BookState.RESYNCING
         self.needs_snapshot = True
@@ -145,8 +151,18 @@ class BookSynchroniser:
             return self._keep(delta)
         seq = self.book.last_seq
         rule = self.rule
-        if (delta.last_seq > seq or rule.may_restart) and rule.follows(delta, seq):
-            return self._apply(delta)
+        # What nearly every message is: the next one.
+        if (delta.last_seq > seq or rule.may_restart) and (
+            delta.prev_seq == seq if self._is_by_previous else delta.first_seq <= seq + 1
+        ):
+            if self.book.apply_delta(delta):
+                return self._crossed(delta)
+            self.applied_count += 1
+            self._joining = False
+            self._old_in_a_row = 0
+            if self.state is not _LIVE:
+                self._go_live()
+            return _APPLIED
         if (
             self._joining
             and not rule.is_in_snapshot(delta, seq)
@@ -159,25 +175,25 @@ class BookSynchroniser:
         return self._break(delta, f"{expected} (previous {delta.prev_seq})")
 
     def on_snapshot(self, snapshot: BookSnapshot) -> Outcome:
-        if not (self.needs_snapshot or self.rule.snapshot_replaces):
+        rule = self.rule
+        if not (self.needs_snapshot or rule.snapshot_replaces):
             return Outcome.DROPPED
-        if self._is_overtaken(snapshot):
+        if rule.drops_older and self._is_overtaken(snapshot):
             return Outcome.DROPPED
-        if self.rule.snapshot_replaces:
+        if rule.snapshot_replaces:
             self._buffer.clear()
         self._asked = False
-        if self._is_too_old(snapshot):
+        if self._buffer and self._is_too_old(snapshot):
             return self._want_newer(f"snapshot {snapshot.seq} is older than the stream")
-        self.book.apply_snapshot(snapshot)
-        if self.book.is_crossed:
+        if self.book.apply_snapshot(snapshot):
             return self._want_newer(f"snapshot {snapshot.seq} is crossed")
         self.needs_snapshot = False
         self._joining = True
         self._old_in_a_row = 0
-        if not self._replay_buffer():
+        if self._buffer and not self._replay_buffer():
             return Outcome.NEEDS_SNAPSHOT
         self._go_live()
-        return Outcome.APPLIED
+        return _APPLIED
 
     def mark_stale(self, reason: str) -> None:
         """The stream is silent or down. The chain is kept: it goes on if the next delta fits."""
@@ -202,16 +218,18 @@ class BookSynchroniser:
         return Outcome.NEEDS_SNAPSHOT
 
     def _apply(self, delta: BookDelta) -> Outcome:
-        self.book.apply_delta(delta)
-        if self.book.is_crossed:
-            self.crossed_count += 1
-            return self._break(delta, f"crossed after {delta.last_seq}")
+        if self.book.apply_delta(delta):
+            return self._crossed(delta)
         self.applied_count += 1
         self._joining = False
         self._old_in_a_row = 0
-        if self.state is not BookState.LIVE:
+        if self.state is not _LIVE:
             self._go_live()
-        return Outcome.APPLIED
+        return _APPLIED
+
+    def _crossed(self, delta: BookDelta) -> Outcome:
+        self.crossed_count += 1
+        return self._break(delta, f"crossed after {delta.last_seq}")
 
     def _old(self, delta: BookDelta) -> Outcome:
         # Two connections overlap at every planned reconnect, so repeats are ordinary.
@@ -249,7 +267,7 @@ class BookSynchroniser:
         self.reason = ""
 
     def _is_overtaken(self, snapshot: BookSnapshot) -> bool:
-        if not self.rule.drops_older or self.needs_snapshot or snapshot.seq >= self.book.last_seq:
+        if self.needs_snapshot or snapshot.seq >= self.book.last_seq:
             return False
         # As with deltas: after so many in a row it is the venue that went back.
         self._old_in_a_row += 1
@@ -257,8 +275,6 @@ class BookSynchroniser:
 
     def _is_too_old(self, snapshot: BookSnapshot) -> bool:
         """Every buffered delta starts after the snapshot and does not follow it."""
-        if not self._buffer:
-            return False
         first = min(self._buffer, key=lambda delta: delta.last_seq)
         return first.first_seq > snapshot.seq and not self.rule.follows(first, snapshot.seq)
 

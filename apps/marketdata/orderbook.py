@@ -41,7 +41,14 @@ class _Side:
         if 0.0 in found.values():
             found = {price: qty for price, qty in found.items() if qty}
         self.levels = found
-        self._rebuild()
+        if found:
+            # The heap begins with the best alone: books that come whole each time never need more.
+            best = max(found) if self._sign < 0 else min(found)
+            self._edge = self.bound = best
+            self._near = [best * self._sign]
+        else:
+            self._edge = self.bound = self._sign * _FAR
+            self._near = []
 
     def update(self, changes: Levels) -> None:
         """Set sizes. The hot path: one plain loop per side."""
@@ -147,21 +154,27 @@ class OrderBook:
         self._asks.replace([])
         self.last_seq = -1
 
-    def apply_snapshot(self, snapshot: BookSnapshot) -> None:
-        """Replace the whole book."""
+    def apply_snapshot(self, snapshot: BookSnapshot) -> bool:
+        """Replace the whole book. Whether it is crossed then."""
         self._bids.replace(snapshot.bids)
         self._asks.replace(snapshot.asks)
         self.last_seq = snapshot.seq
         self.ts_event = snapshot.ts_event
         self.ts_recv = snapshot.ts_recv
+        # Bounds of new sides are their best prices.
+        return self._bids.bound >= self._asks.bound
 
-    def apply_delta(self, delta: BookDelta) -> None:
-        """Set the levels of ``delta``; a size of 0 removes the level."""
-        self._bids.update(delta.bids)
-        self._asks.update(delta.asks)
+    def apply_delta(self, delta: BookDelta) -> bool:
+        """Set the levels of ``delta``; a size of 0 removes the level. Whether the book is crossed then."""
+        bids, asks = self._bids, self._asks
+        if delta.bids:
+            bids.update(delta.bids)
+        if delta.asks:
+            asks.update(delta.asks)
         self.last_seq = delta.last_seq
         self.ts_event = delta.ts_event
         self.ts_recv = delta.ts_recv
+        return bids.bound >= asks.bound and self.is_crossed
 
     @property
     def best_bid(self) -> float | None:

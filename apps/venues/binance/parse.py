@@ -63,6 +63,7 @@ _LIQUIDATED: Final = {"SELL": PositionSide.LONG, "BUY": PositionSide.SHORT}
 _DECODE_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _COMBINED: Final = b'{"stream"'
 _decode_framed: Final = wire.framed_decoder.decode
+_decode_depth: Final = wire.framed_depth_decoder.decode
 
 
 class Market(StrEnum):
@@ -95,6 +96,12 @@ class BinanceParser:
     def parse(self, raw: bytes, ts_recv: int) -> list[Event]:
         """Events of one frame, combined or bare; ``ts_recv`` in ns."""
         try:
+            if raw.find(b"@depth", 10, 60) > 0:
+                # Books are most of the traffic.
+                depth = _decode_depth(raw).data
+                events = self._depth_update(depth, ts_recv)
+                (self.stats.ok if events else self.stats.ignored)["depthUpdate"] += 1
+                return events
             if not raw.startswith(_COMBINED):
                 message: Any = wire.bare_decoder.decode(raw)
             elif self._is_spot and raw.find(b"@bookTicker", 10, 60) > 0:

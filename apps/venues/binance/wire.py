@@ -203,6 +203,12 @@ class Framed(Struct, gc=False):
     data: Message | list[Message]
 
 
+class FramedDepth(Struct, gc=False):
+    """Combined-stream envelope of a depth stream."""
+
+    data: DepthUpdate
+
+
 class FramedSpotBookTicker(Struct, gc=False):
     """Combined-stream envelope of spot's untagged bookTicker."""
 
@@ -235,6 +241,7 @@ KINDS: Final[frozenset[str]] = frozenset(
 """Values of ``e`` that the adapter knows."""
 
 framed_decoder: Final = msgspec.json.Decoder(Framed, strict=False)
+framed_depth_decoder: Final = msgspec.json.Decoder(FramedDepth, strict=False)
 framed_spot_quote_decoder: Final = msgspec.json.Decoder(FramedSpotBookTicker, strict=False)
 bare_decoder: Final[msgspec.json.Decoder[Message | list[Message]]] = msgspec.json.Decoder(
     Message | list[Message],

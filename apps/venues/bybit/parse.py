@@ -24,10 +24,13 @@ from apps.marketdata.events import (
 from apps.marketdata.instruments import Instrument
 from apps.venues.base import ParseOutcome, ParserStats
 from apps.venues.bybit import convert, tickers, wire
-from apps.venues.bybit.convert import NS_PER_MS, VENUE, BadValue, UnknownValue
+from apps.venues.bybit.convert import NS_PER_MS, VENUE
+from apps.venues.values import BadValue, UnknownValue
 
 _HEAD: Final = b'{"topic":"'
 _START: Final = len(_HEAD)
+_BOOK_HEAD: Final = _HEAD + b"orderbook."
+_decode_book: Final = wire.decoders["orderbook"].decode
 _DECODE_ERRORS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 Handler: TypeAlias = Callable[[Any, Any, int, int], list[Event]]
@@ -57,6 +60,13 @@ class BybitParser:
 
     def parse(self, raw: bytes, ts_recv: int) -> list[Event]:
         """Events of one frame; ``ts_recv`` in ns."""
+        if raw.startswith(_BOOK_HEAD):
+            # Books are most of the traffic.
+            try:
+                book = _decode_book(raw)
+            except _DECODE_ERRORS:
+                return self._explain(raw, ts_recv)
+            return self._row("orderbook", book, self._book, book.data, 0, ts_recv, raw)
         if raw.startswith(_HEAD):
             found = self._fast.get(raw[_START : raw.find(b".", _START, 60)])
             if found is not None:
@@ -178,7 +188,10 @@ class BybitParser:
         if instrument is None:
             return []
         ts_event = (frame.ts if frame.cts is None else frame.cts) * NS_PER_MS
-        bids, asks = convert.levels(instrument, row.b), convert.levels(instrument, row.a)
+        bids: Levels = row.b
+        asks: Levels = row.a
+        if instrument.price_mult != 1.0:
+            bids, asks = convert.levels(instrument, bids), convert.levels(instrument, asks)
         # The venue's own restart: u begins again with a whole book.
         is_whole = frame.type == "snapshot" or row.u == 1
         if not is_whole and frame.type != "delta":

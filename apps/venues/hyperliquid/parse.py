@@ -339,11 +339,9 @@ def _snapshot(body: wire.BookBody, instrument: Instrument, ts_recv: int) -> Book
 
 
 def _levels(side: list[wire.Level], mult: float) -> Levels:
-    levels = [(level.px, level.sz) for level in side]
-    for price, qty in levels:
-        if price > wire.LARGEST or qty > wire.LARGEST:
-            raise BadValue(f"level {price} × {qty}")
-    return levels if mult == 1.0 else [(price / mult, qty * mult) for price, qty in levels]
+    if mult == 1.0:
+        return [(level.px, level.sz) for level in side]
+    return [(level.px / mult, level.sz * mult) for level in side]
 
 
 def _meaning_of(text: str) -> tuple[str, str]:

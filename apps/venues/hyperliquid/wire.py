@@ -20,7 +20,6 @@ Seq: TypeAlias = Annotated[int, Meta(ge=0)]
 Price: TypeAlias = Annotated[float, Meta(gt=0, le=1e15)]
 PriceOrZero: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]
 Qty: TypeAlias = Annotated[float, Meta(ge=0, le=1e18)]
-LARGEST: Final = 1e18
 Volume: TypeAlias = Annotated[float, Meta(ge=0, le=1e24)]
 
 
@@ -36,14 +35,10 @@ class TradeRow(Struct, gc=False):
 
 
 class Level(Struct, gc=False):
-    """Price and summed size of one level; ``n``, the number of orders, is not used.
+    """Price and summed size of one level; ``n``, the number of orders, is not used."""
 
-    A second bound would double the time that a book takes: whoever uses levels refuses those above
-    :data:`LARGEST`.
-    """
-
-    px: Annotated[float, Meta(gt=0)]
-    sz: Annotated[float, Meta(ge=0)]
+    px: Price
+    sz: Qty
 
 
 class BookBody(Struct, gc=False):

@@ -29,8 +29,6 @@ from apps.venues.okx import units, wire
 from apps.venues.okx.convert import (
     NS_PER_MS,
     VENUE,
-    BadValue,
-    UnknownValue,
     best_quote,
     candle,
     funding_rates,
@@ -38,6 +36,7 @@ from apps.venues.okx.convert import (
     number,
     open_interest,
 )
+from apps.venues.values import BadValue, UnknownValue
 
 PONG: Final = b"pong"
 RECONNECT_SOON: Final = "64008"
@@ -96,6 +95,8 @@ class OkxParser:
         return self._explain(raw, ts_recv)
 
     def _rows(self, frame: Any, handle: Handler, ts_recv: int, raw: bytes) -> list[Event]:
+        if len(frame.data) == 1:
+            return self._row(frame, handle, frame.data[0], ts_recv, raw)
         events: list[Event] = []
         if not frame.data:
             self.stats.issue(ParseOutcome.MALFORMED, frame.arg.channel, "no data", raw)

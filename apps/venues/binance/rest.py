@@ -7,12 +7,9 @@ direct: their 1000 levels are decoded straight into floats.
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, Unpack
 
-import aiohttp
 import msgspec
 
 from apps.marketdata.events import (
@@ -25,25 +22,22 @@ from apps.marketdata.events import (
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.base import (
-    NowNs,
-    Sleep,
     VenueBadAnswer,
-    VenueEndpoints,
     VenueError,
     VenueThrottled,
-    VenueUnavailable,
 )
 from apps.venues.binance import rest_rows
-from apps.venues.binance.parse import INTERVAL_S, NS_PER_MS, VENUE, BadValue, Market, depth_snapshot
+from apps.venues.binance.parse import INTERVAL_S, NS_PER_MS, VENUE, Market, depth_snapshot
 from apps.venues.binance.symbols import (
     Drop,
     futures_from_exchange_info,
     instruments_from_exchange_info,
 )
-from apps.venues.ccxt_answers import last_answer, remember
 from apps.venues.errors import error_for_status
-from apps.venues.limiter import BudgetFactory, RequestPool
 from apps.venues.marks import paired
+from apps.venues.public_rest import Answer, PublicRest, Wiring
+from apps.venues.rows import Row, interval_name
+from apps.venues.values import BadValue
 
 _PERIOD: Final = {seconds: name for name, seconds in INTERVAL_S.items()}
 _SERIES: Final[dict[str, tuple[str, type[rest_rows.LongShortRow] | type[rest_rows.TakerRow]]]] = {
@@ -61,7 +55,6 @@ _DEPTH_WEIGHT: Final = {
     InstrumentKind.FUTURE: 20.0,
     InstrumentKind.SPOT: 50.0,
 }
-_TIMEOUT_S: Final = 15.0
 _MINUTE_WEIGHT: Final = {Market.UM: 2300.0, Market.SPOT: 5700.0}
 """Just under what the venue allows an address: 2400 (shared with coin-margined contracts) and 6000."""
 _WEIGHT: Final = {
@@ -76,50 +69,20 @@ _WEIGHT: Final = {
 }
 """At the page sizes used here; what is not named has a pool of its own and no weight."""
 
-_answer = last_answer(VENUE)
-T = TypeVar("T")
 
+class BinanceRestClient(PublicRest):
+    """See :class:`apps.venues.base.RestClient`."""
 
-class BinanceRestClient:
-    """See :class:`apps.venues.base.RestClient`.
+    venue = VENUE
 
-    ``rate_multiplier`` widens every budget: 1 at the venue, more at the emulator on loopback.
-    ``monotonic`` (seconds) and ``sleep`` drive the budgets that ccxt does not know.
-    """
-
-    def __init__(
-        self,
-        *,
-        endpoints: VenueEndpoints,
-        now_ns: NowNs,
-        rate_multiplier: float = 1.0,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
-        budgets: BudgetFactory | None = None,
-    ) -> None:
+    def __init__(self, **wiring: Unpack[Wiring]) -> None:
+        super().__init__(**wiring)
         self.drops: list[tuple[Market, Drop]] = []
         """What the last :meth:`instruments` left out."""
-        self.bad_rows = 0
-        self._endpoints = endpoints
-        self._now_ns = now_ns
-        self._known: dict[str, Instrument] = {}
-        self._clients: dict[Market, Any] = {}
-        self._session: aiohttp.ClientSession | None = None
-
-        def pool(name: str, weight: float, window_s: float) -> RequestPool:
-            return RequestPool(
-                weight * rate_multiplier,
-                window_s,
-                monotonic=monotonic,
-                sleep=sleep,
-                name=f"{VENUE}:{name}",
-                budgets=budgets,
-            )
-
-        self._data_pool = pool("data", 950, 300)
-        self._funding_pool = pool("funding", 480, 300)
+        self._data_pool = self.new_pool("data", 950, 300)
+        self._funding_pool = self.new_pool("funding", 480, 300)
         self._weight_pools = {
-            market: pool(f"weight-{market.value}", weight, 60)
+            market: self.new_pool(f"weight-{market.value}", weight, 60)
             for market, weight in _MINUTE_WEIGHT.items()
         }
 
@@ -149,7 +112,7 @@ class BinanceRestClient:
         body = await self._call(Market.UM, "fapiPublicGetFundingInfo")
         return {
             row.symbol: row.fundingIntervalHours
-            for row in self._rows(body, rest_rows.FundingInfoRow)
+            for row in self.readable(body, rest_rows.FundingInfoRow)
         }
 
     async def funding_history(
@@ -168,7 +131,7 @@ class BinanceRestClient:
                 endTime=end_ms - 1,
                 limit=_FUNDING_PAGE,
             )
-            page = self._rows(body, rest_rows.FundingRow)
+            page = self.readable(body, rest_rows.FundingRow)
             collected += page
             if len(page) < _FUNDING_PAGE:
                 break
@@ -177,7 +140,7 @@ class BinanceRestClient:
 
     async def open_interest(self, instrument: Instrument) -> OpenInterest:
         body = await self._call(Market.UM, "fapiPublicGetOpenInterest", symbol=instrument.symbol)
-        rows = self._rows([body], rest_rows.OpenInterestRow)
+        rows = self.readable([body], rest_rows.OpenInterestRow)
         return rest_rows.open_interest_now(instrument, rows[0], self._now_ns())
 
     async def open_interest_history(
@@ -242,7 +205,11 @@ class BinanceRestClient:
         await pool.acquire(_DEPTH_WEIGHT[instrument.kind])
         base = self._endpoints.spot_rest if is_spot else self._endpoints.rest
         path = "/api/v3/depth" if is_spot else "/fapi/v1/depth"
-        return await self._get(f"{base}{path}?symbol={instrument.symbol}&limit={_DEPTH_LIMIT}")
+        url = f"{base}{path}?symbol={instrument.symbol}&limit={_DEPTH_LIMIT}"
+        answer = await self.ask("depth", url)
+        if answer.status != 200:
+            raise self.refusal("depth", answer)
+        return answer.body
 
     async def mark_prices(self) -> list[MarkPrice | FundingRate]:
         if not self._known:
@@ -250,7 +217,7 @@ class BinanceRestClient:
         body = await self._call(Market.UM, "fapiPublicGetPremiumIndex")
         ts_recv = self._now_ns()
         events: list[MarkPrice | FundingRate] = []
-        for row in self._rows(body, rest_rows.PremiumIndexRow):
+        for row in self.readable(body, rest_rows.PremiumIndexRow):
             instrument = self._known.get(row.symbol)
             if instrument is None:
                 continue
@@ -263,14 +230,6 @@ class BinanceRestClient:
     def dropped(self) -> list[Drop]:
         """Perpetuals left out by the last :meth:`instruments`; spot pairs are extras."""
         return [drop for market, drop in self.drops if market is Market.UM]
-
-    async def close(self) -> None:
-        for client in self._clients.values():
-            await client.close()
-        self._clients.clear()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -290,12 +249,12 @@ class BinanceRestClient:
         found: list[rest_rows.KlineRow] = []
         cursor, page_rows = start_ms, _KLINE_PAGE[market]
         while cursor < end_ms:
-            page = self._rows(
+            page = self.readable(
                 await self._call(
                     market,
                     call,
                     **name,
-                    interval=_period(interval_s),
+                    interval=interval_name(_PERIOD, interval_s),
                     startTime=cursor,
                     endTime=end_ms - 1,
                     limit=page_rows,
@@ -311,14 +270,14 @@ class BinanceRestClient:
     async def _data_pages(
         self,
         call: str,
-        row_type: type[rest_rows.Row],
+        row_type: type[Row],
         instrument: Instrument,
         period_s: int,
         start_ms: int,
         end_ms: int,
-    ) -> list[rest_rows.Row]:
+    ) -> list[Row]:
         """Rows of a ``/futures/data`` series, oldest first, asked for in windows of one page."""
-        found: list[rest_rows.Row] = []
+        found: list[Row] = []
         window_ms = _DATA_PAGE * period_s * 1000
         for cursor in range(start_ms, end_ms, window_ms):
             await self._data_pool.acquire()
@@ -326,60 +285,21 @@ class BinanceRestClient:
                 Market.UM,
                 call,
                 symbol=instrument.symbol,
-                period=_period(period_s),
+                period=interval_name(_PERIOD, period_s),
                 startTime=cursor,
                 endTime=min(cursor + window_ms, end_ms) - 1,
                 limit=_DATA_PAGE,
             )
-            found += self._rows(body, row_type)
+            found += self.readable(body, row_type)
         return sorted(found, key=lambda row: row.timestamp)  # type: ignore[attr-defined]  # each row of these series has it
 
-    def _rows(self, body: object, row_type: type[rest_rows.Row]) -> list[rest_rows.Row]:
-        try:
-            good, bad = rest_rows.rows(body, row_type)
-        except TypeError as error:
-            raise VenueBadAnswer(VENUE, str(error)) from error
-        self.bad_rows += bad
-        if bad and not good:
-            raise VenueBadAnswer(VENUE, f"{row_type.__name__}: none of {bad} rows is readable")
-        return good
-
     async def _call(self, market: Market, name: str, **params: object) -> Any:
-        import ccxt.async_support as ccxt
-
         if name in _WEIGHT:
             await self._weight_pools[market].acquire(_WEIGHT[name])
-        client = self._client(market)
-        _answer.set(None)
-        try:
-            return await getattr(client, name)(params)
-        except ccxt.BaseError as error:
-            answer = _answer.get()
-            if answer is None:
-                raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
-            status, headers, _ = answer
-            raise self._refused(name, status, headers, str(error)) from error
+        exchange = "binance" if market is Market.SPOT else "binanceusdm"
+        return await self.implicit(exchange, name, params, what=name)
 
-    def _client(self, market: Market) -> Any:
-        client = self._clients.get(market)
-        if client is None:
-            # Importing ccxt takes a second; parsing and streaming do without it.
-            import ccxt.async_support as ccxt
-
-            kind = ccxt.binance if market is Market.SPOT else ccxt.binanceusdm
-            client = kind(
-                {
-                    # Our own budgets, which processes share, count for it.
-                    "enableRateLimit": False,
-                    "timeout": int(_TIMEOUT_S * 1000),
-                }
-            )
-            self._point_at_endpoints(client)
-            remember(client, _answer)
-            self._clients[market] = client
-        return client
-
-    def _point_at_endpoints(self, client: Any) -> None:
+    def aim(self, client: Any) -> None:
         api = client.urls["api"]
         rest = self._endpoints.rest
         api["fapiPublic"] = f"{rest}/fapi/v1"
@@ -387,32 +307,11 @@ class BinanceRestClient:
         if self._endpoints.spot_rest:
             api["public"] = f"{self._endpoints.spot_rest}/api/v3"
 
-    async def _get(self, url: str) -> bytes:
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout)
-        try:
-            async with self._session.get(url) as response:
-                body = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise VenueUnavailable(VENUE, f"depth: {type(error).__name__}") from error
-        if response.status != 200:
-            detail = body[:200].decode("utf-8", "replace")
-            raise self._refused("depth", response.status, dict(response.headers), detail)
-        return body
-
-    def _refused(self, what: str, status: int, headers: dict[str, str], detail: str) -> VenueError:
-        error = error_for_status(VENUE, what, status, headers, detail)
+    def refusal(self, what: str, answer: Answer) -> VenueError:
+        status, headers, _ = answer
+        error = error_for_status(VENUE, what, status, headers, answer.excerpt)
         if isinstance(error, VenueThrottled):
             # Asking on through a 429 turns it into a ban of the address.
             for pool in (self._data_pool, self._funding_pool, *self._weight_pools.values()):
                 pool.block_for(error.retry_after or 0.0)
         return error
-
-
-def _period(seconds: int) -> str:
-    try:
-        return _PERIOD[seconds]
-    except KeyError:
-        expected = ", ".join(str(known) for known in _PERIOD)
-        raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None

@@ -7,9 +7,8 @@ counts it, so that one bad row does not cost a page.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
 from apps.marketdata.events import (
@@ -21,14 +20,13 @@ from apps.marketdata.events import (
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument
-from apps.venues.binance.parse import NS_PER_MS, BadValue, rate_from
+from apps.venues import settlements
+from apps.venues.binance.parse import NS_PER_MS, rate_from
 from apps.venues.binance.wire import Ms, Price, PriceOrZero, Qty, Seq, Volume
+from apps.venues.settlements import MINUTE_MS
 
-_HOUR_MS: Final = 3_600_000
-_MINUTE_MS: Final = 60_000
 _INTERVALS_H: Final = frozenset({1.0, 2.0, 4.0, 6.0, 8.0})
 Share = Annotated[float, Meta(ge=0, le=1)]
-Row = TypeVar("Row", bound=Struct)
 
 
 class FundingRow(Struct, gc=False):
@@ -105,58 +103,20 @@ class TakerRow(Struct, gc=False):
     sellVol: Qty
 
 
-def rows(body: object, row_type: type[Row]) -> tuple[list[Row], int]:
-    """(good rows, number of bad ones). Raises ``TypeError`` when the body is no list."""
-    if not isinstance(body, list):
-        raise TypeError(f"expected a list of {row_type.__name__}, received {type(body).__name__}")
-    good: list[Row] = []
-    bad = 0
-    for entry in body:
-        try:
-            good.append(msgspec.convert(entry, row_type, strict=False))
-        except (msgspec.ValidationError, ValueError):
-            bad += 1
-    return good, bad
-
-
 def settled_rates(
     instrument: Instrument, page: Sequence[FundingRow], ts_recv: int
 ) -> list[FundingRate]:
-    """Settled rates, oldest first, each with the interval that ended with it."""
-    ordered = sorted(
-        (row for row in page if row.rateType != "Special"), key=lambda row: row.fundingTime
-    )
+    """See :func:`apps.venues.settlements.settled_rates`."""
     # Settlements are stamped up to some 50 ms late; the minute is the settlement.
-    times = [row.fundingTime - row.fundingTime % _MINUTE_MS for row in ordered]
-    events = []
-    for index, row in enumerate(ordered):
-        try:
-            rate = rate_from(row.fundingRate)
-        except BadValue:
-            continue
-        settled_ns = times[index] * NS_PER_MS
-        events.append(
-            FundingRate(
-                instrument,
-                settled_ns,
-                ts_recv,
-                FundingKind.SETTLED,
-                rate,
-                row.fundingRate,
-                _interval_h(instrument, times, index),
-                settled_ns,
-            )
-        )
-    return events
-
-
-def _interval_h(instrument: Instrument, times: Sequence[int], index: int) -> float | None:
-    """Intervals change without notice: the gap before a settlement says what it was."""
-    if len(times) < 2:
-        return instrument.funding_interval_h
-    later = max(index, 1)
-    gap_h = (times[later] - times[later - 1]) / _HOUR_MS
-    return gap_h if gap_h in _INTERVALS_H else instrument.funding_interval_h
+    raw_by_ms = {
+        row.fundingTime - row.fundingTime % MINUTE_MS: row.fundingRate
+        for row in page
+        if row.rateType != "Special"
+    }
+    usual_h = instrument.funding_interval_h
+    return settlements.settled_rates(
+        instrument, raw_by_ms, rate_from, ts_recv, intervals_h=_INTERVALS_H, usual_h=usual_h
+    )
 
 
 def mark_and_rate(

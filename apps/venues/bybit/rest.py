@@ -7,12 +7,9 @@ levels are decoded straight into floats.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
-import aiohttp
 import msgspec
 
 from apps.marketdata.events import (
@@ -25,16 +22,13 @@ from apps.marketdata.events import (
 )
 from apps.marketdata.instruments import Instrument
 from apps.venues.base import (
-    NowNs,
-    Sleep,
     VenueBadAnswer,
-    VenueEndpoints,
+    VenueError,
     VenueRefused,
     VenueThrottled,
-    VenueUnavailable,
 )
 from apps.venues.bybit import convert, rest_rows, tickers, wire
-from apps.venues.bybit.convert import NS_PER_MS, VENUE, BadValue
+from apps.venues.bybit.convert import NS_PER_MS, VENUE
 from apps.venues.bybit.errors import REFUSED_S, WINDOW_S, result_of
 from apps.venues.bybit.symbols import (
     Drop,
@@ -43,9 +37,10 @@ from apps.venues.bybit.symbols import (
     listed_instruments,
     perpetuals_of,
 )
-from apps.venues.ccxt_answers import last_answer, remember
-from apps.venues.limiter import BudgetFactory, RequestPool
 from apps.venues.marks import paired
+from apps.venues.public_rest import Answer, PublicRest, Wiring
+from apps.venues.rows import Row, interval_name
+from apps.venues.values import BadValue
 
 REQUESTS: Final = 500
 """Per five seconds; the venue shuts an address out for ten minutes that goes beyond 600."""
@@ -66,45 +61,19 @@ _OPEN_INTEREST_PAGE: Final = 200
 _RATIO_PAGE: Final = 500
 _KLINE_PAGE: Final = 1_000
 _BOOK_LEVELS: Final = 200
-_TIMEOUT_S: Final = 15.0
 _CATEGORY: Final = "linear"
 
-_answer = last_answer(VENUE)
 
+class BybitRestClient(PublicRest):
+    """See :class:`apps.venues.base.RestClient`."""
 
-class BybitRestClient:
-    """See :class:`apps.venues.base.RestClient`.
+    venue = VENUE
 
-    ``rate_multiplier`` widens the budget: 1 at the venue, more at the emulator on loopback.
-    ``monotonic`` (seconds) and ``sleep`` drive the budget.
-    """
-
-    def __init__(
-        self,
-        *,
-        endpoints: VenueEndpoints,
-        now_ns: NowNs,
-        rate_multiplier: float = 1.0,
-        budgets: BudgetFactory | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
-    ) -> None:
+    def __init__(self, **wiring: Unpack[Wiring]) -> None:
+        super().__init__(**wiring)
         self.drops: list[Drop] = []
         """What the last :meth:`instruments` left out."""
-        self.bad_rows = 0
-        self._endpoints = endpoints
-        self._now_ns = now_ns
-        self._known: dict[str, Instrument] = {}
-        self._client: Any = None
-        self._session: aiohttp.ClientSession | None = None
-        self._pool = RequestPool(
-            REQUESTS * rate_multiplier,
-            WINDOW_S,
-            monotonic=monotonic,
-            sleep=sleep,
-            name=f"{VENUE}:rest",
-            budgets=budgets,
-        )
+        self._pool = self.new_pool("rest", REQUESTS, WINDOW_S)
 
     # --- the contract ---------------------------------------------------------------------------------
 
@@ -170,7 +139,7 @@ class BybitRestClient:
             (start_ms, end_ms),
             _OPEN_INTEREST_PAGE * period_s * 1000,
             symbol=instrument.symbol,
-            intervalTime=rest_rows.named(rest_rows.PERIOD, period_s),
+            intervalTime=interval_name(rest_rows.PERIOD, period_s),
             limit=_OPEN_INTEREST_PAGE,
         )
         ts_recv = self._now_ns()
@@ -211,7 +180,7 @@ class BybitRestClient:
             (start_ms, end_ms),
             _RATIO_PAGE * period_s * 1000,
             symbol=instrument.symbol,
-            period=rest_rows.named(rest_rows.PERIOD, period_s),
+            period=interval_name(rest_rows.PERIOD, period_s),
             limit=_RATIO_PAGE,
         )
         ts_recv = self._now_ns()
@@ -252,14 +221,6 @@ class BybitRestClient:
                 )
         return events
 
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
     # --- inside -----------------------------------------------------------------------------------
 
     async def _contracts(self) -> dict[str, Instrument]:
@@ -285,7 +246,7 @@ class BybitRestClient:
         result = await self._call("tickers", **params)
         ts_event = self._now_ns()
         data = rest_rows.list_of("tickers", result)
-        return [(row, ts_event) for row in self._rows(data, wire.TickerRow)]
+        return [(row, ts_event) for row in self.readable(data, wire.TickerRow)]
 
     def _interest_of(
         self, instrument: Instrument, row: wire.TickerRow, ts_event: int
@@ -302,12 +263,12 @@ class BybitRestClient:
     async def _klines(
         self,
         name: str,
-        row_type: type[rest_rows.Row],
+        row_type: type[Row],
         instrument: Instrument,
         interval_s: int,
         start_ms: int,
         end_ms: int,
-    ) -> list[rest_rows.Row]:
+    ) -> list[Row]:
         return await self._older_pages(
             name,
             row_type,
@@ -316,32 +277,32 @@ class BybitRestClient:
             (start_ms, min(end_ms, self._now_ns() // NS_PER_MS + 1)),
             _KLINE_PAGE * interval_s * 1000,
             symbol=instrument.symbol,
-            interval=rest_rows.named(rest_rows.INTERVAL, interval_s),
+            interval=interval_name(rest_rows.INTERVAL, interval_s),
             limit=_KLINE_PAGE,
         )
 
     async def _older_pages(
         self,
         name: str,
-        row_type: type[rest_rows.Row],
+        row_type: type[Row],
         time_of: Callable[[Any], int],
         bounds: tuple[str, str],
         span: tuple[int, int],
         page_ms: int | None,
         **params: object,
-    ) -> list[rest_rows.Row]:
+    ) -> list[Row]:
         """Rows with start ≤ time < end, oldest first, asked for from the newest back.
 
         ``page_ms``: how much time a full page covers; a page then asks for no more than that, and an empty
         one (the venue was down) is stepped over. None: an empty page is the end.
         """
         start_ms, cursor = span
-        found: dict[int, rest_rows.Row] = {}
+        found: dict[int, Row] = {}
         while cursor > start_ms:
             begin = start_ms if page_ms is None else max(start_ms, cursor - page_ms)
             window = {bounds[0]: begin, bounds[1]: cursor - 1}
             data = rest_rows.list_of(name, await self._call(name, **params, **window))
-            page = self._rows(data, row_type)
+            page = self.readable(data, row_type)
             at = [time_of(row) for row in page]
             found |= {
                 when: row for when, row in zip(at, page, strict=True) if begin <= when < cursor
@@ -352,60 +313,32 @@ class BybitRestClient:
             cursor = begin if page_ms is not None else oldest
         return [found[when] for when in sorted(found)]
 
-    def _rows(self, data: list[Any], row_type: type[rest_rows.Row]) -> list[rest_rows.Row]:
-        good, bad = rest_rows.rows(data, row_type)
-        self.bad_rows += bad
-        if bad and not good:
-            raise VenueBadAnswer(VENUE, f"{row_type.__name__}: none of {bad} rows is readable")
-        return good
-
     async def _call(self, name: str, **params: object) -> dict[str, Any]:
-        import ccxt.async_support as ccxt
-
         await self._pool.acquire()
-        client = self._ccxt()
-        _answer.set(None)
-        try:
-            body = await getattr(client, _CALLS[name])({"category": _CATEGORY, **params})
-        except ccxt.BaseError as error:
-            answer = _answer.get()
-            if answer is None:
-                raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
-            self._result_or_block(name, *answer)
-            raise VenueBadAnswer(VENUE, f"{name}: {type(error).__name__}") from error
+        query = {"category": _CATEGORY, **params}
+        body = await self.implicit("bybit", _CALLS[name], query, what=name)
         result = body.get("result") if isinstance(body, dict) else None
         if not isinstance(result, dict):
             raise VenueBadAnswer(VENUE, f"{name}: expected a result")
         return result
 
-    def _ccxt(self) -> Any:
-        if self._client is None:
-            # Importing ccxt takes a second; parsing and streaming do without it.
-            import ccxt.async_support as ccxt
-
-            client = ccxt.bybit({"enableRateLimit": False, "timeout": int(_TIMEOUT_S * 1000)})
-            client.urls["api"]["public"] = self._endpoints.rest
-            remember(client, _answer)
-            self._client = client
-        return self._client
-
     async def _get(self, name: str, url: str) -> dict[str, Any]:
         await self._pool.acquire()
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout)
-        try:
-            async with self._session.get(url) as response:
-                body = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
-        return self._result_or_block(name, response.status, dict(response.headers), body)
+        return self._result(name, await self.ask(name, url))
 
-    def _result_or_block(
-        self, name: str, status: int, headers: dict[str, str], body: bytes | str
-    ) -> dict[str, Any]:
+    def aim(self, client: Any) -> None:
+        client.urls["api"]["public"] = self._endpoints.rest
+
+    def refusal(self, what: str, answer: Answer) -> VenueError:
         try:
-            return result_of(name, status, headers, body)
+            self._result(what, answer)
+        except VenueError as error:
+            return error
+        return VenueBadAnswer(VENUE, f"{what}: {answer.excerpt}")
+
+    def _result(self, name: str, answer: Answer) -> dict[str, Any]:
+        try:
+            return result_of(name, *answer)
         except VenueThrottled as error:
             self._pool.block_for(error.retry_after or WINDOW_S)
             raise

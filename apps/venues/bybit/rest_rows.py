@@ -6,28 +6,27 @@ does not cost a page.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
 from apps.marketdata.events import (
     BookSnapshot,
     Candle,
-    FundingKind,
     FundingRate,
     OpenInterest,
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument
+from apps.venues import settlements
 from apps.venues.base import VenueBadAnswer
 from apps.venues.bybit import convert, tickers
-from apps.venues.bybit.convert import NS_PER_MS, VENUE, BadValue
+from apps.venues.bybit.convert import NS_PER_MS, VENUE
 from apps.venues.bybit.wire import INTERVAL_S, Level, Ms, Price, Seq, Volume
+from apps.venues.values import BadValue
 
-Row = TypeVar("Row", bound=Struct)
-_HOUR_MS: Final = 3_600_000
+_INTERVALS_H: Final = frozenset({1.0, 2.0, 4.0, 8.0})
 INTERVAL: Final = {seconds: name for name, seconds in INTERVAL_S.items()}
 PERIOD: Final = {
     300: "5min",
@@ -102,64 +101,18 @@ def list_of(name: str, result: dict[str, Any]) -> list[Any]:
     return rows
 
 
-def named(names: dict[int, str], seconds: int) -> str:
-    """The venue's word for an interval."""
-    try:
-        return names[seconds]
-    except KeyError:
-        expected = ", ".join(str(known) for known in names)
-        raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None
-
-
-def rows(data: Iterable[object], row_type: type[Row]) -> tuple[list[Row], int]:
-    """(good rows, number of bad ones)."""
-    good: list[Row] = []
-    bad = 0
-    for entry in data:
-        try:
-            good.append(msgspec.convert(entry, row_type, strict=False))
-        except (msgspec.ValidationError, ValueError):
-            bad += 1
-    return good, bad
-
-
 def settled_rates(
     instrument: Instrument, found: Sequence[FundingHistoryRow], ts_recv: int
 ) -> list[FundingRate]:
-    """Settled rates, oldest first, each with the interval that ended with it."""
-    by_time = {row.fundingRateTimestamp: row.fundingRate for row in found}
-    times = sorted(by_time)
-    events = []
-    for index, at_ms in enumerate(times):
-        raw = by_time[at_ms]
-        try:
-            rate = convert.number(raw, "fundingRate", signed=True)
-        except BadValue:
-            continue
-        settled_ns = at_ms * NS_PER_MS
-        hours = _interval_h(instrument, times, index)
-        events.append(
-            FundingRate(
-                instrument,
-                settled_ns,
-                ts_recv,
-                FundingKind.SETTLED,
-                rate,
-                raw,
-                hours,
-                settled_ns,
-            )
-        )
-    return events
-
-
-def _interval_h(instrument: Instrument, times: Sequence[int], index: int) -> float | None:
-    """Intervals change without notice: the gap before a settlement says what it was."""
-    if len(times) < 2:
-        return instrument.funding_interval_h
-    later = max(index, 1)
-    gap_h = (times[later] - times[later - 1]) / _HOUR_MS
-    return gap_h if gap_h in (1.0, 2.0, 4.0, 8.0) else instrument.funding_interval_h
+    """See :func:`apps.venues.settlements.settled_rates`."""
+    return settlements.settled_rates(
+        instrument,
+        {row.fundingRateTimestamp: row.fundingRate for row in found},
+        lambda raw: convert.number(raw, "fundingRate", signed=True),
+        ts_recv,
+        intervals_h=_INTERVALS_H,
+        usual_h=instrument.funding_interval_h,
+    )
 
 
 def open_interest_then(

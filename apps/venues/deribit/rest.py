@@ -6,12 +6,9 @@ summed), its open interest leaves the unit to the reader, and it asks without De
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 
-import aiohttp
 import msgspec
 
 from apps.marketdata.events import (
@@ -29,21 +26,19 @@ from apps.marketdata.events import (
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues import base
 from apps.venues.base import (
-    NowNs,
-    Sleep,
     VenueBadAnswer,
-    VenueEndpoints,
     VenueError,
     VenueThrottled,
-    VenueUnavailable,
 )
 from apps.venues.deribit import convert, rest_rows, symbols, wire
-from apps.venues.deribit.convert import NS_PER_MS, VENUE, BadValue, UnknownValue
+from apps.venues.deribit.convert import NS_PER_MS, VENUE
 from apps.venues.deribit.parse import RESOLUTION_S
 from apps.venues.deribit.perpetual import whole_book
 from apps.venues.deribit.refusals import THROTTLED_S, rpc_error
 from apps.venues.errors import error_for_status
-from apps.venues.limiter import BudgetFactory, RequestPool
+from apps.venues.public_rest import Answer, PublicRest, Wiring
+from apps.venues.rows import interval_name
+from apps.venues.values import BadValue, UnknownValue
 
 _RESOLUTION: Final = {seconds: name for name, seconds in RESOLUTION_S.items()}
 _HOUR_MS: Final = 3_600_000
@@ -51,49 +46,22 @@ _FUNDING_PAGE: Final = 744
 _CHART_PAGE: Final = 5_000
 _TRADES_PAGE: Final = 1_000
 _BOOK_DEPTH: Final = 1_000
-_TIMEOUT_S: Final = 15.0
 # The unauthenticated limit is not published: five requests a second is well inside what is known.
 _REQUESTS_PER_S: Final = 5.0
 T = TypeVar("T")
 
 
-class DeribitRestClient:
-    """See :class:`apps.venues.base.RestClient`; the options' part comes on top of it.
+class DeribitRestClient(PublicRest):
+    """See :class:`apps.venues.base.RestClient`; the options' part comes on top of it."""
 
-    ``rate_multiplier`` widens every budget: 1 at the venue, more at the emulator on loopback.
-    ``monotonic`` (seconds) and ``sleep`` drive the budgets.
-    """
+    venue = VENUE
 
-    def __init__(
-        self,
-        *,
-        endpoints: VenueEndpoints,
-        now_ns: NowNs,
-        rate_multiplier: float = 1.0,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
-        budgets: BudgetFactory | None = None,
-    ) -> None:
-        self.bad_rows = 0
+    def __init__(self, **wiring: Unpack[Wiring]) -> None:
+        super().__init__(**wiring)
         self._drops: list[symbols.Drop] = []
-        self._endpoints = endpoints
-        self._now_ns = now_ns
-        self._known: dict[str, Instrument] = {}
-        self._session: aiohttp.ClientSession | None = None
-
-        def pool(name: str, weight: float, window_s: float) -> RequestPool:
-            return RequestPool(
-                weight * rate_multiplier,
-                window_s,
-                monotonic=monotonic,
-                sleep=sleep,
-                name=f"{VENUE}:{name}",
-                budgets=budgets,
-            )
-
-        self._pool = pool("requests", _REQUESTS_PER_S, 1.0)
+        self._pool = self.new_pool("requests", _REQUESTS_PER_S, 1.0)
         # get_instruments: one request a second.
-        self._instruments_pool = pool("instruments", 1.0, 1.1)
+        self._instruments_pool = self.new_pool("instruments", 1.0, 1.1)
 
     # --- the contract ---------------------------------------------------------------------------------
 
@@ -151,10 +119,7 @@ class DeribitRestClient:
     async def candles(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
     ) -> list[Candle]:
-        resolution = _RESOLUTION.get(interval_s)
-        if resolution is None:
-            expected = ", ".join(str(known) for known in _RESOLUTION)
-            raise ValueError(f"expected an interval of {expected} s, received {interval_s}")
+        resolution = interval_name(_RESOLUTION, interval_s)
         found: dict[int, Candle] = {}
         window_ms = _CHART_PAGE * interval_s * 1000
         for cursor in range(start_ms, end_ms, window_ms):
@@ -199,11 +164,6 @@ class DeribitRestClient:
         ts_recv = self._now_ns()
         found = (rest_rows.summary_interest(item, row, ts_recv) for item, row in rows)
         return [event for event in found if event is not None]
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     # --- options --------------------------------------------------------------------------------------
 
@@ -356,34 +316,26 @@ class DeribitRestClient:
 
     async def _get(self, method: str, shape: type[T], /, **params: str | int) -> T:
         await self._pool.acquire()
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout)
-        url = f"{self._endpoints.rest}/api/v2/public/{method}"
+        answer = await self.ask(
+            method, f"{self._endpoints.rest}/api/v2/public/{method}", params=params
+        )
+        if answer.status != 200:
+            raise self.refusal(method, answer)
         try:
-            async with self._session.get(url, params=params) as response:
-                body = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise VenueUnavailable(VENUE, f"{method}: {type(error).__name__}") from error
-        if response.status != 200:
-            raise self._refused(method, response.status, dict(response.headers), body)
-        try:
-            return msgspec.json.decode(body, type=wire.Result[shape]).result  # type: ignore[valid-type] # the type is a value here
+            return msgspec.json.decode(answer.body, type=wire.Result[shape]).result  # type: ignore[valid-type] # the type is a value here
         except msgspec.MsgspecError as error:
             raise VenueBadAnswer(VENUE, f"{method}: {error}") from error
 
-    def _refused(
-        self, method: str, status: int, headers: dict[str, str], body: bytes
-    ) -> VenueError:
+    def refusal(self, what: str, answer: Answer) -> VenueError:
+        status, headers, body = answer
         try:
             rpc = msgspec.json.decode(body, type=wire.Envelope).error
         except msgspec.MsgspecError:
             rpc = None
         if rpc is None:
-            detail = body[:200].decode("utf-8", "replace")
-            error = error_for_status(VENUE, method, status, headers, detail)
+            error = error_for_status(VENUE, what, status, headers, answer.excerpt)
         else:
-            error = rpc_error(method, status, rpc)
+            error = rpc_error(what, status, rpc)
         if isinstance(error, VenueThrottled):
             for pool in (self._pool, self._instruments_pool):
                 pool.block_for(error.retry_after or THROTTLED_S)

@@ -21,6 +21,7 @@ from apps.marketdata.instruments import Instrument
 from apps.venues.base import VenueBadAnswer
 from apps.venues.deribit import convert, wire
 from apps.venues.deribit.convert import NS_PER_MS, VENUE
+from apps.venues.values import BadValue
 
 
 class FundingRow(Struct, gc=False):
@@ -131,7 +132,7 @@ def summary_interest(instrument: Instrument, row: SummaryRow, ts_recv: int) -> O
 def summary_quote(instrument: Instrument, row: SummaryRow, ts_recv: int) -> OptionQuote:
     """One option of a chain. Its greeks have to be computed from ``mark_iv``."""
     if row.mark_price < 0:
-        raise convert.BadValue(f"mark price {row.mark_price!r}")
+        raise BadValue(f"mark price {row.mark_price!r}")
     return OptionQuote(
         instrument,
         row.creation_timestamp * NS_PER_MS,

@@ -7,13 +7,9 @@ interest, ratios of accounts) comes back empty, as :data:`~apps.venues.hyperliqu
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, Unpack
 
-import aiohttp
 import msgspec
 import orjson
 
@@ -27,21 +23,19 @@ from apps.marketdata.events import (
 )
 from apps.marketdata.instruments import Instrument
 from apps.venues.base import (
-    NowNs,
-    Sleep,
     VenueBadAnswer,
     VenueBadRequest,
-    VenueEndpoints,
     VenueError,
     VenueThrottled,
-    VenueUnavailable,
 )
 from apps.venues.errors import error_for_status
 from apps.venues.hyperliquid import rest_rows, wire
-from apps.venues.hyperliquid.parse import INTERVAL_S, NS_PER_MS, VENUE, BadValue, book_snapshot
+from apps.venues.hyperliquid.parse import INTERVAL_S, NS_PER_MS, VENUE, book_snapshot
 from apps.venues.hyperliquid.parse import state_of as events_of_state
 from apps.venues.hyperliquid.symbols import Drop, instruments_from_meta, universe_of
-from apps.venues.limiter import BudgetFactory, RequestPool
+from apps.venues.public_rest import Answer, PublicRest, Wiring
+from apps.venues.rows import interval_name
+from apps.venues.values import BadValue
 
 MINUTE_WEIGHT: Final = 1_150.0
 """Just under the 1200 that the venue allows an address."""
@@ -52,48 +46,20 @@ _INFO_WEIGHT: Final = 20.0
 _BOOK_WEIGHT: Final = 2.0
 _FUNDING_ROWS_PER_WEIGHT: Final = 20
 _CANDLES_PER_WEIGHT: Final = 60
-_TIMEOUT_S: Final = 15.0
 _PERIOD: Final = {seconds: name for name, seconds in INTERVAL_S.items()}
 
-_status: ContextVar[tuple[int, dict[str, str]] | None] = ContextVar(
-    "hyperliquid_status", default=None
-)
 State = MarkPrice | FundingRate | OpenInterest
-T = TypeVar("T", bound=msgspec.Struct)
 
 
-class HyperliquidRestClient:
-    """See :class:`apps.venues.base.RestClient`.
+class HyperliquidRestClient(PublicRest):
+    """See :class:`apps.venues.base.RestClient`."""
 
-    ``rate_multiplier`` widens the budget: 1 at the venue, more at the emulator on loopback.
-    ``monotonic`` (seconds) and ``sleep`` drive it.
-    """
+    venue = VENUE
 
-    def __init__(
-        self,
-        *,
-        endpoints: VenueEndpoints,
-        now_ns: NowNs,
-        rate_multiplier: float = 1.0,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
-        budgets: BudgetFactory | None = None,
-    ) -> None:
-        self.bad_rows = 0
+    def __init__(self, **wiring: Unpack[Wiring]) -> None:
+        super().__init__(**wiring)
         self._drops: list[Drop] = []
-        self._endpoints = endpoints
-        self._now_ns = now_ns
-        self._known: dict[str, Instrument] = {}
-        self._client: Any = None
-        self._session: aiohttp.ClientSession | None = None
-        self._pool = RequestPool(
-            MINUTE_WEIGHT * rate_multiplier,
-            60.0,
-            monotonic=monotonic,
-            sleep=sleep,
-            name=f"{VENUE}:weight",
-            budgets=budgets,
-        )
+        self._pool = self.new_pool("weight", MINUTE_WEIGHT, 60.0)
 
     # --- the contract ---------------------------------------------------------------------------------
 
@@ -127,7 +93,7 @@ class HyperliquidRestClient:
                     "endTime": end_ms - 1,
                 },
             )
-            page = self._rows(body, rest_rows.FundingRow)
+            page = self.readable(body, rest_rows.FundingRow)
             collected += page
             if len(page) < FUNDING_PAGE:
                 break
@@ -154,7 +120,7 @@ class HyperliquidRestClient:
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
     ) -> list[Candle]:
         """Reaches back 5000 bars from now, whatever ``start_ms`` says. Takers are not told apart."""
-        interval = _period(interval_s)
+        interval = interval_name(_PERIOD, interval_s)
         ts_recv = self._now_ns()
         width_ms = interval_s * 1_000
         # Asked for by opening time: a bar that opened earlier would come too.
@@ -175,7 +141,7 @@ class HyperliquidRestClient:
                 },
             },
         )
-        bars = [bar for bar in self._rows(body, wire.Bar) if start_ms <= bar.t < end_ms]
+        bars = [bar for bar in self.readable(body, wire.Bar) if start_ms <= bar.t < end_ms]
         return rest_rows.candles_of(instrument, bars, interval_s, ts_recv // NS_PER_MS, ts_recv)
 
     async def positioning(
@@ -195,14 +161,6 @@ class HyperliquidRestClient:
 
     async def mark_prices(self) -> list[MarkPrice | FundingRate]:
         return [event for event in await self._states() if not isinstance(event, OpenInterest)]
-
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -236,88 +194,31 @@ class HyperliquidRestClient:
                 self.bad_rows += 1
         return events
 
-    def _rows(self, body: object, row_type: type[T]) -> list[T]:
-        try:
-            good, bad = rest_rows.rows(body, row_type)
-        except TypeError as error:
-            raise VenueBadAnswer(VENUE, str(error)) from error
-        self.bad_rows += bad
-        if bad and not good:
-            raise VenueBadAnswer(VENUE, f"{row_type.__name__}: none of {bad} rows is readable")
-        return good
-
     async def _info(self, weight: float, question: dict[str, Any]) -> Any:
-        import ccxt.async_support as ccxt
-
         await self._pool.acquire(weight)
-        _status.set(None)
-        try:
-            return await self._ccxt().publicPostInfo(question)
-        except ccxt.BaseError as error:
-            answer = _status.get()
-            name = question["type"]
-            if answer is None:
-                raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
-            status, headers = answer
-            raise self._refused(name, status, headers, str(error)) from error
+        return await self.implicit("hyperliquid", "publicPostInfo", question, what=question["type"])
 
-    def _ccxt(self) -> Any:
-        if self._client is None:
-            # Importing ccxt takes a second; parsing and streaming do without it.
-            import ccxt.async_support as ccxt
-
-            # Our own budget, which processes share, counts for it.
-            settings = {"enableRateLimit": False, "timeout": int(_TIMEOUT_S * 1000)}
-            self._client = ccxt.hyperliquid(settings)
-            self._client.urls["api"]["public"] = self._endpoints.rest
-            _remember_status(self._client)
-        return self._client
+    def aim(self, client: Any) -> None:
+        client.urls["api"]["public"] = self._endpoints.rest
 
     async def _post(self, question: dict[str, Any]) -> bytes:
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout)
-        name = question["type"]
-        try:
-            async with self._session.post(
-                f"{self._endpoints.rest}/info",
-                data=orjson.dumps(question),
-                headers={"Content-Type": "application/json"},
-            ) as response:
-                body = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
-        if response.status != 200:
-            detail = body[:200].decode("utf-8", "replace")
-            raise self._refused(name, response.status, dict(response.headers), detail)
-        return body
+        answer = await self.ask(
+            question["type"],
+            f"{self._endpoints.rest}/info",
+            method="POST",
+            data=orjson.dumps(question),
+            headers={"Content-Type": "application/json"},
+        )
+        if answer.status != 200:
+            raise self.refusal(question["type"], answer)
+        return answer.body
 
-    def _refused(self, what: str, status: int, headers: dict[str, str], detail: str) -> VenueError:
-        error = error_for_status(VENUE, what, status, headers, detail)
-        if status == 500 and "null" in detail:
+    def refusal(self, what: str, answer: Answer) -> VenueError:
+        status, headers, body = answer
+        error = error_for_status(VENUE, what, status, headers, answer.excerpt)
+        if status == 500 and b"null" in body:
             # The venue's answer to a coin that it does not know.
             return VenueBadRequest(VENUE, error.detail, status=status)
         if isinstance(error, VenueThrottled):
             self._pool.block_for(error.retry_after or 0.0)
         return error
-
-
-def _period(seconds: int) -> str:
-    try:
-        return _PERIOD[seconds]
-    except KeyError:
-        expected = ", ".join(str(known) for known in _PERIOD)
-        raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None
-
-
-def _remember_status(client: Any) -> None:
-    """ccxt's errors carry no status: keep it, per task, as the answer passes by."""
-    original: Callable[..., Awaitable[Any]] = client.on_rest_response
-
-    def on_rest_response(
-        code: int, reason: str, url: str, method: str, headers: Any, *rest: Any
-    ) -> Any:
-        _status.set((code, dict(headers or {})))
-        return original(code, reason, url, method, headers, *rest)
-
-    client.on_rest_response = on_rest_response

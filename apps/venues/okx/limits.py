@@ -34,13 +34,4 @@ HISTORY_CANDLE_PAGE: Final = 100
 RECENT_CANDLES: Final = 1_440
 FUNDING_PAGE: Final = 400
 RUBIK_PAGE: Final = 100
-TIMEOUT_S: Final = 15.0
 TAKER_COINS: Final = "0"
-
-
-def bar_of(seconds: int) -> str:
-    try:
-        return BAR[seconds]
-    except KeyError:
-        expected = ", ".join(str(known) for known in BAR)
-        raise ValueError(f"expected an interval of {expected} s, received {seconds}") from None

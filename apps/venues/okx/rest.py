@@ -7,12 +7,8 @@ venue. Order books go direct: their levels are decoded straight into floats.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import aiohttp
+from typing import Any, Unpack
 
 from apps.marketdata.events import (
     BookSnapshot,
@@ -25,63 +21,34 @@ from apps.marketdata.events import (
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.base import (
-    NowNs,
-    Sleep,
     VenueBadAnswer,
-    VenueEndpoints,
+    VenueError,
     VenueThrottled,
-    VenueUnavailable,
 )
-from apps.venues.ccxt_answers import last_answer, remember
-from apps.venues.limiter import BudgetFactory, RequestPool
 from apps.venues.marks import paired
 from apps.venues.okx import convert, limits, rest_rows, wire
-from apps.venues.okx.convert import NS_PER_MS, VENUE, BadValue, UnknownValue
+from apps.venues.okx.convert import NS_PER_MS, VENUE
 from apps.venues.okx.errors import WINDOW_S, rows_of
 from apps.venues.okx.parse import index_name
 from apps.venues.okx.symbols import Drop, futures_of, swaps_of
+from apps.venues.public_rest import Answer, PublicRest, Wiring
+from apps.venues.rows import Row, interval_name
+from apps.venues.values import BadValue, UnknownValue
 
-_answer = last_answer(VENUE)
 
+class OkxRestClient(PublicRest):
+    """See :class:`apps.venues.base.RestClient`. Each endpoint has a budget of its own, as at the venue."""
 
-class OkxRestClient:
-    """See :class:`apps.venues.base.RestClient`.
+    venue = VENUE
 
-    ``rate_multiplier`` widens every budget: 1 at the venue, more at the emulator on loopback.
-    ``monotonic`` (seconds) and ``sleep`` drive the budgets.
-    """
-
-    def __init__(
-        self,
-        *,
-        endpoints: VenueEndpoints,
-        now_ns: NowNs,
-        rate_multiplier: float = 1.0,
-        budgets: BudgetFactory | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
-    ) -> None:
+    def __init__(self, **wiring: Unpack[Wiring]) -> None:
+        super().__init__(**wiring)
         self.drops: list[Drop] = []
         """What the last :meth:`instruments` left out."""
-        self.bad_rows = 0
-        self._endpoints = endpoints
-        self._now_ns = now_ns
-        self._known: dict[str, Instrument] = {}
-        self._client: Any = None
-        self._session: aiohttp.ClientSession | None = None
+        budgets = {name: limit for name, (_, limit) in limits.CALLS.items()}
         self._pools = {
-            name: RequestPool(
-                limit * rate_multiplier,
-                WINDOW_S,
-                monotonic=monotonic,
-                sleep=sleep,
-                name=f"{VENUE}:{name}",
-                budgets=budgets,
-            )
-            for name, limit in (
-                ("books", limits.BOOKS_LIMIT),
-                *((name, limit) for name, (_, limit) in limits.CALLS.items()),
-            )
+            name: self.new_pool(name, limit, WINDOW_S)
+            for name, limit in {"books": limits.BOOKS_LIMIT, **budgets}.items()
         }
 
     # --- the contract ---------------------------------------------------------------------------------
@@ -127,7 +94,7 @@ class OkxRestClient:
     async def open_interest(self, instrument: Instrument) -> OpenInterest:
         inst_type = "SWAP" if instrument.kind is InstrumentKind.PERP else "FUTURES"
         data = await self._call("open-interest", instType=inst_type, instId=instrument.symbol)
-        rows = self._rows(data, wire.OpenInterestRow)
+        rows = self.readable(data, wire.OpenInterestRow)
         if not rows:
             raise VenueBadAnswer(VENUE, f"open-interest: no row of {instrument.symbol}")
         try:
@@ -141,7 +108,7 @@ class OkxRestClient:
         data = await self._of_types("open-interest", known)
         ts_recv = self._now_ns()
         events = []
-        for row in self._rows(data, wire.OpenInterestRow):
+        for row in self.readable(data, wire.OpenInterestRow):
             instrument = known.get(row.instId)
             if instrument is None:
                 continue
@@ -162,7 +129,7 @@ class OkxRestClient:
             start_ms,
             end_ms,
             instId=instrument.symbol,
-            period=limits.bar_of(period_s),
+            period=interval_name(limits.BAR, period_s),
             limit=limits.RUBIK_PAGE,
         )
         ts_recv = self._now_ns()
@@ -171,7 +138,7 @@ class OkxRestClient:
     async def candles(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
     ) -> list[Candle]:
-        bar = limits.bar_of(interval_s)
+        bar = interval_name(limits.BAR, interval_s)
         ts_recv = self._now_ns()
         is_recent = self._is_recent(interval_s, start_ms)
         found = await self._older_pages(
@@ -209,7 +176,7 @@ class OkxRestClient:
                     start_ms,
                     end_ms,
                     instId=subject,
-                    bar=limits.bar_of(interval_s),
+                    bar=interval_name(limits.BAR, interval_s),
                     limit=limits.HISTORY_CANDLE_PAGE,
                 )
             }
@@ -240,7 +207,7 @@ class OkxRestClient:
             start_ms,
             end_ms,
             instId=instrument.symbol,
-            period=limits.bar_of(period_s),
+            period=interval_name(limits.BAR, period_s),
             limit=limits.RUBIK_PAGE,
             **unit,
         )
@@ -251,15 +218,17 @@ class OkxRestClient:
     async def book_snapshot(self, instrument: Instrument) -> BookSnapshot:
         await self._pools["books"].acquire()
         url = f"{self._endpoints.rest}/api/v5/market/books?instId={instrument.symbol}&sz={limits.BOOK_LEVELS}"
-        rows = self._rows(await self._get("books", url), wire.BookRow)
+        rows = self.readable(self._data("books", await self.ask("books", url)), wire.BookRow)
         if not rows:
             raise VenueBadAnswer(VENUE, f"books: no book of {instrument.symbol}")
         return rest_rows.book_snapshot(instrument, rows[0], self._now_ns())
 
     async def mark_prices(self) -> list[MarkPrice | FundingRate]:
         known = await self._contracts()
-        marks = self._rows(await self._of_types("mark-price", known), wire.MarkPriceRow)
-        quotes = self._rows(await self._call("index-tickers", quoteCcy="USDT"), wire.IndexTickerRow)
+        marks = self.readable(await self._of_types("mark-price", known), wire.MarkPriceRow)
+        quotes = self.readable(
+            await self._call("index-tickers", quoteCcy="USDT"), wire.IndexTickerRow
+        )
         index_of = {row.instId: row.idxPx for row in quotes}
         fundings = await self._funding_rows()
         ts_recv = self._now_ns()
@@ -281,14 +250,6 @@ class OkxRestClient:
             events += [rate for rate in rates if rate.kind is FundingKind.PREDICTED]
         return events
 
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
     # --- inside -----------------------------------------------------------------------------------
 
     async def _contracts(self) -> dict[str, Instrument]:
@@ -304,28 +265,28 @@ class OkxRestClient:
         return rows
 
     async def _funding_rows(self) -> list[wire.FundingRateRow]:
-        return self._rows(await self._call("funding-rate", instId="ANY"), wire.FundingRateRow)
+        return self.readable(await self._call("funding-rate", instId="ANY"), wire.FundingRateRow)
 
     async def _older_pages(
         self,
         name: str,
-        row_type: type[rest_rows.Row],
+        row_type: type[Row],
         time_of: Callable[[Any], int],
         older_than: str,
         start_ms: int,
         end_ms: int,
         **params: object,
-    ) -> list[rest_rows.Row]:
+    ) -> list[Row]:
         """Rows with ``start_ms`` ≤ time < ``end_ms``, oldest first, asked for from the newest back.
 
         ``older_than`` is the endpoint's parameter for "strictly before". How many rows a page has is the
         venue's choice: the end is an empty page, or one that reaches the start.
         """
-        found: dict[int, rest_rows.Row] = {}
+        found: dict[int, Row] = {}
         cursor = end_ms
         while cursor > start_ms:
             data = await self._call(name, **{**params, older_than: cursor})
-            page = self._rows(data, row_type)
+            page = self.readable(data, row_type)
             times = [time_of(row) for row in page]
             found |= {
                 at: row for at, row in zip(times, page, strict=True) if start_ms <= at < end_ms
@@ -336,60 +297,28 @@ class OkxRestClient:
             cursor = min(times)
         return [found[at] for at in sorted(found)]
 
-    def _rows(self, data: list[Any], row_type: type[rest_rows.Row]) -> list[rest_rows.Row]:
-        good, bad = rest_rows.rows(data, row_type)
-        self.bad_rows += bad
-        if bad and not good:
-            raise VenueBadAnswer(VENUE, f"{row_type.__name__}: none of {bad} rows is readable")
-        return good
-
     async def _call(self, name: str, **params: object) -> list[Any]:
-        import ccxt.async_support as ccxt
-
         call, _ = limits.CALLS[name]
         await self._pools[name].acquire()
-        client = self._ccxt()
-        _answer.set(None)
-        try:
-            body = await getattr(client, call)(params)
-        except ccxt.BaseError as error:
-            answer = _answer.get()
-            if answer is None:
-                raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
-            self._rows_or_block(name, *answer)
-            raise VenueBadAnswer(VENUE, f"{name}: {type(error).__name__}") from error
+        body = await self.implicit("okx", call, params, what=name)
         data = body.get("data") if isinstance(body, dict) else None
         if not isinstance(data, list):
             raise VenueBadAnswer(VENUE, f"{name}: expected data")
         return data
 
-    def _ccxt(self) -> Any:
-        if self._client is None:
-            # Importing ccxt takes a second; parsing and streaming do without it.
-            import ccxt.async_support as ccxt
+    def aim(self, client: Any) -> None:
+        client.urls["api"]["rest"] = self._endpoints.rest
 
-            client = ccxt.okx({"enableRateLimit": False, "timeout": int(limits.TIMEOUT_S * 1000)})
-            client.urls["api"]["rest"] = self._endpoints.rest
-            remember(client, _answer)
-            self._client = client
-        return self._client
-
-    async def _get(self, name: str, url: str) -> list[Any]:
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=limits.TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout)
+    def refusal(self, what: str, answer: Answer) -> VenueError:
         try:
-            async with self._session.get(url) as response:
-                body = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise VenueUnavailable(VENUE, f"{name}: {type(error).__name__}") from error
-        return self._rows_or_block(name, response.status, dict(response.headers), body)
+            self._data(what, answer)
+        except VenueError as error:
+            return error
+        return VenueBadAnswer(VENUE, f"{what}: {answer.excerpt}")
 
-    def _rows_or_block(
-        self, name: str, status: int, headers: dict[str, str], body: bytes | str
-    ) -> list[Any]:
+    def _data(self, name: str, answer: Answer) -> list[Any]:
         try:
-            return rows_of(name, status, headers, body)
+            return rows_of(name, *answer)
         except VenueThrottled as error:
             # Endpoints are counted apart: only this one rests.
             self._pools[name].block_for(error.retry_after or WINDOW_S)

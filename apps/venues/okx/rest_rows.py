@@ -6,33 +6,27 @@ does not cost a page. Rows that the stream has too are in :mod:`.wire`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
 
-import msgspec
 from msgspec import Struct
 
 from apps.marketdata.events import (
     BookSnapshot,
-    FundingKind,
     FundingRate,
     MarkPrice,
     OpenInterest,
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument
+from apps.venues import settlements
 from apps.venues.okx import units
 from apps.venues.okx.convert import (
-    HOUR_MS,
     INTERVALS_H,
     NS_PER_MS,
-    BadValue,
     number,
 )
 from apps.venues.okx.wire import BookRow, MarkPriceRow, Ms, Price, Qty, Volume
-
-Row = TypeVar("Row", bound=Struct)
-_MINUTE_MS: Final = 60_000
+from apps.venues.settlements import MINUTE_MS
 
 
 class FundingHistoryRow(Struct, gc=False):
@@ -76,55 +70,18 @@ class TakerRow(Struct, array_like=True, gc=False):
     buy: Volume
 
 
-def rows(data: Iterable[object], row_type: type[Row]) -> tuple[list[Row], int]:
-    """(good rows, number of bad ones)."""
-    good: list[Row] = []
-    bad = 0
-    for entry in data:
-        try:
-            good.append(msgspec.convert(entry, row_type, strict=False))
-        except (msgspec.ValidationError, ValueError):
-            bad += 1
-    return good, bad
-
-
 def settled_rates(
     instrument: Instrument, found: Sequence[FundingHistoryRow], ts_recv: int
 ) -> list[FundingRate]:
-    """Settled rates, oldest first, each with the interval that ended with it."""
-    by_time = {row.fundingTime - row.fundingTime % _MINUTE_MS: row for row in found}
-    times = sorted(by_time)
-    events = []
-    for index, time_ms in enumerate(times):
-        raw = by_time[time_ms].realizedRate
-        try:
-            rate = number(raw, "realizedRate")
-        except BadValue:
-            continue
-        settled_ns = time_ms * NS_PER_MS
-        hours = _interval_h(instrument, times, index)
-        events.append(
-            FundingRate(
-                instrument,
-                settled_ns,
-                ts_recv,
-                FundingKind.SETTLED,
-                rate,
-                raw,
-                hours,
-                settled_ns,
-            )
-        )
-    return events
-
-
-def _interval_h(instrument: Instrument, times: Sequence[int], index: int) -> float | None:
-    """Intervals change without notice: the gap before a settlement says what it was."""
-    if len(times) < 2:
-        return instrument.funding_interval_h
-    later = max(index, 1)
-    gap_h = (times[later] - times[later - 1]) / HOUR_MS
-    return gap_h if gap_h in INTERVALS_H else instrument.funding_interval_h
+    """See :func:`apps.venues.settlements.settled_rates`."""
+    return settlements.settled_rates(
+        instrument,
+        {row.fundingTime - row.fundingTime % MINUTE_MS: row.realizedRate for row in found},
+        lambda raw: number(raw, "realizedRate"),
+        ts_recv,
+        intervals_h=INTERVALS_H,
+        usual_h=instrument.funding_interval_h,
+    )
 
 
 def open_interest_then(

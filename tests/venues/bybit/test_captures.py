@@ -34,6 +34,7 @@ from apps.venues.bybit import rest_rows, tickers, wire
 from apps.venues.bybit.errors import result_of
 from apps.venues.bybit.parse import BybitParser
 from apps.venues.bybit.symbols import interval_h, perpetuals_of
+from apps.venues.rows import readable
 
 TS_RECV = 1_800_000_000_000_000_000
 
@@ -394,7 +395,7 @@ def test_tickers_linear_btcusdt_20260908(captures_dir: Path) -> None:
 
 def test_open_interest_1h_btcusdt_20260908(captures_dir: Path) -> None:
     path = captures_dir / "bybit/open_interest/open_interest_1h_BTCUSDT_20260908.json"
-    found, bad = rest_rows.rows(rest_list(path), rest_rows.OpenInterestRow)
+    found, bad = readable(rest_list(path), rest_rows.OpenInterestRow)
     assert (len(found), bad) == (25, 0)
     then = rest_rows.open_interest_then(perp("BTCUSDT"), found[0], TS_RECV)
     assert then is not None
@@ -406,7 +407,7 @@ def test_open_interest_1h_btcusdt_20260908(captures_dir: Path) -> None:
 
 def test_account_ratio_btcusdt_20260908(captures_dir: Path) -> None:
     path = captures_dir / "bybit/long_short/account_ratio_BTCUSDT_20260908.json"
-    found, bad = rest_rows.rows(rest_list(path), rest_rows.RatioRow)
+    found, bad = readable(rest_list(path), rest_rows.RatioRow)
     assert bad == 0
     share = rest_rows.long_share(perp("BTCUSDT"), found[0], 3_600, TS_RECV)
     assert (share.long_share, share.series) == (0.5681, "accounts")
@@ -414,14 +415,12 @@ def test_account_ratio_btcusdt_20260908(captures_dir: Path) -> None:
 
 def test_samples_http_bodies(captures_dir: Path) -> None:
     folder = captures_dir / "bybit/samples"
-    funding, _ = rest_rows.rows(
+    funding, _ = readable(
         rest_list(folder / "http_get_funding_history.json"), rest_rows.FundingHistoryRow
     )
     rates = rest_rows.settled_rates(perp("BTCUSDT"), funding, TS_RECV)
     assert [(rate.rate, rate.interval_h) for rate in rates] == [(0.00015, 8.0), (0.0001, 8.0)]
-    klines, _ = rest_rows.rows(
-        rest_list(folder / "http_get_klines_linear.json"), rest_rows.KlineRow
-    )
+    klines, _ = readable(rest_list(folder / "http_get_klines_linear.json"), rest_rows.KlineRow)
     bar = rest_rows.candle(perp("BTCUSDT"), klines[0], 60, TS_RECV)
     assert (bar.high, bar.volume_base, bar.volume_usd) == (27_460.0, 123.45, 3_390_000.0)
     listed, _ = perpetuals_of(rest_list(folder / "http_get_instruments_linear.json"))

@@ -28,9 +28,10 @@ from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.base import ParserStats
 from apps.venues.hyperliquid import wire
 from apps.venues.hyperliquid.parse import HyperliquidParser, book_snapshot
-from apps.venues.hyperliquid.rest_rows import FundingRow, candles_of, rows, settled_rates
+from apps.venues.hyperliquid.rest_rows import FundingRow, candles_of, settled_rates
 from apps.venues.hyperliquid.stream import BOOK_RULES
 from apps.venues.hyperliquid.symbols import instruments_from_meta, universe_of
+from apps.venues.rows import readable
 from apps.venues.streaming import Seen
 
 HOUR_NS = 3_600_000_000_000
@@ -271,7 +272,7 @@ def test_universes(folder: Path) -> None:
 def test_candles_of_kpepe(folder: Path) -> None:
     """ohlcv/candleSnapshot_kPEPE_1h_2023.json: 24 bars, per 1000 tokens."""
     body = body_of(folder / "ohlcv" / "candleSnapshot_kPEPE_1h_2023.json")
-    good, bad = rows(body, wire.Bar)
+    good, bad = readable(body, wire.Bar)
     candles = candles_of(coin("kPEPE", 1000.0), good, 3_600, body[-1]["T"], 1)
     assert (len(candles), bad) == (24, 0)
     assert candles[0].open_ts == 1_684_699_200_000_000_000
@@ -323,7 +324,7 @@ def test_settled_rates(
     last: tuple[int, str] | None,
 ) -> None:
     body = body_of(folder / name)
-    good, bad = rows(body, FundingRow)
+    good, bad = readable(body, FundingRow)
     rates = settled_rates(coin(symbol), good, 1)
     assert (len(body), bad) == (count, 0)
     assert len(rates) == len({row["time"] // 3_600_000 for row in body}) == count

@@ -26,6 +26,7 @@ from apps.venues.okx import rest_rows, wire
 from apps.venues.okx.convert import candle, open_interest
 from apps.venues.okx.errors import rows_of
 from apps.venues.okx.symbols import instrument_of, listed_instruments
+from apps.venues.rows import readable
 from tests.venues.okx.test_captures import MS, lines_of, play, rows_in, spot, swap, text_of
 
 
@@ -135,7 +136,7 @@ def sample_rows(okx: Path, name: str) -> list[Any]:
 
 
 def test_sampled_candles(okx: Path) -> None:
-    rows, bad = rest_rows.rows(sample_rows(okx, "http_get_candlesticks_full.json"), wire.CandleRow)
+    rows, bad = readable(sample_rows(okx, "http_get_candlesticks_full.json"), wire.CandleRow)
     assert (len(rows), bad) == (2, 0)
     bar = candle(swap("BTC-USDT-SWAP", 0.01), rows[0], 60, 1)
     assert (bar.volume_base, bar.volume_usd, bar.is_closed) == (10.4037, 1069603.34883, True)
@@ -143,7 +144,7 @@ def test_sampled_candles(okx: Path) -> None:
 
 
 def test_sampled_funding_history_is_what_was_paid(okx: Path) -> None:
-    rows, _ = rest_rows.rows(
+    rows, _ = readable(
         sample_rows(okx, "http_get_funding_rate_history.json"), rest_rows.FundingHistoryRow
     )
     rates = rest_rows.settled_rates(swap("BTC-USDT-SWAP", 0.01), rows, 1)
@@ -154,15 +155,15 @@ def test_sampled_funding_history_is_what_was_paid(okx: Path) -> None:
 
 
 def test_sampled_prices_trades_and_book(okx: Path) -> None:
-    (mark,), _ = rest_rows.rows(sample_rows(okx, "http_get_mark_price.json"), wire.MarkPriceRow)
-    (index,), _ = rest_rows.rows(sample_rows(okx, "http_get_index_price.json"), wire.IndexTickerRow)
+    (mark,), _ = readable(sample_rows(okx, "http_get_mark_price.json"), wire.MarkPriceRow)
+    (index,), _ = readable(sample_rows(okx, "http_get_index_price.json"), wire.IndexTickerRow)
     assert (mark.markPx, index.idxPx) == (84660.1, 103895.0)
-    trades, _ = rest_rows.rows(sample_rows(okx, "http_get_trades.json"), wire.TradeRow)
+    trades, _ = readable(sample_rows(okx, "http_get_trades.json"), wire.TradeRow)
     assert [(trade.side, trade.sz) for trade in trades] == [
         ("sell", 0.00013669),
         ("buy", 0.0000125),
     ]
-    (book,), _ = rest_rows.rows(sample_rows(okx, "http_get_order_book.json"), wire.BookRow)
+    (book,), _ = readable(sample_rows(okx, "http_get_order_book.json"), wire.BookRow)
     snapshot = rest_rows.book_snapshot(spot("BTC-USDT"), book, 1)
     assert snapshot.bids[0] == (41006.7, 0.487921)
     assert (len(snapshot.asks), snapshot.seq) == (3, 0)
@@ -193,6 +194,6 @@ def test_sampled_option_summary_of_rest_is_readable(okx: Path) -> None:
 def test_open_interest_of_a_sample(okx: Path) -> None:
     lines = lines_of(okx / "samples" / "mixed_frames.ndjson")
     rows = [row for symbol, _, row in rows_in(lines, "open-interest") if symbol.endswith("SWAP")]
-    (row,), _ = rest_rows.rows(rows, wire.OpenInterestRow)
+    (row,), _ = readable(rows, wire.OpenInterestRow)
     found = open_interest(swap("WNCG-USDT-SWAP"), row, 1)
     assert (found.oi_contracts, found.oi_base, found.oi_usd) == (644195.0, 644195.0, None)

@@ -26,8 +26,9 @@ from apps.marketdata.events import (
 from apps.marketdata.instruments import Instrument
 from apps.venues.base import ParseOutcome, ParserStats
 from apps.venues.deribit import convert, wire
-from apps.venues.deribit.convert import NS_PER_MS, VENUE, BadValue, UnknownValue
+from apps.venues.deribit.convert import NS_PER_MS, VENUE
 from apps.venues.deribit.perpetual import best_quote, perp_events, whole_book
+from apps.venues.values import BadValue, UnknownValue
 
 RESOLUTION_S: Final = {
     **{str(minutes): minutes * 60 for minutes in (1, 3, 5, 10, 15, 30, 60, 120, 180, 360, 720)},

@@ -23,5 +23,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("apps.accounts.urls")),
     path("", include("apps.dashboard.urls")),
 ]
+handler400 = "apps.accounts.pages.unreadable"
+handler403 = "apps.accounts.pages.refused"
 handler404 = "apps.dashboard.views.page_not_found"
 handler500 = "apps.dashboard.views.server_error"
+handler429 = "apps.accounts.pages.too_many"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from allauth.account.forms import SignupForm as BaseSignupForm
 from django import forms
+from django.contrib.auth.hashers import make_password
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 
@@ -20,3 +24,9 @@ class SignupForm(BaseSignupForm):  # type: ignore[misc]  # allauth ships no type
             "and that trading can lose all capital."
         )
     )
+
+    def try_save(self, request: HttpRequest) -> Any:
+        """Who has an account already takes as long as who has none: hashing is most of it."""
+        if self.account_already_exists:
+            make_password(self.cleaned_data["password1"])
+        return super().try_save(request)

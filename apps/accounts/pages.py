@@ -55,5 +55,26 @@ def delete(request: HttpRequest) -> HttpResponse:
     return render(request, "account/delete.html", context, status=400 if context else 200)
 
 
+def refused(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """403 in the look of the other pages."""
+    return render(request, "403.html", status=403)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form without its token, mostly one that was open for too long."""
+    return render(request, "403.html", {"is_form": True}, status=403)
+
+
+def unreadable(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return render(request, "400.html", status=400)
+
+
+def too_many(request: HttpRequest) -> HttpResponse:
+    """What the login library answers to who tries too often."""
+    response = render(request, "429.html", status=429)
+    response["Retry-After"] = "60"
+    return response
+
+
 def _person(request: HttpRequest) -> User:
     return cast(User, request.user)

@@ -86,6 +86,11 @@ def _profile(user: User) -> dict[str, Any]:
                 "ip", "user_agent", "created_at", "last_seen_at"
             )
         ),
+        "wrong_passwords": list(
+            AccessAttempt.objects.filter(username=user.email.casefold()).values(
+                "ip_address", "user_agent", "attempt_time", "failures_since_start"
+            )
+        ),
         "account": None
         if account is None
         else {
@@ -93,5 +98,6 @@ def _profile(user: User) -> dict[str, Any]:
             "name": account.name,
             "plan": account.plan.slug,
             "created_at": account.created_at,
+            "export_until": account.export_until,
         },
     }

@@ -11,6 +11,8 @@ class AlertsConfig(AppConfig):
         from apps.alerts.personal import (
             alerts_erased,
             alerts_exported,
+            deliveries_exported,
+            fires_exported,
             webhooks_erased,
             webhooks_exported,
         )
@@ -18,3 +20,5 @@ class AlertsConfig(AppConfig):
         receivers.connect()
         register_personal_data("webhooks", webhooks_exported, webhooks_erased)
         register_personal_data("alerts", alerts_exported, alerts_erased)
+        register_personal_data("alert_fires", fires_exported)
+        register_personal_data("events", deliveries_exported)

@@ -8,6 +8,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.accounts.privacy import register_personal_data
-        from apps.billing import personal
+        from apps.billing import personal, receivers
 
+        receivers.connect()
         register_personal_data("billing", personal.billing_exported, personal.billing_erased)

@@ -15,3 +15,4 @@ class UsageConfig(AppConfig):
         hooks.admit_locally = local.local_gate.admit
         hooks.admit_session_locally = local.local_gate.admit_session
         register_personal_data("usage_log", selectors.usage_exported)
+        register_personal_data("quota_notices", selectors.notices_exported)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.tiers.fallback import QuotaUse
 from apps.tiers.periods import day_start, month_start
-from apps.usage.models import UsageRequest
+from apps.usage.models import QuotaNotice, UsageRequest
 
 _EXPORTED_ROWS: Final = 10_000
 
@@ -23,6 +23,15 @@ def usage_exported(user: User) -> list[dict[str, Any]]:
     rows = UsageRequest.objects.filter(account_id=user.account_id).order_by("-ts")
     columns = ("ts", "request_id", "path", "params", "status")
     return [dict(row) for row in rows.values(*columns)[:_EXPORTED_ROWS]]
+
+
+def notices_exported(user: User) -> list[dict[str, Any]]:
+    """When the account was told how much of a quota it had used."""
+    if user.account_id is None:
+        return []
+    notices = QuotaNotice.objects.filter(account_id=user.account_id).order_by("-pk")
+    columns = ("environment", "period", "period_start", "percent", "created_at")
+    return [dict(row) for row in notices.values(*columns)]
 
 
 def quota_used(*, account_id: int, environment: str, now: datetime) -> QuotaUse:

@@ -44,8 +44,9 @@ ACCOUNT_LOGOUT_REDIRECT_URL = LOGOUT_REDIRECT_URL
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if IS_PRODUCTION else "http"
 ACCOUNT_SIGNUP_ALLOWED = env_bool("FOCSAL_SIGNUP", True)
-# Wrong passwords are axes' business; this only stops one place from trying many addresses.
-ACCOUNT_RATE_LIMITS = {"login_failed": "60/m/ip"}
+# Ten wrong passwords from one place are axes' business; this stops one place that tries many addresses, and
+# many places that try one.
+ACCOUNT_RATE_LIMITS = {"login_failed": "60/m/ip,100/h/key"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "FOCSAL"
 USERSESSIONS_TRACK_ACTIVITY = True

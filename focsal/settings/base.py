@@ -148,6 +148,9 @@ SECURE_REDIRECT_EXEMPT = [r"^health/"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_PRODUCTION else None
 SECURE_HSTS_SECONDS = 31_536_000 if IS_PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = IS_PRODUCTION
+# Whether the domain and all below it are listed in browsers for ever is its owner's to say.
+SECURE_HSTS_PRELOAD = IS_PRODUCTION and env_bool("FOCSAL_HSTS_PRELOAD", False)
+CSRF_FAILURE_VIEW = "apps.accounts.pages.csrf_failure"
 
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "EXCLUDE_URL_PREFIXES": ["/admin/"],

@@ -42,6 +42,12 @@ class Ledger:
         self._tell("customer.created", made)
         return made
 
+    def customer_change(self, customer_id: str, given: Object) -> Object:
+        held = self.find("customers", customer_id)
+        held.update({name: given[name] for name in ("email", "name") if name in given})
+        self._tell("customer.updated", held)
+        return held
+
     def customer_delete(self, customer_id: str) -> Object:
         """Its subscriptions end with it, and nothing new is made for it."""
         held = self.find("customers", customer_id)

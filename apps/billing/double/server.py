@@ -66,6 +66,7 @@ class Double:
             [
                 web.post("/v1/customers", made(ledger.customer_create)),
                 web.get("/v1/customers/{id}", self._got("customers")),
+                web.post("/v1/customers/{id}", self._customer_changed),
                 web.delete("/v1/customers/{id}", self._customer_deleted),
                 web.get("/v1/customers/{id}/tax_ids", self._tax_ids),
                 web.post("/v1/products", made(ledger.product_create)),
@@ -150,6 +151,10 @@ class Double:
     async def _tax_ids(self, request: web.Request) -> web.StreamResponse:
         found = self.state.of_customer("tax_ids", request.match_info["id"])
         return web.json_response(objects.listed(found, request.path))
+
+    async def _customer_changed(self, request: web.Request) -> web.StreamResponse:
+        given = nested(await _fields(request))
+        return web.json_response(self.ledger.customer_change(request.match_info["id"], given))
 
     async def _customer_deleted(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self.ledger.customer_delete(request.match_info["id"]))

@@ -16,6 +16,7 @@ from apps.sandbox.faces.bybit.listings import other_listings as bybit_others
 from apps.sandbox.faces.deribit import face as deribit
 from apps.sandbox.faces.deribit.listings import dated_listings as deribit_dated
 from apps.sandbox.faces.hyperliquid import face as hyperliquid
+from apps.sandbox.faces.hyperliquid.listings import other_listings as hyperliquid_others
 from apps.sandbox.faces.okx import face as okx
 from apps.sandbox.faces.okx.listings import dated_listings as okx_dated
 from apps.sandbox.faces.okx.listings import other_listings as okx_others
@@ -123,7 +124,7 @@ FACES: Final[tuple[VenueFace, ...]] = (
     _only_face("bybit", bybit, 3, bybit_dated, bybit_others),
     _only_face("okx", okx, 4, okx_dated, okx_others),
     _only_face("deribit", deribit, 5, deribit_dated),
-    _only_face("hyperliquid", hyperliquid, 6),
+    _only_face("hyperliquid", hyperliquid, 6, others=hyperliquid_others),
 )
 VENUES: Final = tuple(dict.fromkeys(face.key.venue for face in FACES))
 PORTS: Final = 1 + max(offset for face in FACES for offset in face.ports.values())

@@ -1,1 +1,1 @@
-"""Binance USDⓈ-M and spot as documented in VENUES sections 1–3."""
+"""Hyperliquid as documented in VENUES sections 2 and 7."""

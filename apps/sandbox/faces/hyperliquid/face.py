@@ -34,7 +34,7 @@ class HyperliquidFace:
         self._info = InfoFace(self.source, self.limits, context.now_ms)
         self.sockets = WebSocketFace(
             self.hub,
-            {one.symbol: one for one in self.source.listings},
+            {one.symbol: one for one in (*self.source.listings, *self.source.builders)},
             self.limits,
             context.wall_s,
             context.on_subscribed,

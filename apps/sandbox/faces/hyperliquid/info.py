@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -14,8 +14,16 @@ from apps.sandbox.faces.hyperliquid.limits import (
     ROWS_PER_WEIGHT,
     Limits,
 )
+from apps.sandbox.faces.hyperliquid.listings import BUILDER_DEX
 from apps.sandbox.faces.hyperliquid.names import INTERVALS
-from apps.sandbox.faces.hyperliquid.source import RECENT_TRADES, Source, universe
+from apps.sandbox.faces.hyperliquid.source import (
+    MARGIN_TABLES,
+    RECENT_TRADES,
+    Source,
+    number,
+    states,
+    universe,
+)
 from apps.sandbox.market.listing import Listing
 
 _HOUR_MS: Final = 3_600_000
@@ -34,6 +42,17 @@ _SPOT_META: Final = {
         }
     ],
 }
+
+
+BUILDER: Final = {
+    "name": BUILDER_DEX,
+    "fullName": "Hyna",
+    "deployer": "0x53e655101ea361537124ef814ad4e654b54d0637",
+    "oracleUpdater": None,
+    "feeRecipient": None,
+    "assetToStreamingOiCap": [],
+}
+"""A dex of the builders' kind (HIP-3)."""
 
 
 class Refusal(Exception):
@@ -62,12 +81,12 @@ class InfoFace:
         self._source = source
         self._limits = limits
         self._now_ms = now_ms
-        self._coins = {one.symbol: one for one in source.listings}
+        self._coins = {one.symbol: one for one in (*source.listings, *source.builders)}
         self._answers: dict[str, Callable[[dict[str, Any]], Any]] = {
             "meta": self._meta,
             "metaAndAssetCtxs": self._meta_and_ctxs,
             "allMids": self._all_mids,
-            "perpDexs": lambda _question: [None],
+            "perpDexs": lambda _question: [None, *([BUILDER] if source.builders else [])],
             "spotMeta": lambda _question: _SPOT_META,
             "spotMetaAndAssetCtxs": lambda _question: [_SPOT_META, []],
             "l2Book": self._book,
@@ -106,21 +125,27 @@ class InfoFace:
 
     # --- answers ------------------------------------------------------------------------------------
 
-    def _meta(self, question: dict[str, Any]) -> Any:
-        if question.get("dex"):
+    def _of_dex(self, question: dict[str, Any]) -> tuple[Listing, ...]:
+        """The venue's own coins, or those of a builder's dex."""
+        name = question.get("dex")
+        if not name:
+            return self._source.listings
+        if name != BUILDER["name"] or not self._source.builders:
             raise _unknown()
+        return self._source.builders
+
+    def _meta(self, question: dict[str, Any]) -> Any:
         return {
-            "universe": universe(self._source.listings),
-            "marginTables": [],
+            "universe": universe(self._source, self._of_dex(question)),
+            "marginTables": MARGIN_TABLES,
             "collateralToken": 0,
         }
 
     def _meta_and_ctxs(self, question: dict[str, Any]) -> Any:
-        meta = self._meta(question)
-        return [meta, [self._source.ctx(one) for one in self._source.listings]]
+        return [self._meta(question), states(self._source, self._of_dex(question))]
 
     def _all_mids(self, question: dict[str, Any]) -> Any:
-        return all_mids(self._source)
+        return all_mids(self._source, self._of_dex(question))
 
     def _book(self, question: dict[str, Any]) -> Any:
         coin = self._coins.get(question.get("coin", ""))
@@ -135,21 +160,22 @@ class InfoFace:
 
     def _predicted(self, question: dict[str, Any]) -> Any:
         due = (self._now_ms() // _HOUR_MS + 1) * _HOUR_MS
+        return [[one.symbol, self._predictions(one, due)] for one in self._source.listings]
+
+    def _predictions(self, listing: Listing, due: int) -> list[list[Any]]:
+        """Of each venue's own interval, as a text."""
+        own = float(self._source.ctx(listing)["funding"])
+        found = {"HlPerp": (own, due, 1), **self._source.elsewhere(listing)}
         return [
             [
-                one.symbol,
-                [
-                    [
-                        "HlPerp",
-                        {
-                            "fundingRate": self._source.ctx(one)["funding"],
-                            "nextFundingTime": due,
-                            "fundingIntervalHours": 1,
-                        },
-                    ]
-                ],
+                venue,
+                {
+                    "fundingRate": number(f"{rate:.10f}"),
+                    "nextFundingTime": at,
+                    "fundingIntervalHours": hours,
+                },
             ]
-            for one in self._source.listings
+            for venue, (rate, at, hours) in sorted(found.items())
         ]
 
     def _candles(self, question: dict[str, Any]) -> Any:
@@ -169,8 +195,8 @@ class InfoFace:
         return coin
 
 
-def all_mids(source: Source) -> dict[str, str]:
-    mids = ((one.symbol, source.mid(one)) for one in source.listings)
+def all_mids(source: Source, listings: Sequence[Listing]) -> dict[str, str]:
+    mids = ((one.symbol, source.mid(one)) for one in listings)
     return {name: mid for name, mid in mids if mid is not None}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from apps.marketdata.universe import ASSETS
@@ -19,11 +20,27 @@ _SIZE_DECIMALS: Final = {"ETH": 4, "BTC": 5}
 _MOST_DECIMALS: Final = 6
 _SHARE: Final = 0.3
 """Of the largest venue's turnover."""
+BUILDER_DEX: Final = "hyna"
+ON_BUILDERS: Final = frozenset({"BTC", "ETH"})
 BOOK_STEP_MS: Final = 500
 
 
 def hyperliquid_listings(assets: Iterable[str] = ASSETS) -> tuple[Listing, ...]:
     return tuple(_listing(ASSET_MODELS[asset]) for asset in assets if asset not in NOT_LISTED)
+
+
+def other_listings(assets: Iterable[str]) -> tuple[Listing, ...]:
+    """Coins of a builder's dex, which are other markets of the same coins."""
+    return tuple(
+        replace(
+            one,
+            symbol=f"{BUILDER_DEX}:{one.asset}",
+            daily_volume_usd=one.daily_volume_usd * 0.02,
+            open_interest_usd=one.open_interest_usd * 0.02,
+            trades_per_minute=max(3.0, one.trades_per_minute * 0.1),
+        )
+        for one in (_listing(ASSET_MODELS[asset]) for asset in assets if asset in ON_BUILDERS)
+    )
 
 
 def _listing(model: AssetModel) -> Listing:

@@ -40,6 +40,14 @@ def channel_name(subscription: Mapping[str, Any], coins: Mapping[str, Any]) -> s
     return f"candle:{coin}:{interval}" if kind == "candle" and interval in INTERVALS else None
 
 
+def coin_of(channel: str) -> str:
+    """Of a builder's dex it has a colon of its own: ``l2Book:hyna:BTC:fast``."""
+    kind, _, rest = channel.partition(":")
+    if kind == "candle":
+        return rest.rpartition(":")[0]
+    return rest.removesuffix(FAST)
+
+
 def channel_of(frame: bytes) -> str | None:
     """The channel that a recorded frame belongs to; None for control frames.
 
@@ -66,4 +74,4 @@ def stream_of(channel: str) -> StreamEntry | None:
     kind, _, rest = channel.partition(":")
     if kind not in _KINDS or not rest:
         return None
-    return StreamEntry("ws", channel, _KINDS[kind], rest.partition(":")[0])
+    return StreamEntry("ws", channel, _KINDS[kind], coin_of(channel))

@@ -11,8 +11,9 @@ import orjson
 
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.faces.hyperliquid.info import all_mids
-from apps.sandbox.faces.hyperliquid.names import FAST
-from apps.sandbox.faces.hyperliquid.source import BOOK_LEVELS, FAST_LEVELS, ModelSource
+from apps.sandbox.faces.hyperliquid.listings import BUILDER_DEX
+from apps.sandbox.faces.hyperliquid.names import FAST, coin_of
+from apps.sandbox.faces.hyperliquid.source import BOOK_LEVELS, FAST_LEVELS, ModelSource, states
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS
 
@@ -56,10 +57,10 @@ class Publisher:
         self._source = source
         self._hub = hub
         self._now_ms = now_ms
-        count = len(source.listings) or 1
+        every = (*source.listings, *source.builders)
+        count = len(every) or 1
         self._feeds = {
-            one.symbol: Feed(one, index * 5_000 // count)
-            for index, one in enumerate(source.listings)
+            one.symbol: Feed(one, index * 5_000 // count) for index, one in enumerate(every)
         }
         self._all = Feed(source.listings[0], 0) if source.listings else None
         self._wanted: list[tuple[str, str, Feed]] = []
@@ -116,7 +117,7 @@ class Publisher:
         self._wanted = []
         for channel in sorted(self._hub.channels()):
             kind, _, rest = channel.partition(":")
-            feed = self._feeds.get(rest.partition(":")[0]) if rest else self._all
+            feed = self._feeds.get(coin_of(channel)) if rest else self._all
             if feed is not None:
                 rhythm = "fast" if channel.endswith(FAST) else kind
                 self._wanted.append((channel, rhythm, feed))
@@ -140,9 +141,12 @@ class Publisher:
         if rhythm == "activeAssetCtx":
             return frame(rhythm, {"coin": listing.symbol, "ctx": source.ctx(listing)})
         if rhythm == "allMids":
-            return frame(rhythm, {"mids": all_mids(source)})
+            return frame(rhythm, {"mids": all_mids(source, source.listings)})
         if rhythm == "allDexsAssetCtxs":
-            return frame(rhythm, {"ctxs": [["", [source.ctx(one) for one in source.listings]]]})
+            dexes = [["", states(source, source.listings)]]
+            if source.builders:
+                dexes.append([BUILDER_DEX, states(source, source.builders)])
+            return frame(rhythm, {"ctxs": dexes})
         changed = self._quote(listing) if rhythm == "bbo" else self._candle(channel, listing)
         if changed is None or feed.last.get(channel) == changed[0]:
             return None

@@ -22,10 +22,51 @@ _SETTLE_JITTER_MS: Final = 83
 _TRADE_NUMBERS: Final = 1_000_000_000_000
 """Trade numbers are unique across coins."""
 Row = dict[str, Any]
+_LEVERAGE: Final = {"BTC": (40, 54), "ETH": (25, 53)}
+"""Most leverage, and the table of its tiers."""
+MARGIN_TABLES: Final = [
+    [50, {"description": "", "marginTiers": [{"lowerBound": "0.0", "maxLeverage": 50}]}],
+    [
+        53,
+        {
+            "description": "tiered 25x",
+            "marginTiers": [
+                {"lowerBound": "0.0", "maxLeverage": 25},
+                {"lowerBound": "20000000.0", "maxLeverage": 10},
+                {"lowerBound": "50000000.0", "maxLeverage": 5},
+            ],
+        },
+    ],
+    [
+        54,
+        {
+            "description": "tiered 40x",
+            "marginTiers": [
+                {"lowerBound": "0.0", "maxLeverage": 40},
+                {"lowerBound": "10000000.0", "maxLeverage": 25},
+                {"lowerBound": "50000000.0", "maxLeverage": 10},
+            ],
+        },
+    ],
+]
+_OTHERS: Final = {"binance": "BinPerp", "bybit": "BybitPerp"}
+_NO_STATE: Final[Row] = {
+    "funding": "0.0", "openInterest": "0.0", "prevDayPx": "0.0", "dayNtlVlm": "0.0",
+    "premium": None, "oraclePx": "0.0", "markPx": "0.0", "midPx": None, "impactPxs": None,
+    "dayBaseVlm": "0.0",
+}  # fmt: skip
 
 
 class Source(Protocol):
     listings: tuple[Listing, ...]
+    builders: tuple[Listing, ...]
+    """Markets of another dex: ``dex:COIN``."""
+    delisted: tuple[tuple[int, str], ...]
+    """Places in the universe of coins that trade no more."""
+
+    def elsewhere(self, listing: Listing) -> Mapping[str, tuple[float, int, int]]:
+        """What other venues are about to charge on the coin: (rate, due in ms, interval in hours)."""
+        ...
 
     def ctx(self, listing: Listing) -> Row: ...
     def mid(self, listing: Listing) -> str | None: ...
@@ -46,30 +87,66 @@ def number(text: str) -> str:
     return text + "0" if text.endswith(".") else text
 
 
-def universe(listings: Sequence[Listing]) -> list[Row]:
+def universe(source: Source, listings: Sequence[Listing]) -> list[Row]:
+    """By the index that states are joined on. Delisted coins keep their places."""
+    rows = [
+        _coin(one.symbol, one.lot_decimals, *_LEVERAGE.get(one.asset, (10, 10))) for one in listings
+    ]
+    for place, name in source.delisted if listings is source.listings else ():
+        if place <= len(rows):
+            rows.insert(place, _coin(name, 1, 20, 20) | {"isDelisted": True})
+    return rows
+
+
+def _coin(name: str, decimals: int, leverage: int, table: int) -> Row:
+    return {
+        "szDecimals": decimals,
+        "name": name,
+        "maxLeverage": leverage,
+        "marginTableId": table,
+    }
+
+
+def states(source: Source, listings: Sequence[Listing]) -> list[Row]:
+    """What belongs to the coins of :func:`universe`, in its order."""
+    own = {one.symbol: one for one in listings}
     return [
-        {
-            "szDecimals": one.lot_decimals,
-            "name": one.symbol,
-            "maxLeverage": 40 if one.asset in ("BTC", "ETH") else 10,
-            "marginTableId": 40 if one.asset in ("BTC", "ETH") else 10,
-        }
-        for one in listings
+        source.ctx(own[coin["name"]]) if coin["name"] in own else dict(_NO_STATE)
+        for coin in universe(source, listings)
     ]
 
 
 class ModelSource:
     """Answers from the market model."""
 
+    delisted = ((2, "MATIC"), (4, "FTM"))
+
     def __init__(
         self, market: Market, listings: Sequence[Listing], now_ms: Callable[[], int]
     ) -> None:
-        self.listings = tuple(listings)
+        self.listings = tuple(one for one in listings if ":" not in one.symbol)
+        self.builders = tuple(one for one in listings if ":" in one.symbol)
         self.market = market
         self._now_ms = now_ms
         self._started_minute = now_ms() // MINUTE_MS
-        self._numbers = {one.symbol: index for index, one in enumerate(self.listings, 1)}
+        every = (*self.listings, *self.builders)
+        self._numbers = {one.symbol: index for index, one in enumerate(every, 1)}
+        self._elsewhere = {
+            (one.venue, one.asset): one
+            for one in market.listings
+            if one.is_perp and one.quote == "USDT" and one.venue in _OTHERS
+        }
         self._days: dict[str, tuple[int, Row]] = {}
+
+    def elsewhere(self, listing: Listing) -> Mapping[str, tuple[float, int, int]]:
+        found = {}
+        for venue, name in _OTHERS.items():
+            one = self._elsewhere.get((venue, listing.asset))
+            if one is not None:
+                state = self.market.mark_state(one, self._now_ms())
+                hours = one.funding_interval_h or 8
+                found[name] = (state.funding_rate, state.next_funding_ms, hours)
+        return found
 
     def ctx(self, listing: Listing) -> Row:
         now_ms = self._now_ms()
@@ -77,10 +154,12 @@ class ModelSource:
         touch = self.market.touch(listing, now_ms)
         lots = float(self.market.open_interest(listing, np.array([now_ms], dtype=np.int64))[0])
         decimals = min(listing.price_decimals + 1, 6)
+        day = self._day(listing, now_ms)
         return {
             "funding": number(f"{state.funding_rate:.10f}"),
             "openInterest": number(listing.size(round(lots))),
-            **self._day(listing, now_ms),
+            "prevDayPx": day["prevDayPx"],
+            "dayNtlVlm": day["dayNtlVlm"],
             "premium": number(f"{state.mark_price / state.index_price - 1:.10f}"),
             "oraclePx": number(f"{state.index_price:.{decimals}f}"),
             "markPx": number(f"{state.mark_price:.{decimals}f}"),
@@ -89,6 +168,7 @@ class ModelSource:
                 number(listing.price(touch.bid)),
                 number(listing.price(touch.ask)),
             ],
+            "dayBaseVlm": day["dayBaseVlm"],
         }
 
     def _day(self, listing: Listing, now_ms: int) -> Row:
@@ -223,6 +303,9 @@ class ModelSource:
 class ReplaySource:
     """Answers from what the recording has shown so far; what it does not hold is empty."""
 
+    builders: tuple[Listing, ...] = ()
+    delisted: tuple[tuple[int, str], ...] = ()
+
     def __init__(self, memory: ReplayMemory, listings: Sequence[Listing]) -> None:
         self.listings = tuple(listings)
         self._memory = memory
@@ -230,6 +313,9 @@ class ReplaySource:
     def _data(self, channel: str) -> Any:
         frame = self._memory.last(channel)
         return None if frame is None else orjson.loads(frame).get("data")
+
+    def elsewhere(self, listing: Listing) -> Mapping[str, tuple[float, int, int]]:
+        return {}
 
     def ctx(self, listing: Listing) -> Row:
         data = self._data(f"activeAssetCtx:{listing.symbol}")
@@ -240,12 +326,12 @@ class ReplaySource:
             "openInterest": "0.0",
             "prevDayPx": "0.0",
             "dayNtlVlm": "0.0",
-            "dayBaseVlm": "0.0",
             "premium": None,
             "oraclePx": "0.0",
             "markPx": "0.0",
             "midPx": self.mid(listing),
             "impactPxs": None,
+            "dayBaseVlm": "0.0",
         }
 
     def mid(self, listing: Listing) -> str | None:

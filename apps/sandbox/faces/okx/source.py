@@ -154,7 +154,7 @@ class ModelSource:
 
     def _time_of(self, wire: Wire, trade_id: int) -> int:
         """A moment of the minute that has a trade."""
-        now = self.now_ms() // MINUTE_MS
+        now: int = self.now_ms() // MINUTE_MS
         first, last = now - _TRADES_MS // MINUTE_MS, now
         ids = self._market.minute_bars(wire.listing, first, last).first_trade_id
         at = max(int(np.searchsorted(ids, trade_id, side="right")) - 1, 0)
@@ -289,14 +289,17 @@ class ReplaySource:
 def ticker_row(market: Market, wire: Wire, now_ms: int) -> dict[str, Any]:
     listing = wire.listing
     touch = market.touch(listing, now_ms)
+    day = history.day_figures(market, wire, now_ms)
     return {
         "instType": wire.inst_type,
         "instId": listing.symbol,
+        "last": day.pop("last"),
+        "lastSz": day.pop("lastSz"),
         "askPx": wire.price(touch.ask),
         "askSz": wire.contracts(10, touch.ask * listing.tick),
         "bidPx": wire.price(touch.bid),
         "bidSz": wire.contracts(10, touch.bid * listing.tick),
-        **history.day_figures(market, wire, now_ms),
+        **day,
         "ts": str(now_ms),
     }
 

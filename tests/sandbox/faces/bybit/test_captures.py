@@ -13,7 +13,7 @@ import pytest
 from tests.sandbox.faces.bybit.conftest import Starter, Venue
 from tests.sandbox.faces.shapes import differences, document, lines
 
-ONE = {"category": "linear", "symbol": "BTCUSDT"}
+ONE: dict[str, Any] = {"category": "linear", "symbol": "BTCUSDT"}
 
 
 async def first_of_each(venue: Venue, topics: list[str], path: str = "linear") -> dict[str, Any]:
@@ -181,6 +181,7 @@ async def test_the_touch_is_told_when_it_changes_and_after_three_seconds(start: 
     publisher: Any = venue.face._publisher
     listing = publisher._feeds["ARBUSDT"].listing
     sent: list[tuple[int, bytes]] = []
+    step = 0
     feed = publisher._feeds["ARBUSDT"]
     feed.best = None
     begin = 29_920_000 * 60_000 // listing.book_step_ms

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from apps.sandbox.faces.base import FaceContext
 from apps.sandbox.faces.hyperliquid.face import HyperliquidFace, listings
+from apps.sandbox.faces.hyperliquid.listings import other_listings
 from apps.sandbox.faults import Faults
 from apps.sandbox.market.model import SeededMarket
 
@@ -60,7 +61,7 @@ async def start() -> AsyncIterator[Starter]:
     running: list[tuple[Venue, web.AppRunner, list[asyncio.Task[None]]]] = []
 
     async def begin(assets: tuple[str, ...] = FEW, multiplier: float = 100.0) -> Venue:
-        listed = listings(assets)
+        listed = (*listings(assets), *other_listings(assets))
         wall = [time.time()]
         faults = Faults(lambda: wall[0])
         subscribed: set[str] = set()

@@ -16,7 +16,14 @@ async def test_ccxt_reads_markets_prices_and_positions(start: Starter) -> None:
     exchange.urls["api"]["public"] = venue.url
     try:
         markets = await exchange.load_markets()
-        assert set(markets) == {
+        ours = {name for name, one in markets.items() if one["active"] and "-" not in name}
+        assert set(markets) - ours == {
+            "MATIC/USDC:USDC",
+            "FTM/USDC:USDC",
+            "HYNA-BTC/USDC:USDC",
+            "HYNA-ETH/USDC:USDC",
+        }
+        assert ours == {
             "BTC/USDC:USDC",
             "ETH/USDC:USDC",
             "KPEPE/USDC:USDC",
@@ -26,14 +33,14 @@ async def test_ccxt_reads_markets_prices_and_positions(start: Starter) -> None:
         assert (btc["swap"], btc["baseName"]) == (True, "BTC")
         assert (btc["precision"]["amount"], btc["precision"]["price"]) == (1e-5, 1.0)
         tickers = await exchange.fetch_tickers()
-        assert set(tickers) == set(markets)
+        assert ours <= set(tickers)
         assert 20_000 < tickers["BTC/USDC:USDC"]["close"] < 300_000
         assert tickers["BTC/USDC:USDC"]["quoteVolume"] > 1e8
         rates = await exchange.fetch_funding_rates()
         assert rates["KPEPE/USDC:USDC"]["interval"] == "1h"
         assert abs(rates["KPEPE/USDC:USDC"]["fundingRate"]) < 0.005
         interests = await exchange.fetch_open_interests()
-        assert all(one["openInterestAmount"] > 0 for one in interests.values())
+        assert all(interests[name]["openInterestAmount"] > 0 for name in ours)
         candles = await exchange.fetch_ohlcv("ETH/USDC:USDC", "1h", limit=24)
         assert len(candles) in (24, 25)
         assert candles[1][0] - candles[0][0] == 3_600_000

@@ -49,8 +49,12 @@ def test_numbers_are_written_as_the_venue_does(text: str, expected: str) -> None
 async def test_universe_and_states_share_their_order(start: Starter) -> None:
     venue = await start()
     meta, states = await venue.info(type="metaAndAssetCtxs")
-    assert [coin["name"] for coin in meta["universe"]] == ["BTC", "ETH", "kPEPE", "ARB"]
-    assert len(states) == 4
+    names = [coin["name"] for coin in meta["universe"]]
+    assert names == ["BTC", "ETH", "MATIC", "kPEPE", "FTM", "ARB"]
+    assert [coin["name"] for coin in meta["universe"] if coin.get("isDelisted")] == ["MATIC", "FTM"]
+    assert [state["midPx"] is None for state in states] == [
+        coin.get("isDelisted", False) for coin in meta["universe"]
+    ]
     pepe = dict(zip([coin["name"] for coin in meta["universe"]], states, strict=True))["kPEPE"]
     assert 0.001 < float(pepe["markPx"]) < 0.1
     assert abs(float(pepe["markPx"]) / float(pepe["oraclePx"]) - 1) < 0.02
@@ -60,7 +64,8 @@ async def test_universe_and_states_share_their_order(start: Starter) -> None:
     assert meta == await venue.info(type="meta")
     mids = await venue.info(type="allMids")
     assert set(mids) == {"BTC", "ETH", "kPEPE", "ARB"}
-    assert await venue.info(type="perpDexs") == [None]
+    main, builder = await venue.info(type="perpDexs")
+    assert (main, builder["name"]) == (None, "hyna")
     assert [row[0] for row in await venue.info(type="predictedFundings")] == list(mids)
 
 

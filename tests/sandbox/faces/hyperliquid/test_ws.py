@@ -86,8 +86,9 @@ async def test_every_other_channel(start: Starter) -> None:
     assert len(seen["bbo"]["bbo"]) == 2
     assert (seen["candle"]["s"], seen["candle"]["i"]) == ("ETH", "5m")
     assert set(seen["allMids"]["mids"]) == {"BTC", "ETH", "kPEPE", "ARB"}
-    ((dex, states),) = seen["allDexsAssetCtxs"]["ctxs"]
-    assert (dex, len(states)) == ("", 4)
+    dexes = seen["allDexsAssetCtxs"]["ctxs"]
+    # Four coins and two that are delisted; two of a builder.
+    assert [(dex, len(states)) for dex, states in dexes] == [("", 6), ("hyna", 2)]
 
 
 async def test_errors_repeat_the_request(start: Starter) -> None:

@@ -6,7 +6,7 @@ from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
-from apps.dashboard import key_api, keys, site, status, usage, views
+from apps.dashboard import key_api, keys, service_docs, site, status, usage, views
 from apps.dashboard.openapi import openapi
 
 urlpatterns: list[URLPattern] = [
@@ -22,6 +22,10 @@ urlpatterns: list[URLPattern] = [
     path("docs/conventions/", views.docs_conventions, name="docs-conventions"),
     path("docs/errors/", views.docs_errors, name="docs-errors"),
     path("docs/test-faults/", views.docs_test_faults, name="docs-test-faults"),
+    path("docs/keys/", service_docs.docs_keys, name="docs-keys"),
+    path("docs/plans/", service_docs.docs_plans, name="docs-plans"),
+    path("docs/webhooks/", service_docs.docs_webhooks, name="docs-webhooks"),
+    path("docs/alerts/", service_docs.docs_alerts, name="docs-alerts"),
     path("docs/websocket/", views.docs_websocket, name="docs-websocket"),
     path("docs/live/", views.docs_live, name="docs-live"),
     path("docs/markets/<slug:slug>/", views.docs_metric, name="docs-metric"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from csp.constants import SELF
@@ -20,6 +20,7 @@ from apps.core.clock import iso_utc, market_clock
 from apps.core.error_guide import ERROR_GUIDE
 from apps.core.testfaults import header as testfaults
 from apps.dashboard.account import account_overview
+from apps.dashboard.docs import docs_page
 from apps.dashboard.guides import GUIDES, LABELS
 from apps.dashboard.streams import channels_shown, frames_shown, socket_url, stream_samples
 from apps.marketdata.clocksync import sync_market_clock
@@ -40,15 +41,6 @@ _SAMPLE_DAYS: Final = 7
 """Length of the history that samples ask for, up to the day that began last."""
 
 
-def _docs(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
-    shared = {
-        "base_url": settings.PUBLIC_BASE_URL,
-        "guides": GUIDES.values(),
-        "market": settings.MARKET,
-    }
-    return render(request, f"docs/{template}.html", {**shared, **context})
-
-
 @require_safe
 def docs_index(request: HttpRequest) -> HttpResponse:
     try:
@@ -56,27 +48,27 @@ def docs_index(request: HttpRequest) -> HttpResponse:
     except DatabaseError:
         # The rest of the page does not need the database.
         offers = []
-    return _docs(request, "index", plans=offers)
+    return docs_page(request, "index", plans=offers)
 
 
 @require_safe
 def docs_quickstart(request: HttpRequest) -> HttpResponse:
-    return _docs(request, "quickstart", environment=settings.KEY_ENVIRONMENT)
+    return docs_page(request, "quickstart", environment=settings.KEY_ENVIRONMENT)
 
 
 @require_safe
 def docs_conventions(request: HttpRequest) -> HttpResponse:
-    return _docs(request, "conventions", labels=LABELS, null_reasons=NULL_REASONS)
+    return docs_page(request, "conventions", labels=LABELS, null_reasons=NULL_REASONS)
 
 
 @require_safe
 def docs_errors(request: HttpRequest) -> HttpResponse:
-    return _docs(request, "errors", entries=ERROR_GUIDE)
+    return docs_page(request, "errors", entries=ERROR_GUIDE)
 
 
 @require_safe
 def docs_test_faults(request: HttpRequest) -> HttpResponse:
-    return _docs(
+    return docs_page(
         request,
         "test_faults",
         words=testfaults.WORDS,
@@ -96,7 +88,7 @@ def docs_metric(request: HttpRequest, slug: str) -> HttpResponse:
     until_ms = market_clock.now_ms() // _DAY_MS * _DAY_MS
     since, until = (iso_utc(ms)[:10] for ms in (until_ms - _SAMPLE_DAYS * _DAY_MS, until_ms))
     base_url = settings.PUBLIC_BASE_URL
-    return _docs(
+    return docs_page(
         request,
         "metric",
         guide=guide,
@@ -112,7 +104,7 @@ def docs_metric(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def docs_websocket(request: HttpRequest) -> HttpResponse:
     from_client, from_server = frames_shown()
-    return _docs(
+    return docs_page(
         request,
         "websocket",
         channels=channels_shown(),
@@ -125,13 +117,15 @@ def docs_websocket(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def docs_live(request: HttpRequest) -> HttpResponse:
-    return _docs(request, "live", channels=channels_shown(), environment=settings.KEY_ENVIRONMENT)
+    return docs_page(
+        request, "live", channels=channels_shown(), environment=settings.KEY_ENVIRONMENT
+    )
 
 
 @require_safe
 @csp_update(_REDOC_CSP)
 def docs_reference(request: HttpRequest) -> HttpResponse:
-    return _docs(request, "reference")
+    return docs_page(request, "reference")
 
 
 @require_safe

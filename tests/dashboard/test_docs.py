@@ -22,6 +22,7 @@ PAGES = (
     "/docs/conventions/",
     "/docs/errors/",
     *(f"/docs/markets/{slug}/" for slug in GUIDES),
+    *(f"/docs/{name}/" for name in ("keys", "plans", "webhooks", "alerts")),
     "/docs/reference/",
     "/login/",
 )

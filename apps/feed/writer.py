@@ -1,6 +1,6 @@
 """Appending events to channels, from asyncio and from blocking code.
 
-``FeedWriter`` (ingest): ``put`` never waits; ``run`` sends what has gathered in one pipeline, then what
+``FeedWriter`` (ingest): ``put`` never waits; ``run`` sends what has gathered in a few calls, then what
 has gathered meanwhile. ``BlockingFeedWriter`` (workers): ``append`` sends at once. Both number their
 events, so that a batch repeated after a broken connection adds nothing twice. What had to be dropped
 (Redis away for longer than the writer can hold) begins a new epoch: readers are told.
@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import redis
 import redis.asyncio as aredis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from apps.core.logs import get_logger
 from apps.feed.ending import is_ending
@@ -27,7 +28,12 @@ from apps.feed.scripts import Scripts, is_forgotten
 
 _log = get_logger(__name__)
 MAX_WAITING: Final = 20_000
-BATCH: Final = 500
+BATCH: Final = 1000
+CALL_EVENTS: Final = 100
+CALL_BYTES: Final = 256 * 1024
+"""One call of the script holds up Redis for about a millisecond at most."""
+PACE_S: Final = 0.003
+"""Between two sendings."""
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _AWAY: Final = (RedisError, OSError, TimeoutError)
@@ -40,8 +46,8 @@ class Entry:
     channel: Channel
     data: bytes
     ts_ms: int
-    state: bytes = b""
-    number: int = 0
+    state: bytes
+    number: int
     begins_epoch: bool = False
 
 
@@ -59,31 +65,67 @@ def channel_of(name: str) -> Channel:
 
 
 class _Numbered:
-    """Numbers of one writer's events; which channels have lost one."""
+    """Numbers of one writer's events; after which of them each channel has a hole."""
 
     def __init__(self) -> None:
         self.name = os.urandom(8).hex()
         self._last = 0
-        self._broken: set[str] = set()
+        self._lost: dict[str, int] = {}
 
-    def number(self, entry: Entry) -> Entry:
+    def entry(self, name: str, data: bytes, ts_ms: int, state: bytes) -> Entry:
         self._last += 1
-        entry.number = self._last
-        if entry.channel.ring in self._broken:
-            self._broken.discard(entry.channel.ring)
-            entry.begins_epoch = True
-        return entry
+        return Entry(channel_of(name), data, ts_ms, state, self._last)
 
     def lost(self, entry: Entry) -> None:
-        self._broken.add(entry.channel.ring)
+        self._lost[entry.channel.ring] = entry.number
+
+    def mark(self, entries: Sequence[Entry]) -> None:
+        """The first event after a hole begins a new epoch; events before it may still be on their way."""
+        if not self._lost:
+            return
+        for entry in entries:
+            if entry.number > self._lost.get(entry.channel.ring, entry.number):
+                del self._lost[entry.channel.ring]
+                entry.begins_epoch = True
 
 
-def _command(digest: str, writer: str, entry: Entry) -> tuple[Any, ...]:
-    spec = entry.channel.spec
-    keys = (*feed_keys(entry.channel.ring), writer_key(writer))
-    ring = (spec.ring_s * 1000, spec.ring_length)
-    epoch = "1" if entry.begins_epoch else ""
-    return (digest, 4, *keys, entry.data, entry.ts_ms, *ring, entry.number, epoch, entry.state)
+class _Packer:
+    """Events as calls of the script, so many in each that none holds up Redis for long."""
+
+    def __init__(self, writer: str) -> None:
+        self._head = (1, writer_key(writer), *feed_keys(""))
+
+    def calls(self, digest: str, entries: Sequence[Entry]) -> Iterator[tuple[Any, ...]]:
+        start, size, before = 0, 0, 0
+        for end, entry in enumerate(entries):
+            size += len(entry.data) + len(entry.state)
+            if end > start and (end - start >= CALL_EVENTS or size > CALL_BYTES):
+                yield self._call(digest, before, entries[start:end])
+                before = entries[end - 1].number
+                start, size = end, len(entry.data) + len(entry.state)
+        yield self._call(digest, before, entries[start:])
+
+    def _call(self, digest: str, before: int, entries: Sequence[Entry]) -> tuple[Any, ...]:
+        places: dict[str, int] = {}
+        channels: list[tuple[str, int, int]] = []
+        events: list[tuple[Any, ...]] = []
+        for entry in entries:
+            ring = entry.channel.ring
+            place = places.get(ring)
+            if place is None:
+                spec = entry.channel.spec
+                channels.append((ring, spec.ring_s * 1000, spec.ring_length))
+                place = places[ring] = len(channels)
+            flag = int(entry.begins_epoch)
+            data, state = _text(entry.data), _text(entry.state)
+            events.append((place, entry.number, flag, entry.ts_ms, data, state))
+        packed = msgspec.msgpack.encode((before, channels, events))
+        return ("EVALSHA", digest, *self._head, packed)
+
+
+def _text(data: bytes) -> msgspec.Raw:
+    """As MessagePack's text, for Redis 6.2 does not read its binary."""
+    return msgspec.Raw(b"\xdb" + len(data).to_bytes(4, "big") + data)
 
 
 class FeedWriter:
@@ -93,6 +135,7 @@ class FeedWriter:
         self._client = client
         self._scripts = Scripts()
         self._numbers = _Numbered()
+        self._packer = _Packer(self._numbers.name)
         self._waiting: deque[Entry] = deque()
         self._max_waiting = max_waiting
         self._filled = asyncio.Event()
@@ -104,7 +147,7 @@ class FeedWriter:
         if len(self._waiting) >= self._max_waiting:
             self.dropped += 1
             self._numbers.lost(self._waiting.popleft())
-        self._waiting.append(Entry(channel_of(name), data, ts_ms, state))
+        self._waiting.append(self._numbers.entry(name, data, ts_ms, state))
         self._filled.set()
 
     def is_wanted(self, name: str) -> bool:
@@ -128,6 +171,8 @@ class FeedWriter:
             try:
                 await self.flush()
                 pause_s = _FIRST_PAUSE_S
+                # What comes meanwhile goes together; an event after a calm moment goes at once.
+                await asyncio.sleep(PACE_S)
             except _AWAY as error:
                 if is_ending():
                     return
@@ -141,9 +186,7 @@ class FeedWriter:
         """Send all that waits; raises when Redis does not take it, and keeps it."""
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            for entry in batch:
-                if entry.number == 0:
-                    self._numbers.number(entry)
+            self._numbers.mark(batch)
             try:
                 await self._send(batch)
             except BaseException:
@@ -154,11 +197,8 @@ class FeedWriter:
 
     async def _send(self, batch: Sequence[Entry]) -> None:
         for _ in range(2):
-            pipeline: Any = self._client.pipeline(transaction=False)
-            digest = self._scripts.digests["append"]
-            for entry in batch:
-                pipeline.execute_command("EVALSHA", *_command(digest, self._numbers.name, entry))
-            replies = await pipeline.execute(raise_on_error=False)
+            calls = [*self._packer.calls(self._scripts.digests["append"], batch)]
+            replies = await self._replies(calls)
             failed = next((one for one in replies if isinstance(one, Exception)), None)
             if failed is None:
                 return
@@ -166,6 +206,19 @@ class FeedWriter:
                 raise failed
             await self._scripts.load_async(self._client)
         raise redis.exceptions.NoScriptError("the feed's scripts do not stay loaded")
+
+    async def _replies(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        if len(calls) == 1:
+            # Half the work of a pipeline, and most of what a calm stream costs.
+            try:
+                return [await self._client.execute_command(*calls[0])]
+            except ResponseError as error:
+                return [error]
+        pipeline: Any = self._client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.execute_command(*call)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
 
 
 class BlockingFeedWriter:
@@ -175,6 +228,7 @@ class BlockingFeedWriter:
         self._client: Any = client
         self._scripts = Scripts()
         self._numbers = _Numbered()
+        self._packer = _Packer(self._numbers.name)
 
     def append(self, name: str, data: bytes, ts_ms: int, state: bytes = b"") -> int:
         """The event's seq."""
@@ -188,10 +242,8 @@ class BlockingFeedWriter:
         """
         if not events:
             return []
-        entries = [
-            self._numbers.number(Entry(channel_of(name), data, ts_ms, state))
-            for name, data, ts_ms, state in events
-        ]
+        entries = [self._numbers.entry(*event) for event in events]
+        self._numbers.mark(entries)
         try:
             return self._send(entries)
         except _AWAY:
@@ -202,13 +254,12 @@ class BlockingFeedWriter:
     def _send(self, entries: Sequence[Entry]) -> list[int]:
         for _ in range(2):
             pipeline = self._client.pipeline(transaction=False)
-            digest = self._scripts.digests["append"]
-            for entry in entries:
-                pipeline.execute_command("EVALSHA", *_command(digest, self._numbers.name, entry))
+            for call in self._packer.calls(self._scripts.digests["append"], entries):
+                pipeline.execute_command(*call)
             replies: list[Any] = pipeline.execute(raise_on_error=False)
             failed = next((one for one in replies if isinstance(one, Exception)), None)
             if failed is None:
-                return [int(reply) for reply in replies]
+                return [int(seq) for reply in replies for seq in reply]
             if not is_forgotten(failed):
                 raise failed
             self._scripts.load(self._client)

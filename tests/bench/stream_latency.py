@@ -20,6 +20,7 @@ django.setup()
 
 import redis.asyncio as aredis  # noqa: E402 - after the settings
 
+from apps.core.memory import keep_what_is_loaded  # noqa: E402 - needs loaded apps
 from apps.feed.writer import FeedWriter  # noqa: E402 - needs loaded apps
 from apps.ingest.publish import FeedPublisher  # noqa: E402 - needs loaded apps
 from apps.marketdata.instruments import Instrument, InstrumentKind  # noqa: E402 - needs loaded apps
@@ -109,6 +110,8 @@ def measure() -> dict[str, dict[str, Any]]:
     names = [f"liquidations.{asset}" for asset in ASSETS]
     with world() as ours, server(ours.url) as hub, sockets(stamp="price") as crowd:
         channels = [*([name] for name in names), names]
+        # As ingest does once it has started.
+        keep_what_is_loaded()
         crowd.ask(do="open", port=hub.port, key=ours.key, channels=channels)
         asyncio.run(measured(crowd, ours.url, ((1.0, 200),)))
         found = {

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis.asyncio as aredis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from apps.core.redis import sync_redis
 from apps.feed.positions import Event, Position, feed_keys
@@ -123,6 +124,72 @@ async def test_what_had_to_be_dropped_begins_a_new_epoch(
     assert heard.epochs[0] != position.epoch
     assert heard.seqs == []
     assert [event.data for event in await reader.newest(NAME, 10)] == [b"3", b"4", b"5"]
+
+
+async def test_a_new_epoch_begins_after_what_was_on_its_way_already(client: aredis.Redis) -> None:
+    writer = FeedWriter(client, max_waiting=2)
+    original = writer._send
+
+    async def overflow_and_fail(batch: Any) -> None:
+        for number in range(2, 5):
+            writer.put(NAME, b"%d" % number, number)
+        raise RedisConnectionError("nothing was sent")
+
+    for number in range(2):
+        writer.put(NAME, b"%d" % number, number)
+    writer._send = overflow_and_fail  # type: ignore[method-assign]  # the fault
+    with pytest.raises(RedisConnectionError):
+        await writer.flush()
+    assert writer.dropped == 1
+    sent: list[tuple[bytes, bool]] = []
+
+    async def send(batch: Any) -> None:
+        sent.extend((entry.data, entry.begins_epoch) for entry in batch)
+        await original(batch)
+
+    writer._send = send  # type: ignore[method-assign]  # as before, seen
+    await writer.flush()
+    # 2 was lost: 0 and 1 belong to the epoch before.
+    assert sent == [(b"0", False), (b"1", False), (b"3", True), (b"4", False)]
+    entries: Any = sync_redis().xrange(feed_keys(NAME)[0])
+    assert [fields[b"d"] for _, fields in entries] == [b"3", b"4"]
+
+
+async def test_many_channels_in_one_batch_are_numbered_each(
+    client: aredis.Redis, reader: FeedReader
+) -> None:
+    writer = FeedWriter(client)
+    names = [NAME, "testing.ETH", "testbook.BTC"]
+    positions = [await reader.open(name) for name in names]
+    for number in range(400):
+        whole = b'{"whole":%d}' % number if number % 3 == 2 else b""
+        writer.put(names[number % 3], b"%d" % number, number, whole)
+    await writer.flush()
+    for place, (name, before) in enumerate(zip(names, positions, strict=True)):
+        events = await reader.ring(name, 0, 1000)
+        assert [event.data for event in events] == [b"%d" % n for n in range(place, 400, 3)]
+        expected = list(range(before.seq + 1, before.seq + 1 + len(events)))
+        assert [event.seq for event in events] == expected
+        assert [event.ts_ms for event in events] == list(range(place, 400, 3))
+    state = (await reader.open("testbook.BTC", with_state=True)).state
+    assert state is not None
+    assert state.data == b'{"whole":398}'
+    assert state.seq == positions[2].seq + 133
+
+
+def test_a_call_after_one_that_failed_adds_nothing() -> None:
+    writer = blocking()
+    writer.append(NAME, b"1", 1)
+    entries = [writer._numbers.entry(NAME, b"%d" % n, n, b"") for n in (2, 3)]
+    digest = writer._scripts.digests["append"]
+    late = writer._packer._call(digest, entries[0].number, entries[1:])
+    with pytest.raises(ResponseError, match="has failed"):
+        writer._client.execute_command(*late)
+    # In order they come whole.
+    for before, entry in zip((0, entries[0].number), entries, strict=True):
+        writer._client.execute_command(*writer._packer._call(digest, before, [entry]))
+    found: Any = sync_redis().xrange(feed_keys(NAME)[0])
+    assert [fields[b"d"] for _, fields in found] == [b"1", b"2", b"3"]
 
 
 async def test_a_reader_tells_everything_once_and_in_order(

@@ -134,7 +134,9 @@ async def test_other_addresses_say_so(web: Web, world: World) -> None:
 async def test_subscribed_then_a_snapshot_then_updates(
     web: Web, world: World, feed: BlockingFeedWriter
 ) -> None:
-    before = [feed.append(CHANNEL, liquidation(n), 1_779_048_873_000 + n) for n in (1, 2)]
+    before = feed.append_many(
+        [(CHANNEL, liquidation(n), 1_779_048_873_000 + n, b"") for n in (1, 2)]
+    )
     async with web.socket(world.eve.plaintext) as socket:
         await socket.say(op="subscribe", channel=CHANNEL)
         ack = await socket.hear()

@@ -34,10 +34,14 @@ class RestCaller:
         self._rng = rng
         self._open_at = 0.0
 
+    def held_s(self) -> float:
+        """How long nothing may be asked, because the venue wants it so."""
+        return max(0.0, self._open_at - asyncio.get_running_loop().time())
+
     async def once(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
         """One attempt, after the venue's back-off if there is one; raises :class:`VenueError`."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._open_at - loop.time()))
+        await self._until_allowed()
         try:
             answer = await call()
         except VenueError as error:
@@ -48,6 +52,13 @@ class RestCaller:
             raise
         self._tracker.rest_ok(self._now_ms())
         return answer
+
+    async def _until_allowed(self) -> None:
+        held_s = self.held_s()
+        while held_s:
+            await asyncio.sleep(held_s)
+            # It may have been told to wait longer meanwhile.
+            held_s = self.held_s()
 
     async def until_answered(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
         """Attempts until there is an answer; gives up only on what repeating cannot help."""

@@ -9,8 +9,8 @@ from apps.marketdata.live import SOURCE_DEGRADED, SOURCE_DOWN, SOURCE_OK, Source
 from apps.venues.base import StreamState, StreamStatus, VenueError
 
 _BAD: Final = frozenset({StreamStatus.STALE, StreamStatus.RECONNECTING})
-_DOWN_AFTER_MS: Final = 30_000
-_LAG_WINDOW_MS: Final = 10_000
+DOWN_AFTER_MS: Final = 30_000
+LAG_WINDOW_MS: Final = 10_000
 _WRONG_CLOCK_MS: Final = 10_000
 """A venue whose quickest news of ten seconds seem this old, or are from this far ahead, has another clock."""
 _NAMED: Final = 3
@@ -33,7 +33,7 @@ class SourceTracker:
     ) -> None:
         self.venue = venue
         self._late_since = late_since
-        self._down_after_ms = max(_DOWN_AFTER_MS, int(3000 * (poll_s or 0.0)))
+        self._down_after_ms = max(DOWN_AFTER_MS, int(3000 * (poll_s or 0.0)))
         self.last_ok_ms: int | None = None
         self._since_ms = now_ms
         self._ailing: dict[str, StreamState] = {}
@@ -53,11 +53,19 @@ class SourceTracker:
     def told(self, event_ms: int, now_ms: int) -> None:
         """Something that had just happened by the venue's clock."""
         lag_ms = now_ms - event_ms
+        if lag_ms > _WRONG_CLOCK_MS:
+            # It may have waited in the socket until we came to it.
+            lag_ms = max(0, lag_ms - self._late_since(event_ms))
         if self._least_lag_ms is None or lag_ms < self._least_lag_ms:
             self._least_lag_ms = lag_ms
-        if now_ms - self._lag_since_ms >= _LAG_WINDOW_MS:
+        if now_ms - self._lag_since_ms >= LAG_WINDOW_MS:
             self._skew_ms = self._least_lag_ms
             self._lag_since_ms, self._least_lag_ms = now_ms, None
+
+    @property
+    def wrong_clock_ms(self) -> int:
+        """By how much its clock is wrong; 0 when it is right."""
+        return abs(self._skew_ms) if abs(self._skew_ms) > _WRONG_CLOCK_MS else 0
 
     def on_state(self, state: StreamState) -> None:
         name = f"{state.connection}/{state.channel}/{state.kind}"
@@ -81,9 +89,9 @@ class SourceTracker:
             some = list(self._ailing.values())[:_NAMED]
             named = ", ".join(f"{one.channel} {one.status.value} ({one.reason})" for one in some)
             problems.append(f"{len(self._ailing)} channels ailing: {named}")
-        if abs(self._skew_ms) > _WRONG_CLOCK_MS:
+        if self.wrong_clock_ms:
             way = "behind" if self._skew_ms > 0 else "ahead of"
-            problems.append(f"its clock is {abs(self._skew_ms) // 1000} s {way} ours")
+            problems.append(f"its clock is {self.wrong_clock_ms // 1000} s {way} ours")
         silence_ms = self.silence_ms(now_ms)
         if silence_ms > self._down_after_ms:
             word = SOURCE_DOWN

@@ -12,6 +12,8 @@ from typing import Final
 
 from apps.core.clock import NS_PER_MS
 from apps.core.logs import get_logger
+from apps.ingest.coverage import Coverage
+from apps.ingest.doubts import Doubts
 from apps.ingest.metrics import BOOK_GAPS, EVENTS, MESSAGES
 from apps.ingest.polling import Pollers
 from apps.ingest.positioning import PositioningPoller
@@ -55,9 +57,6 @@ _DELIVERED_S: Final = 60.0
 _LIST_AGAIN_S: Final = 60.0
 _SYMBOL_DOUBTS: Final = ("refused", "silent", "no data")
 """Why a channel is stale that may have lost its symbol (a book's own troubles are others)."""
-_HUSH_MS: Final = 3_000
-"""A venue that says nothing at all for so long may have lost what happened meanwhile."""
-_SINCE_LAST_LOOK_MS: Final = 2_000
 _NOT_WATCHED: Final = frozenset(
     {StreamStatus.STALE, StreamStatus.RECONNECTING, StreamStatus.STOPPED}
 )
@@ -107,12 +106,12 @@ class VenueRunner:
         self.repairs = Repairs(self, place)
         self.loaded = asyncio.Event()
         """Set once the instruments are known and stored."""
+        self._doubts = Doubts(self.tracker, place.now_ms, self._coverages)
         self._client: StreamClient | None = None
         self._trade_channels: dict[tuple[str, str], str] = {}
         feed = LIQUIDATIONS.get(self.venue)
         self._liquidations = EventWatch(feed.carried_by if feed is not None else ())
         self._last_trouble: tuple[str, ...] = ()
-        self._unreadable = 0
         self._list_again = asyncio.Event()
         """A channel fell silent or was refused: its symbol may be gone."""
         self._events = EVENTS.labels(self.venue)
@@ -124,6 +123,10 @@ class VenueRunner:
     @property
     def listed(self) -> list[tuple[Instrument, int]]:
         return [(one, self.ids[one.key]) for one in self.instruments]
+
+    def _coverages(self) -> list[Coverage]:
+        listings = self._place.state.listings
+        return [listings[one.key].coverage for one in self.instruments]
 
     def status(self) -> SourceStatus:
         return self.tracker.status(self._place.now_ms())
@@ -257,11 +260,16 @@ class VenueRunner:
                 budgets=place.budgets,
             )
         )
+        if offer.max_connections is None:
+            return
+        # All shards are behind one address: each has its part.
+        client.hold_at_most(max(1, offer.max_connections // place.shard.count))
         held = client.connection_count * place.shard.count
-        if offer.max_connections is not None and held > offer.max_connections:
+        if held > offer.max_connections:
             logger.error(
-                "too_many_connections", venue=self.venue, held=held, allowed=offer.max_connections
-            )
+                "too_many_connections", venue=self.venue, shards=place.shard.count,
+                each=client.connection_count, allowed=offer.max_connections,
+            )  # fmt: skip
 
     def _watch(self, plan: list[StreamSpec]) -> dict[tuple[str, str], str]:
         """(connection, channel) of every trade stream → key of its instrument."""
@@ -307,10 +315,7 @@ class VenueRunner:
             return
         self._events.inc()
         now_ms = event.ts_recv // NS_PER_MS
-        heard_ms = self.tracker.last_ok_ms
-        if heard_ms is not None and now_ms - heard_ms > _HUSH_MS:
-            # Also when it was we who were late: asking once too often costs little.
-            self._doubt(heard_ms, now_ms)
+        self._doubts.heard(now_ms)
         self.tracker.heard(now_ms)
         if type(event) is Trade:
             self.tracker.told(event.ts_event // NS_PER_MS, now_ms)
@@ -369,23 +374,11 @@ class VenueRunner:
             kind=issue.kind, reason=issue.reason, sample=issue.sample,
         )  # fmt: skip
 
-    def _doubt(self, since_ms: int, until_ms: int) -> None:
-        """Trades may have been missed: the minutes are compared with the venue's own."""
-        for one in self.instruments:
-            self._place.state.listings[one.key].coverage.doubt(since_ms, until_ms)
-
-    def _doubt_unreadable(self, malformed: int) -> None:
-        """Called once a second: nobody knows what a message said that cannot be read."""
-        if malformed > self._unreadable:
-            now_ms = self._place.now_ms()
-            self._doubt(now_ms - _SINCE_LAST_LOOK_MS, now_ms)
-        self._unreadable = malformed
-
     def update_metrics(self) -> None:
         if self._client is None:
             return
         stats = self._client.stats
-        self._doubt_unreadable(stats.malformed.total())
+        self._doubts.look(stats.malformed.total())
         for outcome in _OUTCOMES:
             MESSAGES.labels(self.venue, outcome).set(getattr(stats, outcome).total())
         BOOK_GAPS.labels(self.venue).set(sum(book.gap_count for book in self.books.values()))

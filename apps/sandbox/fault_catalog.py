@@ -147,6 +147,12 @@ FAULTS: Final[Mapping[str, FaultSpec]] = {
                 _PATH,
                 Param("status", _status, "429, 418, 403, 451, 500 …"),
                 _COUNT,
+                Param(
+                    "retry_after",
+                    _seconds(3_600.0),
+                    "seconds that it asks us to wait; 0: what the venue usually says",
+                    0.0,
+                ),
             ),
         ),
         FaultSpec(

@@ -104,6 +104,8 @@ class RestFault:
     status: int = 0
     form: str = ""
     delay_s: float = 0.0
+    retry_after_s: float = 0.0
+    """What a refusal asks for; 0 leaves it to the venue."""
 
     def meets(self, venue: str, path: str) -> bool:
         return self.left != 0 and self.venue in ("", venue) and path.startswith(self.path)
@@ -205,8 +207,10 @@ class Faults:
         (self.mute.add if on else self.mute.discard)(venue)
         return {}
 
-    def _set_http_status(self, venue: str, path: str, status: int, count: int) -> dict[str, Any]:
-        self.rest.append(RestFault(venue, path, count, status=status))
+    def _set_http_status(
+        self, venue: str, path: str, status: int, count: int, retry_after: float
+    ) -> dict[str, Any]:
+        self.rest.append(RestFault(venue, path, count, status=status, retry_after_s=retry_after))
         return {}
 
     def _set_http_body(self, venue: str, path: str, form: str, count: int) -> dict[str, Any]:

@@ -31,11 +31,12 @@ def rest_faults(faults: Faults, venue: str, now_ms: Callable[[], int]) -> Middle
         told = faults.rest_fault(venue, request.path, "status")
         if told is not None:
             words = refused(venue, told.status, now_ms())
+            asked = {"Retry-After": f"{told.retry_after_s:.0f}"} if told.retry_after_s else {}
             return web.Response(
                 body=words.body,
                 status=told.status,
                 content_type=words.content_type,
-                headers=words.headers,
+                headers={**words.headers, **asked},
             )
         broken = faults.rest_fault(venue, request.path, "form")
         changes = faults.listings.get(venue)

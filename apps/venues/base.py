@@ -277,6 +277,11 @@ class Connecting(Protocol):
         """Ask this pool before each new connection; called before :meth:`StreamClient.run`."""
         ...
 
+    def hold_at_most(self, count: int) -> None:
+        """Pack the channels into so few connections, if they fit; called before
+        :meth:`StreamClient.run`."""
+        ...
+
     @property
     def connection_count(self) -> int:
         """Connections held at once, replacements not counted."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 from apps.marketdata.books import BookState, BookSynchroniser, ContinuityRule
 from apps.marketdata.events import (
@@ -23,9 +23,7 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.backoff import Backoff
 from apps.venues.base import (
-    ALL_ASSETS,
     FetchSnapshot,
     NowNs,
     OnEvent,
@@ -41,13 +39,12 @@ from apps.venues.base import (
     VenueEndpoints,
 )
 from apps.venues.bookfeed import BookFeed
+from apps.venues.lanes import Lane, cancel, split_into_lanes
 from apps.venues.limiter import RequestPool
-from apps.venues.session import Dialect, Session, SessionEnded, Timing, Wiring
+from apps.venues.session import Dialect, Session, Timing, Wiring
 
 MAX_SEEN: Final = 2_000
 """Per instrument."""
-_OWN_LANE: Final = frozenset({"book", "quote"})
-"""Heavy kinds get connections of their own, so that a flood of books does not delay trades."""
 
 
 class Seen:
@@ -78,128 +75,6 @@ def _is_known(memory: dict[int, dict[str, None]], key: int, name: str) -> bool:
         del known[next(iter(known))]
     known[name] = None
     return False
-
-
-class LaneOwner(Protocol):
-    """What a lane asks of its client."""
-
-    def open_session(self, connection: str, specs: tuple[StreamSpec, ...]) -> Session: ...
-
-    def lost(self, specs: tuple[StreamSpec, ...], reason: str) -> None: ...
-
-    async def may_connect(self) -> None:
-        """Wait until the address may open another connection."""
-        ...
-
-
-class Lane:
-    """One connection's worth of channels; replaces the connection when it dies or grows old."""
-
-    def __init__(
-        self,
-        owner: LaneOwner,
-        connection: str,
-        specs: tuple[StreamSpec, ...],
-        *,
-        timing: Timing,
-        sleep: Sleep,
-        rng: random.Random,
-    ) -> None:
-        self.connection = connection
-        self.specs = specs
-        self.reconnects = 0
-        self.replacements = 0
-        self._owner = owner
-        self._timing = timing
-        self._sleep = sleep
-        self._rng = rng
-        self._backoff = Backoff(rng)
-        self._sessions: set[Session] = set()
-
-    def forget(self, names: Collection[str]) -> None:
-        """Stop following these channels, now and after the next reconnect."""
-        self.specs = tuple(spec for spec in self.specs if spec.channel not in names)
-        for session in self._sessions:
-            session.forget(names)
-
-    async def run(self) -> None:
-        """Stream for ever; ends only by cancellation."""
-        while True:
-            reason = await self._stream()
-            self.reconnects += 1
-            delay_s = self._backoff.next_s()
-            self._owner.lost(self.specs, f"{reason}; again in {delay_s:.1f} s")
-            await self._sleep(delay_s)
-
-    async def _stream(self) -> str:
-        """Run sessions one after the other, overlapped, until one is lost; the reason."""
-        await self._owner.may_connect()
-        session = self._owner.open_session(self.connection, self.specs)
-        running = self._start(session)
-        lifetime_s = self._lifetime_s()
-        try:
-            while not await self._ends_within(lifetime_s, session, running):
-                old = session
-                session, running = await self._replace(old, running)
-                # A replacement that failed is tried again soon, while the old one lasts.
-                lifetime_s = self._backoff.next_s() if session is old else self._lifetime_s()
-            return self._lost(session, running)
-        finally:
-            await _cancel(running)
-
-    def _start(self, session: Session) -> asyncio.Future[str]:
-        self._sessions.add(session)
-        running: asyncio.Future[str] = asyncio.ensure_future(_until_end(session))
-        running.add_done_callback(lambda _done: self._sessions.discard(session))
-        return running
-
-    def _lifetime_s(self) -> float:
-        return self._timing.lifetime - self._rng.uniform(0, self._timing.lifetime_spread)
-
-    def _lost(self, session: Session, running: asyncio.Future[str]) -> str:
-        now = asyncio.get_running_loop().time()
-        if session.opened_at is not None:
-            lived_s = now - session.opened_at
-            if lived_s >= self._timing.healthy_after and session.ready.is_set():
-                self._backoff.reset()
-        return running.result()
-
-    async def _ends_within(
-        self, lifetime_s: float, session: Session, running: asyncio.Future[str]
-    ) -> bool:
-        """Whether the connection was lost before it had to be replaced."""
-        old_age = asyncio.ensure_future(self._sleep(lifetime_s))
-        notice = asyncio.ensure_future(session.replace_soon.wait())
-        try:
-            await _first_of(running, old_age, notice)
-        finally:
-            await _cancel(old_age, notice)
-        return running.done()
-
-    async def _replace(
-        self, old: Session, running: asyncio.Future[str]
-    ) -> tuple[Session, asyncio.Future[str]]:
-        """Open a second connection and close the first once the second delivers."""
-        await self._owner.may_connect()
-        new = self._owner.open_session(self.connection, self.specs)
-        new.is_standby = True
-        starting = self._start(new)
-        ready = asyncio.ensure_future(new.ready.wait())
-        patience = asyncio.ensure_future(self._sleep(self._timing.overlap))
-        try:
-            await _first_of(starting, ready, patience)
-            if starting.done() and not running.done():
-                old.replace_soon.clear()
-                return old, running
-            self.replacements += 1
-            await _cancel(running)
-            new.take_over()
-            return new, starting
-        except asyncio.CancelledError:
-            await _cancel(starting)
-            raise
-        finally:
-            await _cancel(ready, patience)
 
 
 class BaseStreamClient:
@@ -261,12 +136,8 @@ class BaseStreamClient:
                 resubscribe=self._resubscribe_book,
             )
         self._snapshots_in_stream = in_stream
-        self.lanes = [
-            Lane(self, connection, specs, timing=self._timing, sleep=sleep, rng=rng)
-            for connection, specs in split_into_lanes(
-                plan, dialect.max_channels, dialect.max_book_channels
-            )
-        ]
+        self._plan, self._sleep, self._rng = plan, sleep, rng
+        self.lanes = self._lanes(packed=False)
         self._connects: RequestPool | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
@@ -317,7 +188,7 @@ class BaseStreamClient:
             for task in done:
                 task.result()
         finally:
-            await _cancel(stopped, *self._tasks)
+            await cancel(stopped, *self._tasks)
             if self._feed:
                 await self._feed.close()
 
@@ -346,9 +217,24 @@ class BaseStreamClient:
             if self._feed is not None:
                 self._feed.forget(one)
 
+    def hold_at_most(self, count: int) -> None:
+        """See :class:`apps.venues.base.Connecting`."""
+        if len(self.lanes) > count:
+            self.lanes = self._lanes(packed=True)
+
     @property
     def connection_count(self) -> int:
         return len(self.lanes)
+
+    def _lanes(self, *, packed: bool) -> list[Lane]:
+        dialect = self._wiring.dialect
+        lanes = split_into_lanes(
+            self._plan, dialect.max_channels, dialect.max_book_channels, packed=packed
+        )
+        return [
+            Lane(self, connection, specs, timing=self._timing, sleep=self._sleep, rng=self._rng)
+            for connection, specs in lanes
+        ]
 
     # --- what lanes and sessions report ---------------------------------------------------------------
 
@@ -443,37 +329,3 @@ class BaseStreamClient:
             return
         is_live = book.state is BookState.LIVE
         self._status(spec, StreamStatus.LIVE if is_live else StreamStatus.STALE, book.reason)
-
-
-def split_into_lanes(
-    plan: Iterable[StreamSpec], max_channels: int, max_book_channels: int | None = None
-) -> list[tuple[str, tuple[StreamSpec, ...]]]:
-    """Group channels by connection and weight, at most ``max_channels`` a lane."""
-    most = dict.fromkeys(_OWN_LANE, max_book_channels or max_channels)
-    groups: dict[tuple[str, str], list[StreamSpec]] = {}
-    for spec in plan:
-        weight = spec.kind if spec.kind in _OWN_LANE and spec.symbol != ALL_ASSETS else "flow"
-        groups.setdefault((spec.connection, weight), []).append(spec)
-    return [
-        (connection, tuple(specs[start : start + most.get(weight, max_channels)]))
-        for (connection, weight), specs in groups.items()
-        for start in range(0, len(specs), most.get(weight, max_channels))
-    ]
-
-
-async def _until_end(session: Session) -> str:
-    try:
-        await session.run()
-    except SessionEnded as ended:
-        return str(ended)
-    return "ended"
-
-
-async def _first_of(*futures: asyncio.Future[Any]) -> None:
-    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def _cancel(*futures: asyncio.Future[Any]) -> None:
-    for future in futures:
-        future.cancel()
-    await asyncio.gather(*futures, return_exceptions=True)

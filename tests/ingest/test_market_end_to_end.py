@@ -22,10 +22,9 @@ from apps.markets import snapshots
 from apps.markets.refresh_context import funding_windows, history_generation
 from apps.markets.refresh_flow import minute_cache
 from apps.snapshots import store
-from tests.ingest.rig import SHARD, Rig, running, until
+from tests.ingest.rig import FEW, Rig, running, until
 
 pytestmark = [
-    pytest.mark.quiet,
     pytest.mark.django_db(databases=["market"], transaction=True),
     pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]
@@ -35,7 +34,9 @@ METRICS = {
     "basis": snapshots.refresh_basis,
     "liquidations": snapshots.refresh_liquidations,
 }
-ASSETS = tuple(sorted(SHARD.assets))
+ASSETS = tuple(sorted(FEW))
+MONTH = 31
+"""Days of history: what percentiles are of."""
 Answers = dict[str, dict[str, Any]]
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,7 +44,7 @@ FloatArray = npt.NDArray[np.float64]
 @pytest.fixture(autouse=True)
 def _own_windows(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.VAR_DIR = tmp_path
-    monkeypatch.setattr(sources, "_DOWN_AFTER_MS", 3_000)
+    monkeypatch.setattr(sources, "DOWN_AFTER_MS", 3_000)
     for tier in AssetTier:
         monkeypatch.setitem(polling.OPEN_INTEREST_EVERY_S, tier, 3.0)
     minute_cache.clear()
@@ -76,9 +77,9 @@ async def test_a_venue_that_goes_changes_partial_sources_and_confidence_alone(
     tmp_path: Path,
 ) -> None:
     """Bybit falls silent and refuses, then comes back."""
-    async with running(tmp_path) as rig:
-        await until(lambda: is_ready(rig), "the past is there", 120)
-        await until(all_full, "every aggregate is whole", 30)
+    async with running(tmp_path, history_days=MONTH) as rig:
+        await until(lambda: is_ready(rig), "the past is there")
+        await until(all_full, "every aggregate is whole")
         before = (await answers())["BTC"]
         check_whole(before)
 
@@ -102,7 +103,7 @@ async def test_a_venue_that_goes_changes_partial_sources_and_confidence_alone(
 
         rig.cause("clear", venue="bybit")
         await until(rig.is_well, "bybit is well again")
-        await until(all_full, "every aggregate is whole again", 30)
+        await until(all_full, "every aggregate is whole again")
         after = (await answers())["BTC"]
         check_whole(after)
         for name in ("funding", "open_interest", "basis"):
@@ -158,9 +159,8 @@ def check_without(name: str, one: dict[str, Any], before: dict[str, Any]) -> Non
 def check_ranks(funding: dict[str, Any], now_ms: int) -> None:
     """Percentile and z-score of the four, then and now; each venue among its own past alone."""
     listed = selectors.instruments(kind=InstrumentKind.PERP)
-    rates, interest, _ = funding_windows(
-        listed, now_ms, as_of_ms=None, generation=history_generation()
-    )
+    past = funding_windows(listed, now_ms, as_of_ms=None, generation=history_generation())
+    rates, interest, _ = np.split(past.values, 3)
     place = {
         (row.instrument.venue, row.instrument.symbol): index for index, row in enumerate(listed)
     }
@@ -199,13 +199,13 @@ def robust_z(value: float, past: FloatArray) -> float:
 
 async def test_a_cascade_moves_all_that_hangs_together(tmp_path: Path) -> None:
     """Longs are forced out: liquidations, open interest, funding, basis and books of that asset alone."""
-    async with running(tmp_path) as rig:
-        await until(lambda: is_ready(rig), "the past is there", 120)
-        await until(all_full, "every aggregate is whole", 30)
+    async with running(tmp_path, history_days=MONTH) as rig:
+        await until(lambda: is_ready(rig), "the past is there")
+        await until(all_full, "every aggregate is whole")
         before = await answers()
         books = {asset: book_of(rig, asset) for asset in ASSETS}
         started = rig.sandbox.start_scenario(
-            {"kind": "cascade", "asset": "BTC", "seconds": 180, "strength": 2}
+            {"kind": "cascade", "asset": "BTC", "seconds": 300, "strength": 2}
         )
         missing: list[str] = []
 
@@ -215,7 +215,7 @@ async def test_a_cascade_moves_all_that_hangs_together(tmp_path: Path) -> None:
             return not missing and time.time() * 1000 < started["end_ms"]
 
         try:
-            await until(is_seen, "everything has moved", 180)
+            await until(is_seen, "everything has moved", 300)
         except AssertionError:
             pytest.fail("; ".join(missing))
         now = await answers()

@@ -322,6 +322,7 @@ def test_every_fault_of_the_catalogue_is_carried_out_and_ends() -> None:
     values = {
         "venue": "okx", "symbol": "BTC", "to": "XBT", "kind": "trade", "count": 2, "seconds": 3,
         "status": 500, "form": "malformed", "path": "", "on": True,
+        "retry_after": 5,
     }  # fmt: skip
     quiet = Faults(lambda: 0.0).in_force()
     for spec in FAULTS.values():

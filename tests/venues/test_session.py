@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from apps.venues.base import StreamSpec, StreamStatus
+from apps.venues.lanes import split_into_lanes
 from apps.venues.limiter import RequestPool
 from apps.venues.session import NS_PER_S, Channel, Dialect, Session, Timing, Wiring, _Request
 from apps.venues.streaming import BaseStreamClient
@@ -124,3 +125,21 @@ def test_a_forgotten_channel_leaves_the_others_alone() -> None:
         assert session.ready.is_set()
 
     asyncio.run(run())
+
+
+def test_scarce_connections_carry_more_each() -> None:
+    kinds = ("trade", "book", "quote")
+    plan = [
+        StreamSpec("ws", f"{kind}{number}", "BTC", kind, 60.0, f"S{number}")
+        for kind in kinds
+        for number in range(3)
+    ]
+    names = {one.channel for one in plan}
+    apart = split_into_lanes(plan, 200)
+    assert [len(specs) for _, specs in apart] == [3, 3, 3]
+    together = split_into_lanes(plan, 200, 2, packed=True)
+    assert [len(specs) for _, specs in together] == [9]
+    # What one connection may carry is never exceeded.
+    full = split_into_lanes(plan, 4, packed=True)
+    assert [len(specs) for _, specs in full] == [4, 4, 1]
+    assert {one.channel for _, specs in full for one in specs} == names

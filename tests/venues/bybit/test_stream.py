@@ -20,7 +20,7 @@ from apps.venues.bybit.stream import (
     channel_of,
     stream_plan,
 )
-from apps.venues.streaming import split_into_lanes
+from apps.venues.lanes import split_into_lanes
 from tests.venues.adapter_contract import fixture_instruments
 from tests.venues.bybit.test_captures import perp
 

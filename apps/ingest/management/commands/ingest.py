@@ -33,9 +33,14 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         serve_metrics()
         config = IngestConfig.from_settings(shard)
-        logger.info("ingest_starts", market=config.market, shard=shard.name)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(config))
+        run(config)
+
+
+def run(config: IngestConfig) -> None:
+    """Until SIGTERM or SIGINT."""
+    logger.info("ingest_starts", market=config.market, shard=config.shard.name)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(config))
 
 
 async def _serve(config: IngestConfig) -> None:

@@ -29,9 +29,10 @@ from focsal.launcher.console import StopSignal, say
 from focsal.launcher.control import Supervisor
 from focsal.launcher.errors import LauncherError
 from focsal.launcher.layout import PROJECT, Folders
-from focsal.launcher.programs import Program
+from focsal.launcher.programs import MARKER, Program
 from focsal.launcher.supervisor import GRACE_S, group_of
 from focsal.launcher.watch import Watch, fail_if_flapping, wait_until
+from focsal.shell import file_of, keep
 
 _SERVER_TIMEOUT_S: Final = 90.0
 
@@ -93,6 +94,8 @@ class _Installation:
         variables = self._environment(servers)
         programs = self._programs(variables)
         self._save()
+        # A command that is typed beside us is none of our processes.
+        keep({n: v for n, v in variables.items() if n != MARKER}, file_of(self._folders.project))
         self._stop.check()
         supervisor = Supervisor(
             [*servers.programs(), *programs],

@@ -15,6 +15,7 @@ from apps.sandbox.faces.bybit.listings import dated_listings as bybit_dated
 from apps.sandbox.faces.bybit.listings import other_listings as bybit_others
 from apps.sandbox.faces.deribit import face as deribit
 from apps.sandbox.faces.deribit.listings import dated_listings as deribit_dated
+from apps.sandbox.faces.deribit.listings import other_listings as deribit_others
 from apps.sandbox.faces.hyperliquid import face as hyperliquid
 from apps.sandbox.faces.hyperliquid.listings import other_listings as hyperliquid_others
 from apps.sandbox.faces.okx import face as okx
@@ -123,7 +124,7 @@ FACES: Final[tuple[VenueFace, ...]] = (
     ),
     _only_face("bybit", bybit, 3, bybit_dated, bybit_others),
     _only_face("okx", okx, 4, okx_dated, okx_others),
-    _only_face("deribit", deribit, 5, deribit_dated),
+    _only_face("deribit", deribit, 5, deribit_dated, deribit_others),
     _only_face("hyperliquid", hyperliquid, 6, others=hyperliquid_others),
 )
 VENUES: Final = tuple(dict.fromkeys(face.key.venue for face in FACES))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from apps.sandbox.faces.base import StreamEntry
 
@@ -23,7 +24,7 @@ _FORMS: Final = tuple(
         ("book", rf"book\.{_NAME}\.{_PACE}"),
         ("grouped book", rf"book\.{_NAME}\.none\.(?P<depth>1|10|20)\.{_PACE}"),
         ("ticker", rf"ticker\.{_NAME}\.{_PACE}"),
-        ("ticker", rf"incremental_ticker\.{_NAME}"),
+        ("changes of ticker", rf"incremental_ticker\.{_NAME}"),
         ("quote", rf"quote\.{_NAME}"),
         ("perpetual", rf"perpetual\.{_NAME}\.{_PACE}"),
         ("marks", rf"markprice\.options\.{_INDEX}"),
@@ -38,10 +39,14 @@ _STREAM_KINDS: Final = {
     "all trades": "trade",
     "book": "book",
     "ticker": "mark",
+    "changes of ticker": "mark",
     "marks": "mark",
     "index": "ticker",
     "dvol": "ticker",
 }
+
+
+_OF_ONE: Final = ("trades", "book", "ticker", "changes of ticker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,31 @@ def parse_channel(channel: str) -> Channel | None:
     return None
 
 
+class TickerChanges:
+    """What was told on each ``incremental_ticker`` channel: all of it at first, then what differs."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, dict[str, Any]] = {}
+
+    def keep(self, channels: Collection[str]) -> None:
+        self._told = {name: told for name, told in self._told.items() if name in channels}
+
+    def whole(self, channel: str, ticker: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """For a reader who comes to the channel."""
+        if channel not in self._told:
+            self._told[channel] = ticker()
+        return {"type": "snapshot", **self._told[channel]}
+
+    def change(self, channel: str, ticker: dict[str, Any]) -> dict[str, Any]:
+        before = self._told.get(channel)
+        self._told[channel] = ticker
+        if before is None:
+            return {"type": "snapshot", **ticker}
+        named = {name: ticker[name] for name in ("timestamp", "instrument_name")}
+        differs = {name: new for name, new in ticker.items() if before.get(name) != new}
+        return {"type": "change", **named, **differs}
+
+
 def frame(channel: str, data: bytes) -> bytes:
     """A data frame as the venue writes it."""
     return b'%b%b","data":%b}}' % (HEAD, channel.encode(), data)
@@ -100,5 +130,5 @@ def stream_of(channel: str) -> StreamEntry | None:
     found = parse_channel(channel)
     if found is None or found.family not in _STREAM_KINDS:
         return None
-    symbol = found.name if found.family in ("trades", "book", "ticker") else ""
+    symbol = found.name if found.family in _OF_ONE else ""
     return StreamEntry("public", channel, _STREAM_KINDS[found.family], symbol)

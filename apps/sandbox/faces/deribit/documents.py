@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from apps.sandbox.faces.deribit.listings import INDEX_NAMES
+from apps.sandbox.faces.deribit.listings import INDEX_NAMES, index_of
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.options.board import Contract
 
@@ -19,7 +19,7 @@ def future(listing: Listing, number: int) -> dict[str, Any]:
     settled_in = coin if listing.is_inverse else "USDC"
     kind = "reversed" if listing.is_inverse else "linear"
     return {
-        "price_index": INDEX_NAMES[coin],
+        "price_index": index_of(listing),
         "kind": "future",
         "instrument_name": listing.symbol,
         "max_leverage": 50,
@@ -36,6 +36,9 @@ def future(listing: Listing, number: int) -> dict[str, Any]:
         "min_trade_amount": listing.contract_size if listing.is_inverse else listing.lot,
         "future_type": kind,
         "max_liquidation_commission": 0.0075,
+        "block_trade_commission": 0.00025,
+        "block_trade_min_trade_amount": 200_000 if listing.is_inverse else 10_000,
+        "block_trade_tick_size": listing.tick,
         "settlement_currency": settled_in,
         "settlement_period": "perpetual" if listing.is_perp else "month",
         "base_currency": coin,
@@ -49,30 +52,30 @@ def option(contract: Contract, *, is_open: bool = True) -> dict[str, Any]:
     terms = contract.terms
     money = terms.asset if terms.is_inverse else "USDC"
     return {
+        "state": "open" if is_open else "closed",
         "price_index": INDEX_NAMES[terms.asset],
         "kind": "option",
         "instrument_name": contract.symbol,
-        "option_type": "call" if contract.is_call else "put",
-        "strike": contract.strike,
         "maker_commission": 0.0003,
         "taker_commission": 0.0003,
         "instrument_type": "reversed" if terms.is_inverse else "linear",
         "expiration_timestamp": contract.expiry.at_ms,
-        "creation_timestamp": contract.expiry.listed_ms,
         "is_active": is_open,
-        "state": "open" if is_open else "closed",
+        "creation_timestamp": contract.expiry.listed_ms,
+        "instrument_id": 1_000_000 + contract.number % 1_000_000_007,
         "tick_size": terms.tick,
         "contract_size": terms.contract_size,
-        "instrument_id": 1_000_000 + contract.number % 1_000_000_007,
+        "strike": contract.strike,
+        "base_currency": terms.asset,
+        "quote_currency": money,
+        "settlement_currency": money,
+        "option_type": "call" if contract.is_call else "put",
         "min_trade_amount": terms.min_amount,
         "block_trade_commission": 0.0003,
         "block_trade_min_trade_amount": terms.block_amount,
         "block_trade_tick_size": terms.tick,
-        "settlement_currency": money,
         "settlement_period": contract.expiry.period,
-        "base_currency": terms.asset,
         "counter_currency": "USD" if terms.is_inverse else "USDC",
-        "quote_currency": money,
         "tick_size_steps": [
             {"tick_size": tick, "above_price": above} for tick, above in terms.ticks[1:]
         ],

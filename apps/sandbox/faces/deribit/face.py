@@ -20,7 +20,9 @@ from apps.sandbox.faces.deribit.source import Source
 from apps.sandbox.faces.hub import Hub
 
 __all__ = ["FACTORY", "channel_of", "listings", "stream_of"]
-_OPTIONS_TOO: Final = frozenset({"ticker", "trades", "book", "grouped book", "quote"})
+_OPTIONS_TOO: Final = frozenset(
+    {"ticker", "changes of ticker", "trades", "book", "grouped book", "quote"}
+)
 _EVERYTHING: Final = frozenset({"all trades", "state"})
 
 
@@ -70,6 +72,8 @@ class DeribitFace:
         if model is None or channel.family in _EVERYTHING:
             return True
         if channel.family in ("marks", "index", "dvol"):
+            if channel.family == "marks":
+                return model.options.of_index(channel.name) is not None
             has_index = channel.name in model.by_index
             return has_index and (
                 channel.family != "dvol" or channel.name in ("btc_usd", "eth_usd")

@@ -148,7 +148,8 @@ class FutureDesk:
         mark = round(state.mark_price, listing.price_decimals + 1)
         index = round(state.index_price, listing.price_decimals + 1)
         forced = self._forced_in(listing, minute)
-        prefix = "" if listing.asset == "BTC" else f"{listing.symbol.partition('-')[0]}-"
+        family = listing.symbol.partition("-")[0]
+        prefix = "" if family == "BTC" else f"{family}-"
         rows: list[Json] = []
         for at in range(begin, end):
             time, ticks, lots = int(tape.time_ms[at]), int(tape.price[at]), int(tape.lots[at])
@@ -168,6 +169,9 @@ class FutureDesk:
             }
             if (time, ticks, lots) in forced:
                 row["liquidation"] = _flag(number)
+                if row["liquidation"] == "M":
+                    # The closing order rested: the taker is on the other side of it.
+                    row["direction"] = "sell" if tape.is_buy[at] else "buy"
             rows.append(row)
         return rows
 

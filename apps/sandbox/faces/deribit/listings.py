@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from apps.sandbox.market.assets import ASSET_MODELS
@@ -13,6 +14,8 @@ VENUE: Final = "deribit"
 INDEX_NAMES: Final = {"BTC": "btc_usd", "ETH": "eth_usd", "SOL": "sol_usdc", "XRP": "xrp_usdc"}
 
 DATED: Final = ("BTC", "ETH")
+LINEAR: Final = ("BTC", "ETH")
+"""Coins with a linear perpetual beside the inverse one."""
 
 
 class _Grid(NamedTuple):
@@ -37,6 +40,36 @@ _GRIDS: Final = {
 }
 # Of the largest venue's turnover.
 _SHARE: Final = {"BTC": 0.06, "ETH": 0.05, "SOL": 0.01, "XRP": 0.01}
+
+
+def index_of(listing: Listing) -> str:
+    """The index that a future is priced on: ``btc_usd``, but ``btc_usdc`` of a linear one."""
+    name = INDEX_NAMES[listing.asset]
+    is_linear = listing.asset in LINEAR and not listing.is_inverse
+    return f"{name}c" if is_linear else name
+
+
+def is_main(listing: Listing) -> bool:
+    """The perpetual that stands for its asset: inverse where there is one."""
+    return listing.is_perp and index_of(listing) == INDEX_NAMES[listing.asset]
+
+
+def other_listings(assets: Iterable[str]) -> tuple[Listing, ...]:
+    """Linear perpetuals of the coins that have inverse ones: ``BTC_USDC-PERPETUAL``."""
+    return tuple(
+        replace(
+            one,
+            symbol=f"{one.asset}_USDC-PERPETUAL",
+            quote="USDC",
+            contract_size=one.lot,
+            daily_volume_usd=one.daily_volume_usd * 0.1,
+            open_interest_usd=one.open_interest_usd * 0.05,
+            trades_per_minute=one.trades_per_minute * 0.2,
+            book_step_ms=250,
+            is_inverse=False,
+        )
+        for one in (_listing(asset, _GRIDS[asset]) for asset in assets if asset in LINEAR)
+    )
 
 
 def listings(assets: Iterable[str]) -> tuple[Listing, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 from apps.sandbox.faces.deribit import documents, history, option_trades
 from apps.sandbox.faces.deribit.errors import invalid, not_found
 from apps.sandbox.faces.deribit.futures import FutureDesk, change_id, sides_of
-from apps.sandbox.faces.deribit.listings import INDEX_NAMES, currency_of
+from apps.sandbox.faces.deribit.listings import currency_of, index_of
 from apps.sandbox.faces.deribit.option_desk import DVOL_ASSETS, OptionDesk
 from apps.sandbox.faces.deribit.settlements import Settlements
 from apps.sandbox.faces.deribit.source import Json, Scope
@@ -34,7 +34,7 @@ class ModelSource:
         """Futures that are listed at some time, in the past and the coming year too."""
         self._listed: dict[str, Listing] = {}
         self._listed_day = -1
-        self.by_index = {INDEX_NAMES[one.asset]: one for one in listings if one.is_perp}
+        self.by_index = {index_of(one): one for one in listings if one.is_perp}
         self._now_ms = now_ms
         self._started_minute = now_ms() // MINUTE_MS
         self.futures = FutureDesk(market, now_ms)

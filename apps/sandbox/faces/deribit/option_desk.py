@@ -10,7 +10,7 @@ import numpy as np
 
 from apps.sandbox.faces.deribit import documents
 from apps.sandbox.faces.deribit.errors import not_found
-from apps.sandbox.faces.deribit.listings import INDEX_NAMES
+from apps.sandbox.faces.deribit.listings import INDEX_NAMES, is_main
 from apps.sandbox.faces.deribit.source import Json
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.noise import key_of, uniforms
@@ -53,7 +53,7 @@ class OptionDesk:
         self.assets = {
             one.asset: AssetOptions(seed, market, one, dated)
             for one in listings
-            if one.is_perp and one.asset in TERMS
+            if is_main(one) and one.asset in TERMS
         }
         self._by_prefix = {one.terms.prefix: one for one in self.assets.values()}
         self._futures = {(one.asset, one.expiry_ms): one.symbol for one in dated}

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from apps.sandbox.faces.deribit.channels import Channel, frame
+from apps.sandbox.faces.deribit.channels import Channel, TickerChanges, frame
 from apps.sandbox.faces.deribit.option_desk import Found, OptionDesk
 from apps.sandbox.faces.deribit.option_trades import combo_rows, trade_rows
 from apps.sandbox.faces.deribit.source import Json
@@ -34,6 +34,7 @@ class OptionPublisher:
         self._books: dict[str, tuple[int, _Levels]] = {}
         """The last book told on each book channel: the next message continues it."""
         self._quotes: dict[str, tuple[float, ...]] = {}
+        self._changes = TickerChanges()
         self._second = -1
         self._told_ms = -1
         self._day = -1
@@ -48,6 +49,7 @@ class OptionPublisher:
         self._channels = [one for one in every if one.family in _SECOND_FAMILIES]
         wanted = {one.channel for one in self._channels}
         self._books = {name: book for name, book in self._books.items() if name in wanted}
+        self._changes.keep(wanted)
 
     def _has_trades(self, channel: Channel) -> bool:
         if channel.family == "all trades":
@@ -122,6 +124,9 @@ class OptionPublisher:
         """A channel of one option."""
         if channel.family == "ticker":
             self._send(channel, self._desk.ticker(channel.name))
+        elif channel.family == "changes of ticker":
+            ticker = self._desk.ticker(channel.name)
+            self._send(channel, self._changes.change(channel.channel, ticker))
         elif channel.family == "quote":
             self._publish_quote(channel, found)
         elif channel.family == "grouped book":
@@ -170,10 +175,13 @@ class OptionPublisher:
         self._send(channel, data)
 
     def first_frames(self, channel: Channel) -> list[bytes]:
-        """A book from its beginning."""
+        """A book, or a ticker, from its beginning."""
         found = self._desk.find(channel.name)
         if found is None:
             return []
+        if channel.family == "changes of ticker":
+            ticker = self._changes.whole(channel.channel, lambda: self._desk.ticker(channel.name))
+            return [frame(channel.channel, orjson.dumps(ticker))]
         known = self._books.get(channel.channel)
         if known is None:
             known = self._desk.second_ms(), self._desk.sides(found)
@@ -216,7 +224,16 @@ class OptionPublisher:
         self._hub.publish(channel.channel, frame(channel.channel, body))
 
 
-_SECOND_FAMILIES: Final = ("marks", "dvol", "ticker", "quote", "book", "grouped book", "state")
+_SECOND_FAMILIES: Final = (
+    "marks",
+    "dvol",
+    "ticker",
+    "changes of ticker",
+    "quote",
+    "book",
+    "grouped book",
+    "state",
+)
 
 
 def _covers(channel: Channel, options: AssetOptions) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from apps.sandbox.faces.deribit.channels import Channel, frame, parse_channel
+from apps.sandbox.faces.deribit.channels import Channel, TickerChanges, frame, parse_channel
 from apps.sandbox.faces.deribit.futures import change_id, sides_of
 from apps.sandbox.faces.deribit.listings import amount_of, currency_of, price_of
 from apps.sandbox.faces.deribit.model_source import ModelSource
@@ -62,6 +62,7 @@ class Publisher:
         """The last book told on each book channel: the next message continues it."""
         self._newest: dict[str, Book] = {}
         self._ticker_slots: dict[str, int] = {}
+        self._changes = TickerChanges()
         self._quotes: dict[str, tuple[int, int, int, int]] = {}
         self._second = now_ms() // _SECOND_MS
         self._last_ms = now_ms()
@@ -80,7 +81,10 @@ class Publisher:
     def first_frames(self, channel: Channel) -> list[bytes]:
         """What a new reader of a channel is told at once: a book from its beginning."""
         listing = self._source.listings.get(channel.name)
-        if channel.family != "book":
+        if listing is not None and channel.family == "changes of ticker":
+            data = self._changes.whole(channel.channel, lambda: self._ticker(listing))
+            return [frame(channel.channel, orjson.dumps(data))]
+        if channel.family not in ("book", "changes of ticker"):
             return []
         if listing is None:
             return self._options.first_frames(channel)
@@ -153,6 +157,7 @@ class Publisher:
                 self._add(plan, channel)
         self._plan = plan
         self._options.plan([one for one in map(parse_channel, self._hub.channels()) if one])
+        self._changes.keep({channel.channel for channel in plan.tickers})
         wanted = {channel.channel for channel in plan.books}
         self._books = {name: book for name, book in self._books.items() if name in wanted}
         for name, tape in self._tapes.items():
@@ -173,7 +178,7 @@ class Publisher:
             plan.trades.setdefault(channel.name, []).append(channel.channel)
         elif channel.family in ("book", "grouped book", "quote"):
             plan.books.append(channel)
-        elif channel.family == "ticker":
+        elif channel.family in ("ticker", "changes of ticker"):
             plan.tickers.append(channel)
         elif channel.family in ("perpetual", "chart"):
             plan.seconds.append(channel)
@@ -265,9 +270,14 @@ class Publisher:
         if self._ticker_slots.get(channel.channel) == slot:
             return
         self._ticker_slots[channel.channel] = slot
-        book = self._book(listing, now_ms // listing.book_step_ms)
-        data = self._source.futures.ticker(listing, book)
+        data = self._ticker(listing)
+        if channel.family == "changes of ticker":
+            data = self._changes.change(channel.channel, data)
         self._hub.publish(channel.channel, frame(channel.channel, orjson.dumps(data)))
+
+    def _ticker(self, listing: Listing) -> dict[str, Any]:
+        book = self._book(listing, self._now_ms() // listing.book_step_ms)
+        return self._source.futures.ticker(listing, book)
 
     def _publish_second(self, channel: Channel) -> None:
         data = self._second_data(channel)

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from apps.sandbox.faces.deribit import documents
 from apps.sandbox.faces.deribit.errors import invalid, not_found, unknown_method
-from apps.sandbox.faces.deribit.listings import INDEX_NAMES
+from apps.sandbox.faces.deribit.listings import INDEX_NAMES, LINEAR
 from apps.sandbox.faces.deribit.settlements import TYPES
 from apps.sandbox.faces.deribit.source import Scope, Source
 
@@ -215,7 +215,10 @@ METHODS: Final[Mapping[str, Method]] = {
     "ticker": lambda source, params: source.ticker(_text(params, "instrument_name")),
     "get_order_book": _order_book,
     "get_index_price": _index,
-    "get_index_price_names": lambda _source, _params: list(INDEX_NAMES.values()),
+    "get_index_price_names": lambda _source, _params: [
+        *INDEX_NAMES.values(),
+        *(f"{INDEX_NAMES[asset]}c" for asset in LINEAR),
+    ],
     "get_expirations": _expirations,
     "get_delivery_prices": _delivery_prices,
     "get_last_settlements_by_currency": _settlements(by_currency=True),

@@ -44,7 +44,7 @@ _SPOT_META: Final = {
 }
 
 
-BUILDER: Final = {
+BUILDER: Final[dict[str, Any]] = {
     "name": BUILDER_DEX,
     "fullName": "Hyna",
     "deployer": "0x53e655101ea361537124ef814ad4e654b54d0637",

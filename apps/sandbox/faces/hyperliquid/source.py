@@ -119,7 +119,7 @@ def states(source: Source, listings: Sequence[Listing]) -> list[Row]:
 class ModelSource:
     """Answers from the market model."""
 
-    delisted = ((2, "MATIC"), (4, "FTM"))
+    delisted: tuple[tuple[int, str], ...] = ((2, "MATIC"), (4, "FTM"))
 
     def __init__(
         self, market: Market, listings: Sequence[Listing], now_ms: Callable[[], int]

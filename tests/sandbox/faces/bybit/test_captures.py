@@ -136,9 +136,11 @@ async def test_spot_has_a_path_and_lists_of_its_own(start: Starter) -> None:
     assert list(trade) == ["T", "s", "S", "v", "p", "i", "BT", "RPI", "seq"]
     # The same name on both sockets is two markets.
     price = float(trade["p"])
-    perp = float((await venue.get("recent-trade", **ONE))["list"][0]["price"])
-    assert price != perp
-    assert price == pytest.approx(perp, rel=0.01)
+    perps = (await venue.get("recent-trade", limit=1000, **ONE))["list"]
+    spots = (await venue.get("recent-trade", category="spot", symbol="BTCUSDT"))["list"]
+    assert trade["i"] in {row["execId"] for row in spots}
+    assert trade["i"] not in {row["execId"] for row in perps}
+    assert price == pytest.approx(float(perps[0]["price"]), rel=0.01)
 
 
 async def test_spot_takes_ten_topics_a_request_and_no_liquidations(start: Starter) -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from apps.sandbox.faces.base import FaceContext
 from apps.sandbox.faces.deribit.face import DeribitFace, listings
+from apps.sandbox.faces.deribit.listings import other_listings
 from apps.sandbox.faults import Faults
 from apps.sandbox.market.model import SeededMarket
 
@@ -99,7 +100,7 @@ class Socket:
 async def serve(multiplier: float) -> AsyncIterator[Served]:
     wall = Wall()
     faults = Faults(wall.wall_s)
-    own = listings(ASSETS)
+    own = (*listings(ASSETS), *other_listings(ASSETS))
     subscribed: set[str] = set()
     context = FaceContext(
         listings=own,

@@ -27,7 +27,9 @@ async def exchange(served: Served) -> AsyncIterator[Any]:
 async def test_markets_and_prices(exchange: Any) -> None:
     markets = await exchange.load_markets()
     perpetuals = {symbol for symbol, market in markets.items() if market["swap"]}
-    assert perpetuals == {BTC, "ETH/USD:ETH", SOL, "XRP/USDC:USDC"}
+    main = {BTC, "ETH/USD:ETH", SOL, "XRP/USDC:USDC"}
+    assert perpetuals - main == {"BTC/USDC:USDC", "ETH/USDC:USDC"}
+    assert main < perpetuals
     assert (markets[BTC]["inverse"], markets[SOL]["linear"]) == (True, True)
     assert markets[BTC]["contractSize"] == 10
     options = [market for market in markets.values() if market["option"]]

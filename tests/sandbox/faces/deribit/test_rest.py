@@ -25,6 +25,8 @@ async def test_instruments(served: Served) -> None:
     assert {row["instrument_name"] for row in linear} == {
         "SOL_USDC-PERPETUAL",
         "XRP_USDC-PERPETUAL",
+        "BTC_USDC-PERPETUAL",
+        "ETH_USDC-PERPETUAL",
     }
     options = await served.get("get_instruments", currency="USDC", kind="option")
     names = [row["instrument_name"] for row in options]
@@ -150,8 +152,9 @@ async def test_refusals(served: Served) -> None:
 
 
 async def test_the_venue_s_own_limits(strict: Served) -> None:
-    await strict.get("get_instruments", currency="BTC")
-    assert await strict.refused("get_instruments", currency="BTC") == (429, 10028)
+    await strict.get("get_instruments", currency="BTC", kind="future")
+    refused = await strict.refused("get_instruments", currency="BTC", kind="future")
+    assert refused == (429, 10028)
     strict.wall.ahead_s += 1.1
     await strict.get("get_instruments", currency="ETH")
     codes = [

@@ -10,22 +10,49 @@ from apps.feed.registry import Data, Option
 MAX_AMOUNT_USD: Final = 1e15
 
 
-def one_or_many(name: str, field: str, allowed: Sequence[str], description: str) -> Option:
+def one_or_many(
+    name: str, field: str, allowed: Sequence[str], description: str, aliases: tuple[str, ...] = ()
+) -> Option:
     """``"binance"`` or ``["binance", "okx"]``: events whose ``field`` is among them."""
 
     def accepts(data: Data, value: frozenset[str]) -> bool:
         return data.get(field) in value
 
-    return _of_words(name, allowed, description, accepts)
+    return _of_words(name, allowed, description, accepts, aliases)
 
 
-def chosen(name: str, allowed: Sequence[str], description: str) -> Option:
+def chosen(
+    name: str, allowed: Sequence[str], description: str, aliases: tuple[str, ...] = ()
+) -> Option:
     """The same words; the channel's ``narrow`` leaves the chosen parts of each event."""
-    return _of_words(name, allowed, description, lambda _data, _value: True)
+    return _of_words(name, allowed, description, _everything, aliases)
+
+
+def one_of(name: str, numbers: Sequence[int], whole: str, description: str) -> Option:
+    """One of these numbers, or a word that stands for everything."""
+    allowed = (*numbers, whole)
+    expected = f"one of {', '.join(map(str, allowed))}"
+
+    def parse(value: Any) -> int | None:
+        if value == whole:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or value not in numbers:
+            raise ValueError(expected)
+        return value
+
+    return Option(name, parse, _everything, {"enum": list(allowed)}, description)
+
+
+def _everything(_data: Data, _value: Any) -> bool:
+    return True
 
 
 def _of_words(
-    name: str, allowed: Sequence[str], description: str, accepts: Callable[[Data, Any], bool]
+    name: str,
+    allowed: Sequence[str],
+    description: str,
+    accepts: Callable[[Data, Any], bool],
+    aliases: tuple[str, ...],
 ) -> Option:
     expected = f"one of {', '.join(allowed)}, or a list of them"
 
@@ -39,7 +66,7 @@ def _of_words(
 
     one = {"type": "string", "enum": list(allowed)}
     schema = {"oneOf": [one, {"type": "array", "items": one, "minItems": 1}]}
-    return Option(name, parse, accepts, schema, description)
+    return Option(name, parse, accepts, schema, description, aliases)
 
 
 def at_least(name: str, field: str, description: str) -> Option:

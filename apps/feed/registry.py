@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 Params: TypeAlias = Mapping[str, str]
 Data: TypeAlias = Mapping[str, Any]
@@ -38,12 +38,23 @@ class SnapshotKind(StrEnum):
     SOURCE = "source"
 
 
+class View(Protocol):
+    """Narrowing that must know all that came before, for one subscription or those that ask alike."""
+
+    def begin(self, data: Data) -> Data:
+        """The whole state as its readers see it."""
+
+    def change(self, data: Data) -> Data | None:
+        """The next event as its readers see it; None when nothing changes for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """A way to narrow a subscription on the server.
 
     ``parse`` turns the client's JSON value into ours or raises ``ValueError`` whose text says what was
-    expected; ``accepts(data, value)`` tells whether an event passes; ``schema`` is its JSON schema.
+    expected, and returns None for a value that narrows nothing; ``accepts(data, value)`` tells whether an
+    event passes; ``schema`` is its JSON schema; ``aliases`` are further names.
     """
 
     name: str
@@ -51,6 +62,7 @@ class Option:
     accepts: Callable[[Data, Any], bool]
     schema: Mapping[str, Any]
     description: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,9 @@ class ChannelSpec:
     far back a reader can resume, ``ring_length`` bounds it in events. ``merge`` joins two waiting updates
     into one for conflation; without it the newer stands for both, which is right where every event is a
     whole state. ``narrow(data, options)`` rewrites a payload for a subscription's options, None drops it;
-    it sees snapshots too. ``is_on_demand`` channels are written only while somebody listens; of
+    it sees snapshots too. ``view(options)`` is for options that need more than the event itself, None when
+    these do not; of a channel whose snapshot is a ``STATE``, with ``as_change``, which makes a whole state
+    an update. ``is_on_demand`` channels are written only while somebody listens; of
     an ``is_personal`` one each account has its own, under the same name.
     ``schema`` is the JSON schema of ``data`` in an update, ``snapshot_schema`` that of a snapshot.
     """
@@ -85,6 +99,8 @@ class ChannelSpec:
     options: tuple[Option, ...] = ()
     merge: Callable[[bytes, bytes], bytes] | None = None
     narrow: Callable[[Data, Mapping[str, Any]], Data | None] | None = None
+    view: Callable[[Mapping[str, Any]], View | None] | None = None
+    as_change: Callable[[Data], Data] | None = None
     example: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -93,7 +109,7 @@ class ChannelSpec:
         return self.snapshot is not SnapshotKind.RECENT
 
     def option(self, name: str) -> Option | None:
-        return next((one for one in self.options if one.name == name), None)
+        return next((one for one in self.options if name in (one.name, *one.aliases)), None)
 
 
 @dataclass(frozen=True, slots=True)

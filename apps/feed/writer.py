@@ -208,13 +208,14 @@ class FeedWriter:
         raise redis.exceptions.NoScriptError("the feed's scripts do not stay loaded")
 
     async def _replies(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        client: Any = self._client
         if len(calls) == 1:
             # Half the work of a pipeline, and most of what a calm stream costs.
             try:
-                return [await self._client.execute_command(*calls[0])]
+                return [await client.execute_command(*calls[0])]
             except ResponseError as error:
                 return [error]
-        pipeline: Any = self._client.pipeline(transaction=False)
+        pipeline = client.pipeline(transaction=False)
         for call in calls:
             pipeline.execute_command(*call)
         replies: list[Any] = await pipeline.execute(raise_on_error=False)

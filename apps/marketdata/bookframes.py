@@ -212,3 +212,89 @@ def merge_books(before: bytes, after: bytes) -> bytes:
             merged[side] = list(levels.items())
         books[name] = merged
     return dumps({**second, "books": books})
+
+
+class _Shown:
+    """One book whole, and the best of it that a reader has by now."""
+
+    __slots__ = ("asks", "bids", "shown_asks", "shown_bids", "state")
+
+    def __init__(self) -> None:
+        self.state: Any = None
+        self.bids: _Side = {}
+        self.asks: _Side = {}
+        self.shown_bids: _Side = {}
+        self.shown_asks: _Side = {}
+
+    def apply(self, book: Mapping[str, Any], depth: int) -> tuple[Levels, Levels]:
+        """Take a change in; what changed of the best."""
+        if book.get("reset"):
+            self.bids, self.asks = {}, {}
+        self.state = book["state"]
+        _take(self.bids, book["bids"])
+        _take(self.asks, book["asks"])
+        before = self.shown_bids, self.shown_asks
+        self.shown_bids = _best(self.bids, depth, is_bid=True)
+        self.shown_asks = _best(self.asks, depth, is_bid=False)
+        return _changes(before[0], self.shown_bids), _changes(before[1], self.shown_asks)
+
+    def whole(self, book: Mapping[str, Any]) -> dict[str, Any]:
+        bids, asks = list(self.shown_bids.items()), list(self.shown_asks.items())
+        return {**book, "bids": bids, "asks": asks}
+
+
+class BookView:
+    """The best ``depth`` levels of the chosen books, told as changes of their own.
+
+    A change within 50 levels is not one within ten: where a better level goes, the eleventh comes in, of
+    which the change says nothing. So whoever narrows a book keeps it whole.
+    """
+
+    def __init__(self, depth: int, names: frozenset[str] | None) -> None:
+        self._depth = depth
+        self._names = names
+        self._books: dict[str, _Shown] = {}
+
+    def begin(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The state's best levels; ``data`` is the whole state."""
+        self._books, books = {}, {}
+        for name, book in self._chosen(data):
+            shown = self._books[name] = _Shown()
+            shown.apply(book, self._depth)
+            books[name] = shown.whole(book)
+        return {**data, "depth": self._depth, "books": books}
+
+    def change(self, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What an update changes of the best levels; None when nothing."""
+        books: dict[str, Any] = {}
+        for name, book in self._chosen(data):
+            shown = self._books.setdefault(name, _Shown())
+            state = shown.state
+            bids, asks = shown.apply(book, self._depth)
+            if book.get("reset"):
+                books[name] = shown.whole(book)
+            elif bids or asks or state != shown.state:
+                books[name] = {**book, "bids": bids, "asks": asks}
+        return {**data, "depth": self._depth, "books": books} if books else None
+
+    def _chosen(self, data: Mapping[str, Any]) -> list[tuple[str, Any]]:
+        names = self._names
+        return [(k, book) for k, book in data["books"].items() if names is None or k in names]
+
+
+def whole_as_change(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A whole state as an update: books are emptied before it is applied."""
+    books = {name: {**book, "reset": True} for name, book in data["books"].items()}
+    return {**data, "books": books}
+
+
+def _take(side: _Side, levels: Levels) -> None:
+    for price, qty in levels:
+        if qty:
+            side[price] = qty
+        else:
+            side.pop(price, None)
+
+
+def _best(side: _Side, depth: int, *, is_bid: bool) -> _Side:
+    return {price: side[price] for price in sorted(side, reverse=is_bid)[:depth]}

@@ -13,9 +13,16 @@ import msgspec
 import orjson
 
 from apps.core.clock import market_clock
-from apps.feed.options import at_least, chosen, one_or_many
+from apps.feed.options import at_least, chosen, one_of, one_or_many
 from apps.feed.registry import ChannelSpec, Params, Policy, SnapshotKind, register
-from apps.marketdata.bookframes import AGGREGATED, merge_books, narrow_books
+from apps.marketdata.bookframes import (
+    AGGREGATED,
+    DEPTH,
+    BookView,
+    merge_books,
+    narrow_books,
+    whole_as_change,
+)
 from apps.marketdata.events import PositionSide, Quality
 from apps.marketdata.universe import ASSETS, VENUES
 from apps.markets.contracts import FUNDING_METRIC, FundingPayload
@@ -23,6 +30,8 @@ from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC, OpenInter
 from apps.snapshots.store import read
 
 _NUMBER: Final = {"type": "number"}
+_VENUE: Final = ("venue",)
+"""REST's word for the same."""
 LIQUIDATION_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["asset", "side", "amount_usd", "price", "exchange"],
@@ -57,7 +66,7 @@ LIQUIDATIONS: Final = ChannelSpec(
     recent=50,
     ring_s=300,
     options=(
-        one_or_many("exchange", "exchange", VENUES, "Only these venues."),
+        one_or_many("exchange", "exchange", VENUES, "Only these venues.", _VENUE),
         one_or_many("side", "side", [side.value for side in PositionSide], "Only this side."),
         at_least("min_amount_usd", "amount_usd", "Only liquidations of at least this size."),
     ),
@@ -112,6 +121,15 @@ ORDERBOOK_SCHEMA: Final[dict[str, Any]] = {
         },
     },
 }
+DEPTHS: Final = (5, 10, 20, DEPTH)
+
+
+def view_books(options: Mapping[str, Any]) -> BookView | None:
+    """Fewer levels than are told need the whole book beside."""
+    depth = options.get("depth")
+    return None if depth in (None, DEPTH) else BookView(depth, options.get("exchange"))
+
+
 ORDERBOOK: Final = ChannelSpec(
     name="orderbook",
     pattern="orderbook.{asset}",
@@ -125,9 +143,20 @@ ORDERBOOK: Final = ChannelSpec(
     ring_s=30,
     ring_length=1_000,
     is_on_demand=True,
-    options=(chosen("exchange", _BOOKS, "Only these books; aggregated is one of them."),),
+    options=(
+        chosen("exchange", _BOOKS, "Only these books; aggregated is one of them.", _VENUE),
+        one_of(
+            "depth",
+            DEPTHS,
+            "full",
+            f"Only so many of the best levels of each side; full is all {DEPTH} that are told. A level that "
+            "leaves them is sent with quantity 0, the one that takes its place with its quantity.",
+        ),
+    ),
     merge=merge_books,
     narrow=narrow_books,
+    view=view_books,
+    as_change=whole_as_change,
     example={
         "asset": "BTC",
         "depth": 50,
@@ -189,7 +218,7 @@ TICKER: Final = ChannelSpec(
     ring_s=30,
     ring_length=500,
     is_on_demand=True,
-    options=(chosen("exchange", VENUES, "Only these venues."),),
+    options=(chosen("exchange", VENUES, "Only these venues.", _VENUE),),
     narrow=narrow_venues,
     example={
         "asset": "BTC",

@@ -108,7 +108,11 @@ def _channel(spec: ChannelSpec, address: str, messages: Json) -> Json:
         "x-options": {
             "throttle_ms": {"type": "integer", "minimum": 0, "maximum": MAX_THROTTLE_MS},
             **{
-                option.name: {**option.schema, "description": option.description}
+                option.name: {
+                    **option.schema,
+                    "description": option.description,
+                    **({"x-aliases": list(option.aliases)} if option.aliases else {}),
+                }
                 for option in spec.options
             },
         },

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 from apps.feed.positions import Event
 from apps.feed.registry import Channel
 from apps.stream.frames import Batch, Frame, event_frame
+from apps.stream.shape import Shape
 from apps.stream.subscription import Subscription
 
 RECENT_EVENTS: Final = 512
@@ -29,6 +30,7 @@ class Follow:
         self._recent_bytes = 0
         self.plain: dict[Subscription, None] = {}
         self.others: dict[Subscription, None] = {}
+        self.shapes: dict[Hashable, Shape] = {}
         self.joining = 0
         self.idle_since_s: float | None = None
 
@@ -36,6 +38,7 @@ class Follow:
 
     def begin(self, epoch: str, base: int, last: int) -> None:
         self.epoch, self.base, self.last = epoch, base, last
+        self.shapes.clear()
         self.forget()
 
     def forget(self) -> None:
@@ -76,6 +79,14 @@ class Follow:
         group = self.plain if is_shared else self.others
         group[subscription] = None
         subscription.is_joined = True
+        shape = subscription.shape
+        if shape is not None and shape.is_whole:
+            known = self.shapes.get(shape.key)
+            if known is None or known.seq != shape.seq:
+                # Nobody has been in step with that one any more.
+                self.shapes[shape.key] = shape
+            else:
+                subscription.shape = known
 
     def detach(self, subscription: Subscription) -> None:
         self.plain.pop(subscription, None)
@@ -103,6 +114,9 @@ class Follow:
                 else:
                     for event in events:
                         subscription.consider(event)
-        for subscription in list(self.others):
+        if self.others:
+            others = list(self.others)
             for event in events:
-                subscription.consider(event)
+                # Event by event: shapes are shared.
+                for subscription in others:
+                    subscription.consider(event)

@@ -149,6 +149,7 @@ class Hub:
     async def _renew(self, follow: Follow, previous: str) -> None:
         """Everybody starts anew from a snapshot, and is told so."""
         waiting = follow.joined()
+        follow.shapes.clear()
         for subscription in waiting:
             follow.detach(subscription)
         follow.joining += 1

@@ -108,6 +108,16 @@ class Joiner:
     async def _state(
         self, follow: Follow, subscription: Subscription
     ) -> tuple[str, int, int, bytes | None]:
+        """The whole as this subscription sees it."""
+        epoch, seq, ts_ms, found = await self._newest_state(follow, subscription)
+        if found is None:
+            subscription.forget()
+            return epoch, seq, ts_ms, None
+        return epoch, seq, ts_ms, subscription.whole(seq, found)
+
+    async def _newest_state(
+        self, follow: Follow, subscription: Subscription
+    ) -> tuple[str, int, int, bytes | None]:
         """The writer's whole state, or the newest event where that is the state."""
         waited_until = asyncio.get_running_loop().time() + _STATE_PATIENCE_S
         while True:
@@ -127,26 +137,37 @@ class Joiner:
             await asyncio.sleep(_STATE_POLL_S)
         if state is None:
             return position.epoch, position.seq, market_clock.now_ms(), None
-        found: bytes = state.data
-        data = subscription.narrowed(found, lambda: orjson.loads(found))
         ts_ms = state.ts_ms if isinstance(state, Event) else market_clock.now_ms()
-        return position.epoch, state.seq, ts_ms, data
+        return position.epoch, state.seq, ts_ms, state.data
 
     # --- resumed -------------------------------------------------------------------------------------
 
     async def _resume(self, follow: Follow, subscription: Subscription, from_seq: int) -> None:
+        if subscription.shape is not None:
+            await self._resume_shaped(follow, subscription, from_seq)
+            return
         if follow.channel.spec.needs_state and not follow.covers(from_seq):
             first = await self._reader.ring(follow.ring, from_seq, 1)
             if not first or first[0].seq != from_seq + 1:
                 # Changes on top of a state that the client does not have.
                 await self._begin(follow, subscription, missed_from=from_seq)
                 return
-        subscription.stand(follow.epoch, from_seq)
-        subscription.client.push(
-            op_frame(
-                "subscribed", channel=follow.name, seq=from_seq, epoch=follow.epoch, resumed=True
-            )
-        )
+        _resumed(subscription, follow.epoch, from_seq)
+        await self._catch_up(follow, subscription)
+
+    async def _resume_shaped(
+        self, follow: Follow, subscription: Subscription, from_seq: int
+    ) -> None:
+        """What it missed cannot be narrowed without the state before: one update makes it whole."""
+        epoch, seq, ts_ms, found = await self._newest_state(follow, subscription)
+        if subscription.is_over:
+            return
+        if found is None or epoch != follow.epoch or seq <= from_seq:
+            await self._begin(follow, subscription, missed_from=from_seq)
+            return
+        data = subscription.whole_as_change(seq, found)
+        _resumed(subscription, epoch, from_seq)
+        subscription.tell_whole(seq, ts_ms, data)
         await self._catch_up(follow, subscription)
 
     async def _catch_up(self, follow: Follow, subscription: Subscription) -> None:
@@ -176,11 +197,23 @@ class Joiner:
                 continue
             if events[0].seq > subscription.head + 1:
                 subscription.tell_gap(subscription.head + 1, events[0].seq - 1)
+                if follow.channel.spec.needs_state:
+                    # Changes after a hole are of no use: the whole, in the same epoch.
+                    await self._begin(follow, subscription, previous=subscription.epoch)
+                    return
             for event in events:
                 subscription.consider(event)
             await subscription.client.outlet.drained()
             if subscription.client.outlet.is_closed:
                 return
+
+
+def _resumed(subscription: Subscription, epoch: str, from_seq: int) -> None:
+    subscription.stand(epoch, from_seq)
+    frame = op_frame(
+        "subscribed", channel=subscription.name, seq=from_seq, epoch=epoch, resumed=True
+    )
+    subscription.client.push(frame)
 
 
 def _recent(follow: Follow, subscription: Subscription) -> bytes:

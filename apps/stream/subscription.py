@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
 from apps.core.jsonout import dumps
 from apps.feed.options import Predicate, predicate
 from apps.feed.positions import Event
 from apps.feed.registry import Channel, Policy
 from apps.stream.frames import gap_frame, update_frame
+from apps.stream.shape import Shape, shape_of
 
 if TYPE_CHECKING:
     from apps.stream.client import Client
@@ -50,7 +53,7 @@ class Subscription:
 
     __slots__ = (
         "_accepts", "_due_s", "_pending", "_throttle_s", "_timer", "channel", "client", "epoch", "head",
-        "is_joined", "is_over", "is_plain", "name", "policy", "told", "wish",
+        "is_joined", "is_over", "is_plain", "name", "policy", "shape", "told", "wish",
     )  # fmt: skip
 
     def __init__(self, client: Client, wish: Wish) -> None:
@@ -66,6 +69,8 @@ class Subscription:
         spec = wish.channel.spec
         pairs = [(one, wish.options[one.name]) for one in spec.options if one.name in wish.options]
         self._accepts: Predicate | None = predicate(pairs)
+        self.shape: Shape | None = shape_of(spec, wish.options)
+        """Where its options need to know what came before; may be shared while it is joined."""
         self._throttle_s = wish.throttle_ms / 1000
         self._due_s = 0.0
         self._pending: _Pending | None = None
@@ -86,7 +91,32 @@ class Subscription:
             return event.data
         if self._accepts is not None and not self._accepts(event.decoded()):
             return None
+        if self.shape is not None:
+            return self.shape.payload(event)
         return self.narrowed(event.data, event.decoded)
+
+    def whole(self, seq: int, data: bytes) -> bytes | None:
+        """The whole state after ``seq`` as this subscription sees it, from where its own view goes on."""
+        if self.shape is None:
+            return self.narrowed(data, lambda: orjson.loads(data))
+        return dumps(self._anew().begin(seq, data))
+
+    def whole_as_change(self, seq: int, data: bytes) -> bytes:
+        """The same as an update, which makes whole whatever its reader has; of a shaped one."""
+        shape = self._anew()
+        return shape.as_change(shape.begin(seq, data))
+
+    def forget(self) -> None:
+        """There is no state to go on from."""
+        if self.shape is not None:
+            self._anew()
+
+    def _anew(self) -> Shape:
+        """Not the one that others may share."""
+        shape = shape_of(self.channel.spec, self.wish.options)
+        assert shape is not None  # noqa: S101 - options stay what they were
+        self.shape = shape
+        return shape
 
     def narrowed(self, data: bytes, decoded: Callable[[], Any]) -> bytes | None:
         narrow = self.channel.spec.narrow
@@ -159,6 +189,12 @@ class Subscription:
     def safe_seq(self) -> int:
         """From where a reader that has all frames so far may resume without missing anything."""
         return self.head if self._pending is None else self.told
+
+    def tell_whole(self, seq: int, ts_ms: int, data: bytes) -> None:
+        """One update for everything after ``told`` and up to ``seq``."""
+        conflated = seq - self.told - 1
+        self.head = seq
+        self._tell(seq, ts_ms, data, conflated)
 
     def tell_gap(self, first: int, last: int) -> None:
         """Events that nobody can fill in: said, and counted as told."""

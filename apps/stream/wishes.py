@@ -110,19 +110,33 @@ def _options(channel: Channel, message: Mapping[str, Any]) -> dict[str, Any]:
             names = [one.name for one in channel.spec.options]
             expected = f"an option of {channel.spec.name} ({', '.join(names) or 'it has none'})"
             raise invalid("filters", expected, name)
+        if option.name in found:
+            raise invalid(name, f"one of {option.name} and {name}", "both")
         try:
-            found[name] = option.parse(value)
+            parsed = option.parse(value)
         except ValueError as error:
             raise invalid(name, str(error), str(value)) from None
+        if parsed is not None:
+            found[option.name] = parsed
     return found
 
 
 def wishes_of_query(names: Sequence[str], values: Mapping[str, str]) -> list[Wish]:
-    """The same out of a query string, where everything is text."""
-    message: dict[str, Any] = {}
-    for name, value in values.items():
-        message[name] = _untexted(name, value)
-    return [wish_of(name, message) for name in names]
+    """The same out of a query string, where everything is text; options go to the channels that have them."""
+    message = {name: _untexted(name, value) for name, value in values.items()}
+    specs = {name: known_channel(name).spec for name in names}
+    wishes = []
+    for name, spec in specs.items():
+        # An option that another of these channels has is that one's alone.
+        foreign = {
+            word
+            for word in message.keys() - _KNOWN
+            if spec.option(word) is None
+            and any(one.option(word) is not None for one in specs.values())
+        }
+        own = {word: value for word, value in message.items() if word not in foreign}
+        wishes.append(wish_of(name, own))
+    return wishes
 
 
 def _untexted(name: str, value: str) -> Any:

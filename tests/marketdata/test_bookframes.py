@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -10,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.marketdata.bookframes import AGGREGATED, AssetBooks, merge_books, narrow_books
+from apps.marketdata.bookframes import (
+    AGGREGATED,
+    AssetBooks,
+    BookView,
+    merge_books,
+    narrow_books,
+    whole_as_change,
+)
 from apps.marketdata.books import BYBIT, BookState, BookSynchroniser
 from apps.marketdata.events import BookDelta, BookSnapshot, Levels
 from apps.marketdata.instruments import Instrument, InstrumentKind
@@ -131,6 +139,88 @@ def test_changes_lead_to_the_books_themselves(seed: int, steps: list[str]) -> No
             for one in told[1:at]:
                 first = merge_books(first, one)
             assert held_by([first, *told[at:]]) == expected(venues)
+
+
+def best(books: dict[str, Any], names: set[str], depth: int) -> dict[str, Any]:
+    """The same by plain sorting."""
+    return {
+        name: {
+            "state": book["state"],
+            **{
+                side: dict(sorted(book[side].items(), reverse=side == "bids")[:depth])
+                for side in ("bids", "asks")
+            },
+        }
+        for name, book in books.items()
+        if name in names
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    steps=st.lists(st.sampled_from("ccccwl"), min_size=2, max_size=40),
+    depth=st.integers(1, 4),
+    names=st.sampled_from([None, frozenset({"okx"}), frozenset({AGGREGATED, "binance"})]),
+)
+def test_fewer_levels_are_the_best_of_the_book_at_every_step(
+    seed: int, steps: list[str], depth: int, names: frozenset[str] | None
+) -> None:
+    rng = random.Random(seed)
+    venues = {name: Venue(name, rng) for name in ("binance", "okx")}
+    for venue in venues.values():
+        venue.whole()
+    books, view = AssetBooks("BTC", DEPTH), BookView(depth, names)
+    chosen = set(names or {"binance", "okx", AGGREGATED})
+    event = books.update({name: one.book for name, one in venues.items()})
+    assert event is not None
+    held: dict[str, Any] = {}
+    apply(held, dict(view.begin(orjson.loads(event.state))))
+    merged = b""
+    joined, slow = copy.deepcopy(held), copy.deepcopy(held)
+    for step in steps:
+        venue = venues[rng.choice(["binance", "okx"])]
+        {"c": venue.change, "w": venue.whole, "l": venue.lose}[step]()
+        event = books.update({name: one.book for name, one in venues.items()})
+        if event is None:
+            continue
+        change = view.change(orjson.loads(event.data))
+        if change is not None:
+            assert change["depth"] == depth
+            data = orjson.dumps(change)
+            merged = merge_books(merged, data) if merged else data
+            apply(held, dict(change))
+        assert held == best(expected(venues), chosen, depth)
+    # A slow reader gets them merged, one who comes back gets the whole as a change of what he has.
+    if merged:
+        apply(slow, orjson.loads(merged))
+    assert slow == held
+    again = books.repeat()
+    assert again is not None
+    apply(joined, dict(whole_as_change(BookView(depth, names).begin(orjson.loads(again.state)))))
+    assert joined == held
+
+
+def test_what_lies_deeper_is_not_told() -> None:
+    books, venues = two_venues()
+    by_name = {name: one.book for name, one in venues.items()}
+    first = books.update(by_name)
+    assert first is not None
+    view = BookView(1, frozenset({"binance"}))
+    seen = view.begin(orjson.loads(first.state))
+    assert (seen["depth"], set(seen["books"])) == (1, {"binance"})
+    assert seen["books"]["binance"]["bids"] == [(100.0, 1.0)]
+    venues["binance"].change([(99.0, 5.0)], [])
+    deeper = books.update(by_name)
+    assert deeper is not None
+    assert view.change(orjson.loads(deeper.data)) is None
+    # The best goes: the second comes in with what was never told of it.
+    venues["binance"].change([(100.0, 0.0)], [])
+    gone = books.update(by_name)
+    assert gone is not None
+    found = view.change(orjson.loads(gone.data))
+    assert found is not None
+    assert found["books"]["binance"]["bids"] == [(99.0, 5.0), (100.0, 0.0)]
 
 
 def two_venues() -> tuple[AssetBooks, dict[str, Venue]]:

@@ -122,6 +122,68 @@ async def test_one_venue_alone_shows_no_false_loss(
             last, bids = update["seq"], update["data"]["books"]["okx"]["bids"]
 
 
+async def until_bids(socket: Any, last: int, held: dict[float, float], wanted: Any) -> int:
+    """Apply binance's bids until they are ``wanted``; the last seq, with no loss on the way."""
+    while held != wanted:
+        frame = await socket.until(type="update")
+        assert frame["prev_seq"] == last
+        last = frame["seq"]
+        book = frame["data"]["books"]["binance"]
+        assert frame["data"]["depth"] == 5
+        if book.get("reset"):
+            held.clear()
+        for price, qty in book["bids"]:
+            held[price] = qty
+            if not qty:
+                del held[price]
+    return last
+
+
+async def test_fewer_levels_come_back_whole(web: Web, world: World, writer: FeedWriter) -> None:
+    binance = live_book(perp("binance"), 100.0, 101.0)
+    for price in (99.0, 98.0, 97.0, 96.0, 95.0, 94.0):
+        set_level(binance, price, price / 100)
+    five = {100.0: 1.5, 99.0: 0.99, 98.0: 0.98, 97.0: 0.97, 96.0: 0.96}
+    wish = {"depth": 5, "venue": "binance"}
+    async with writing(writer, None, binance):
+        async with web.socket(world.eve.plaintext) as one, web.socket(world.bob.plaintext) as two:
+            held: dict[float, float] = {}
+            ack, snapshot = await one.subscribe("orderbook.BTC", **wish)
+            _, other = await two.subscribe("orderbook.BTC", **wish)
+            for frame in (snapshot, other):
+                assert set(frame["data"]["books"]) == {"binance"}
+                assert dict(frame["data"]["books"]["binance"]["bids"]) == five
+            held = dict(five)
+            set_level(binance, 94.0, 9.0)  # Too deep to be told.
+            set_level(binance, 99.0, 0.0)
+            after = {price: qty for price, qty in five.items() if price != 99.0} | {95.0: 0.95}
+            last = await until_bids(one, snapshot["seq"], held, after)
+            seen = dict(five)
+            assert await until_bids(two, other["seq"], seen, after) == last
+            await one.raw.close()
+            set_level(binance, 99.5, 3.0)
+            set_level(binance, 95.0, 8.0)
+            wanted = {99.5: 3.0, **{p: q for p, q in after.items() if p != 95.0}}
+            await until_bids(two, last, seen, wanted)
+        async with web.socket(world.eve.plaintext) as again:
+            await again.say(
+                op="subscribe", channel="orderbook.BTC", from_seq=last, epoch=ack["epoch"], **wish
+            )
+            resumed = await again.until(op="subscribed")
+            assert (resumed["resumed"], resumed["seq"]) == (True, last)
+            await until_bids(again, last, held, wanted)
+
+
+@pytest.mark.parametrize("depth", [7, 0, "10", None, True, [5]])
+async def test_a_depth_that_there_is_not_is_refused(web: Web, world: World, depth: Any) -> None:
+    async with web.socket(world.eve.plaintext) as socket:
+        await socket.say(op="subscribe", channel="orderbook.BTC", depth=depth)
+        error = await socket.hear()
+    assert (error["op"], error["code"], error["param"]) == ("error", "invalid_parameter", "depth")
+    assert "expected one of 5, 10, 20, 50, full" in error["detail"]
+    assert str(depth) in error["detail"]
+
+
 async def test_nobody_listens_and_nothing_is_written(writer: FeedWriter) -> None:
     book = live_book(perp("binance"), 100.0, 101.0)
     demand = DemandPublisher(writer)

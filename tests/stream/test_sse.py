@@ -13,6 +13,7 @@ import pytest
 from apps.core.errors import InvalidParameter
 from apps.feed.writer import BlockingFeedWriter
 from apps.stream.sse import base36, event_id, read_event_id
+from apps.stream.wishes import wishes_of_query
 from tests.stream.conftest import World
 from tests.stream.test_protocol import liquidation
 from tests.stream.web import TIMEOUT_S, Web
@@ -53,6 +54,20 @@ async def stream(web: Web, key: str, query: str, last: str = "") -> AsyncIterato
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert answer.headers["access-control-allow-origin"] == "*"
         yield Stream(answer)
+
+
+def test_options_go_to_the_channels_that_have_them() -> None:
+    names = ["orderbook.BTC", "liquidations.BTC"]
+    books, liquidations = wishes_of_query(names, {"depth": "10", "venue": "okx", "side": "long"})
+    assert books.options == {"depth": 10, "exchange": {"okx"}}
+    assert liquidations.options == {"exchange": {"okx"}, "side": {"long"}}
+    assert wishes_of_query(names[:1], {"depth": "full"})[0].options == {}
+    with pytest.raises(InvalidParameter, match="expected one of 5, 10, 20, 50, full, received '7'"):
+        wishes_of_query(names, {"depth": "7"})
+    with pytest.raises(InvalidParameter, match="expected an option of orderbook"):
+        wishes_of_query(names, {"deep": "10"})
+    with pytest.raises(InvalidParameter, match="one of exchange and venue"):
+        wishes_of_query(names, {"venue": "okx", "exchange": "okx"})
 
 
 async def test_frames_are_those_of_sockets(

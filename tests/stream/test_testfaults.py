@@ -7,11 +7,12 @@ import time
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
-from apps.core.testfaults.header import HEADER
+from apps.core.testfaults.header import HEADER, WORDS
 from apps.feed.writer import BlockingFeedWriter
 from tests.stream.conftest import CHANNEL, World
 from tests.stream.test_protocol import liquidation
@@ -183,3 +184,104 @@ async def test_event_streams_have_them_too(
             if frames[-1].get("type") == "update":
                 break
     assert frames[-1]["data"]["exchange"] == "bybit"
+
+
+# --- every word, on both kinds of stream -----------------------------------------------------------------
+
+
+async def over_socket(web: Web, key: str, faults: str, feed: BlockingFeedWriter) -> dict[str, Any]:
+    """The update that one socket gets."""
+    async with _Faulty(web, key, faults) as socket:
+        await socket.subscribe(CHANNEL)
+        feed.append(CHANNEL, TOLD, 1)
+        return await socket.until(type="update")
+
+
+async def over_events(web: Web, key: str, faults: str, feed: BlockingFeedWriter) -> dict[str, Any]:
+    """The update that one event stream gets."""
+    headers = {"X-API-Key": key, HEADER: faults}
+    async with (
+        web.http(headers=headers) as http,
+        http.stream("GET", f"/v1/sse?channels={CHANNEL}") as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if not line.startswith("data: "):
+                continue
+            frame: dict[str, Any] = json.loads(line[6:])
+            if frame.get("type") == "snapshot":
+                feed.append(CHANNEL, TOLD, 1)
+            if frame.get("type") == "update":
+                return frame
+    raise AssertionError("the stream ended")
+
+
+TOLD = liquidation(
+    1,
+    funding={"value": 0.5, "unit": "percent_per_8h"},
+    meta={"staleness_seconds": 2, "freshness": "fresh", "cadence_seconds": 60},
+)
+PLAIN = json.loads(TOLD)
+OLD = {**PLAIN, "meta": {**PLAIN["meta"], "staleness_seconds": 182, "freshness": "stale"}}
+VERY_OLD = {**PLAIN, "meta": {**PLAIN["meta"], "staleness_seconds": 602, "freshness": "very_stale"}}
+EMPTY = {**PLAIN, "funding": {"value": None, "unit": "percent_per_8h", "null_reason": "no_data"}}
+SEEN: dict[str, Any] = {
+    "venue_down:okx": PLAIN,
+    "snapshot_stale": OLD,
+    "snapshot_very_stale": VERY_OLD,
+    "snapshot_missing": PLAIN,
+    "no_data": EMPTY,
+    "slow:0.2s": PLAIN,
+    "gap": PLAIN,
+    "snapshot_stale, no_data, slow:0.1s": {**OLD, "funding": EMPTY["funding"]},
+}
+REFUSED = {
+    "rate_limited": (429, "rate_limited"),
+    "quota_exceeded": (429, "quota_exceeded"),
+    "server_error": (500, "internal"),
+    "overloaded": (503, "overloaded"),
+    "nonsense": (400, "invalid_parameter"),
+}
+
+
+@pytest.mark.parametrize("listen", [over_socket, over_events])
+@pytest.mark.parametrize("faults", SEEN)
+async def test_updates_are_as_documented(
+    web: Web, world: World, feed: BlockingFeedWriter, faults: str, listen: Any
+) -> None:
+    frame = await listen(web, world.eve.plaintext, faults, feed)
+    assert frame["data"] == SEEN[faults]
+    assert (await listen(web, world.bob.plaintext, "gap", feed))["data"] == PLAIN
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+async def test_event_streams_are_refused_in_words(web: Web, world: World, fault: str) -> None:
+    headers = {"X-API-Key": world.eve.plaintext, HEADER: fault}
+    async with web.http(headers=headers) as http:
+        answer = await http.get(f"/v1/sse?channels={CHANNEL}")
+    assert (answer.status_code, answer.json()["code"]) == REFUSED[fault]
+    assert ("retry-after" in answer.headers) == (answer.status_code in (429, 503))
+
+
+async def test_event_streams_end_in_the_middle_and_are_cut(web: Web, world: World) -> None:
+    key = world.eve.plaintext
+    query = f"/v1/sse?channels={CHANNEL}"
+    async with (
+        web.http(headers={"X-API-Key": key, HEADER: "truncated"}) as http,
+        http.stream("GET", query) as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line.startswith("data: ") and CHANNEL in line and '"op"' not in line:
+                break
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(line[6:])
+    async with (
+        web.http(headers={"X-API-Key": key, HEADER: "disconnect:0.3s"}) as http,
+        http.stream("GET", query) as answer,
+    ):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await answer.aread()
+
+
+def test_every_word_is_tried() -> None:
+    tried = {one.partition(":")[0] for one in (*SEEN, *REFUSED)} | {"truncated", "disconnect"}
+    assert {one.name for one in WORDS} <= tried

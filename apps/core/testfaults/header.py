@@ -144,17 +144,19 @@ def read(text: str, environment: str) -> TestFaults:
         )
     words = [one.strip().lower() for one in text.split(",") if one.strip()]
     if not words or len(words) > MOST or len(text) > _MAX_CHARS:
-        raise _wrong(f"expected 1 to {MOST} faults, received {text[:_MAX_CHARS]!r}")
+        raise _wrong(f"1 to {MOST} faults", text)
     down: list[str] = []
     values: dict[str, float] = {}
     for word in words:
         name, colon, value = word.partition(":")
         known = _BY_NAME.get(name)
-        if known is None or bool(colon) != bool(known.takes):
-            raise _wrong(f"received {word!r}")
+        if known is None:
+            raise _wrong("one of the faults that are allowed", word)
+        if bool(colon) != bool(known.takes):
+            raise _wrong(known.form, word)
         if known.takes == _VENUE:
             if value not in VENUES:
-                raise _wrong(f"expected a venue of {', '.join(VENUES)}, received {value!r}")
+                raise _wrong(f"a venue of {', '.join(VENUES)}", value)
             down.append(value)
         values[name] = _seconds(value) if known.takes == _TIME else 0.0
     stale = 10 if "snapshot_very_stale" in values else 3 if "snapshot_stale" in values else 0
@@ -174,10 +176,11 @@ def _seconds(text: str) -> float:
     found = _SECONDS.fullmatch(text)
     seconds = float(found.group(1)) if found else -1.0
     if not 0.0 <= seconds <= LONGEST_S:
-        raise _wrong(f"expected 0s to {LONGEST_S:g}s, received {text[:20]!r}")
+        raise _wrong(f"0s to {LONGEST_S:g}s", text)
     return seconds
 
 
-def _wrong(what: str) -> InvalidParameter:
+def _wrong(expected: str, received: str) -> InvalidParameter:
     allowed = ", ".join(one.form for one in WORDS)
-    return InvalidParameter(f"{HEADER}: {what}; allowed are {allowed}.", param=HEADER)
+    told = f"expected {expected}, received {received[:_MAX_CHARS]!r}; allowed are {allowed}."
+    return InvalidParameter(f"{HEADER}: {told}", param=HEADER)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from apps.ingest.pace import Pace
+from apps.ingest.pace import Convoy, Pace
 from apps.ingest.retry import RestCaller
 from apps.ingest.series import (
     BACKGROUND,
@@ -40,7 +40,10 @@ __all__ = [
     "fetch", "plan_jobs", "run_jobs",
 ]  # fmt: skip
 
-_ASSET_RANK: Final = {asset: rank for rank, asset in enumerate(ASSETS)}
+_ASSET_RANK: Final = {
+    asset: rank for rank, asset in enumerate(sorted(ASSETS, key=lambda one: tier_of(one) == "cold"))
+}
+"""HOT assets first."""
 _DAY_MS: Final = 86_400_000
 _HOUR_MS: Final = 3_600_000
 HISTORY_DAYS: Final = 366
@@ -127,15 +130,18 @@ def plan_jobs(
     return jobs
 
 
-def _order(job: Job) -> tuple[int, bool, int, int]:
+def asset_rank(job: Job) -> int:
+    """Of the job's asset among all, HOT ones first."""
+    return _ASSET_RANK.get(job.instrument.asset, len(_ASSET_RANK))
+
+
+def _order(job: Job) -> tuple[int, int, int]:
     """What readiness needs: asset by asset, HOT first, all of an asset at once, so that the first ones are
     whole early and five venues ask about the same days at about the same time. Then phase by phase."""
-    phase, asset = PHASES.index(job.phase), job.instrument.asset
-    rank = _ASSET_RANK.get(asset, len(_ASSET_RANK))
-    is_cold = tier_of(asset) == "cold"
+    phase = PHASES.index(job.phase)
     if job.phase in REQUIRED:
-        return 0, is_cold, rank, phase
-    return phase, is_cold, rank, 0
+        return 0, asset_rank(job), phase
+    return phase, asset_rank(job), 0
 
 
 def _wanted(step: Step, now_ms: int) -> Span:
@@ -184,11 +190,12 @@ async def run_jobs(
     on_done: Callable[[Job, Exception | None], None],
     concurrency: int = CONCURRENCY,
     pace: Pace | None = None,
+    convoy: Convoy | None = None,
 ) -> None:
     """All jobs, at most ``concurrency`` at a time and in order. One that fails is reported, not fatal.
 
     ``on_done`` is told of every piece; a piece that fails ends its job, for what lies behind it would not
-    touch what is stored. With a ``pace`` pieces give way to live work.
+    touch what is stored. With a ``pace`` pieces give way to live work, in a ``convoy`` venues keep together.
     """
     waiting = iter(jobs)
 
@@ -200,6 +207,8 @@ async def run_jobs(
 
     async def work() -> None:
         for job in waiting:
+            if convoy is not None:
+                await convoy.reach(job.instrument.venue, asset_rank(job))
             failure: Exception | None = None
             for piece in job.pieces():
                 if failure is None:
@@ -208,9 +217,15 @@ async def run_jobs(
                 else:
                     on_done(piece, None)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(concurrency, len(jobs))):
-            group.create_task(work())
+    if convoy is not None and jobs:
+        convoy.join(jobs[0].instrument.venue)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(concurrency, len(jobs))):
+                group.create_task(work())
+    finally:
+        if convoy is not None and jobs:
+            convoy.leave(jobs[0].instrument.venue)
 
 
 async def _fill(

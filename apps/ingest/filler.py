@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from apps.core.logs import get_logger
@@ -20,7 +20,7 @@ from apps.ingest.backfill import (
     plan_jobs,
     run_jobs,
 )
-from apps.ingest.pace import Pace
+from apps.ingest.pace import Convoy, Pace
 from apps.ingest.progress import COMPLETE, READY, RUNNING, Progress
 from apps.ingest.storage import HistoryThread
 from apps.ingest.venue import VenueRunner
@@ -34,10 +34,13 @@ _SETTLED_DELAY_MS: Final = 30_000
 """Venues publish a settled rate within seconds of the hour."""
 _LISTING_PATIENCE_S: Final = 30.0
 """A venue that does not list its instruments by then is filled later: the others are not held up."""
-_READY_PATIENCE_S: Final = 120.0
-"""A venue whose history takes longer (its request limits are narrow) does not hold up the others."""
+_STALLED_S: Final = 120.0
+"""A venue whose history has not grown for so long is down: the others are not held up."""
+_LONGEST_FILL_S: Final = 600.0
+"""Nor are they when its request limits are so narrow that a month takes longer."""
 _REPAIRS_TOGETHER_S: Final = 30.0
 _TELL_EVERY_S: Final = 0.5
+_LOOK_S: Final = 5.0
 _HELD_EVERY_S: Final = 60.0
 _WHOLE_EVERY_S: Final = 3600.0
 _LOOK_BACK_MS: Final = 48 * _HOUR_MS
@@ -64,6 +67,10 @@ class HistoryFiller:
         self._complete = asyncio.Event()
         self._repaired = asyncio.Event()
         self._pace = Pace()
+        self._convoy = Convoy()
+        self._counted: set[str] = set()
+        self._grown_at: dict[str, float] = {}
+        """When the history of a venue that is listed last grew."""
 
     def repaired(self) -> None:
         """Stored history changed further back than readers look by themselves."""
@@ -80,21 +87,21 @@ class HistoryFiller:
     async def _fill(self) -> None:
         venues = self._venues
         await _wait_for((venue.loaded for venue in venues), _LISTING_PATIENCE_S)
+        await _for_one_of([venue.loaded for venue in venues])
         started = time.monotonic()
         await self._count_jobs([venue for venue in venues if venue.loaded.is_set()])
         async with asyncio.TaskGroup() as group:
-            filled = [asyncio.Event() for _ in venues]
+            filled = {venue.venue: asyncio.Event() for venue in venues}
             complete = [
-                group.create_task(self._fill_venue(venue, event, group))
-                for venue, event in zip(venues, filled, strict=True)
+                group.create_task(self._fill_venue(venue, filled[venue.venue], group))
+                for venue in venues
             ]
-            first = [e for v, e in zip(venues, filled, strict=True) if v.loaded.is_set()]
-            await _wait_for(first, _READY_PATIENCE_S)
+            await self._until_filled(filled)
             self._progress.state, self._progress.phase = READY, "done"
             await self._history_changed()
             self._ready.set()
             took_s = round(time.monotonic() - started, 1)
-            late = [v.venue for v, e in zip(venues, filled, strict=True) if not e.is_set()]
+            late = [venue for venue, event in filled.items() if not event.is_set()]
             logger.info("backfill_ready", seconds=took_s, failed=self._progress.failed, late=late)
             await asyncio.gather(*complete)
             self._progress.background_state = COMPLETE
@@ -103,10 +110,30 @@ class HistoryFiller:
             took_s = round(time.monotonic() - started, 1)
             logger.info("history_complete", seconds=took_s)
 
+    async def _until_filled(self, filled: Mapping[str, asyncio.Event]) -> None:
+        """Until one venue has what readiness needs, and no other that is listed is getting there."""
+        started = time.monotonic()
+        while time.monotonic() - started < _LONGEST_FILL_S:
+            oldest = time.monotonic() - _STALLED_S
+            late = [
+                event
+                for venue, event in filled.items()
+                if not event.is_set() and self._grown_at.get(venue, oldest) > oldest
+            ]
+            if not late and (not filled or any(event.is_set() for event in filled.values())):
+                return
+            await _wait_for(
+                late or [event for event in filled.values() if not event.is_set()], _LOOK_S
+            )
+
     async def _count_jobs(self, venues: Iterable[VenueRunner]) -> None:
         """The progress bar's length; a short absence is caught up with while already serving."""
         spans = await self._history.spans()
-        jobs = [job for venue in venues for job in self._plan(venue, spans, REQUIRED)]
+        jobs = []
+        for venue in venues:
+            self._counted.add(venue.venue)
+            self._grown_at[venue.venue] = time.monotonic()
+            jobs += self._plan(venue, spans, REQUIRED)
         self._progress.total = len(jobs)
         if jobs and all(job.missing_ms <= CATCH_UP_MS for job in jobs):
             self._progress.state = READY
@@ -116,7 +143,7 @@ class HistoryFiller:
     ) -> None:
         """One venue's history from its listing on; it neither waits for the others nor holds them up."""
         await venue.loaded.wait()
-        started = time.monotonic()
+        self._grown_at[venue.venue] = started = time.monotonic()
         jobs = await self._fill_required(venue)
         filled.set()
         took_s = round(time.monotonic() - started, 1)
@@ -181,14 +208,20 @@ class HistoryFiller:
     async def _fill_required(self, venue: VenueRunner) -> int:
         jobs = await self._jobs(venue, REQUIRED)
         progress = self._progress
+        if venue.venue not in self._counted and not self._ready.is_set():
+            # Listed later than the others.
+            progress.total += len(jobs)
 
         def on_done(job: Job, error: Exception | None) -> None:
+            if error is None:
+                self._grown_at[venue.venue] = time.monotonic()
             if progress.phase != "done":
                 progress.done = min(progress.done + 1, progress.total)
                 progress.failed += error is not None
                 progress.phase = job.phase
 
-        await self._run(venue, jobs, on_done)
+        convoy = self._convoy if venue.setup.is_emulated else None
+        await self._run(venue, jobs, on_done, convoy=convoy)
         return len(jobs)
 
     async def _fill_background(self, venue: VenueRunner, phase: str) -> int:
@@ -215,6 +248,7 @@ class HistoryFiller:
         on_done: Callable[[Job, Exception | None], None] | None = None,
         *,
         is_background: bool = False,
+        convoy: Convoy | None = None,
     ) -> None:
         def told(job: Job, error: Exception | None) -> None:
             if error is not None:
@@ -233,6 +267,7 @@ class HistoryFiller:
             on_done=told,
             concurrency=BACKGROUND_CONCURRENCY if is_background else CONCURRENCY,
             pace=self._pace if is_background else None,
+            convoy=convoy,
         )
 
     # --- readers ---------------------------------------------------------------------------------------
@@ -253,6 +288,17 @@ class HistoryFiller:
         while True:
             await self._progress.publish()
             await asyncio.sleep(_TELL_EVERY_S)
+
+
+async def _for_one_of(events: Sequence[asyncio.Event]) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    if not waits:
+        return
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waits:
+            one.cancel()
 
 
 async def _wait_for(events: Iterable[asyncio.Event], timeout_s: float) -> None:

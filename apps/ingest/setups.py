@@ -19,7 +19,8 @@ class VenueSetup:
     """One venue of this market.
 
     ``instruments`` and ``stream_plan`` are None where the venue itself is asked and the adapter plans.
-    ``has_history``: whether its REST serves candles, funding and open interest.
+    ``has_history``: whether its REST serves candles, funding and open interest. ``is_emulated``: one process
+    answers for all venues.
     """
 
     adapter: VenueAdapter
@@ -28,6 +29,7 @@ class VenueSetup:
     stream_plan: tuple[StreamSpec, ...] | None = None
     has_history: bool = True
     rate_multiplier: float = 1.0
+    is_emulated: bool = False
 
     def plan(self, instruments: Iterable[Instrument]) -> list[StreamSpec]:
         if self.stream_plan is not None:
@@ -43,8 +45,8 @@ def live_setups(adapters: Iterable[VenueAdapter]) -> list[VenueSetup]:
     return [VenueSetup(adapter, adapter.endpoints) for adapter in adapters]
 
 
-SANDBOX_RATE_MULTIPLIER = 10.0
-"""The emulator allows ten times the venues' request limits, so that a first start takes seconds."""
+SANDBOX_RATE_MULTIPLIER = 40.0
+"""The emulator allows forty times the venues' request limits, so that a first start takes seconds."""
 
 
 async def emulator_setups(adapters: Iterable[VenueAdapter], emulator: Emulator) -> list[VenueSetup]:
@@ -56,6 +58,7 @@ async def emulator_setups(adapters: Iterable[VenueAdapter], emulator: Emulator) 
             adapter,
             emulator.endpoints_of(adapter.venue),
             rate_multiplier=SANDBOX_RATE_MULTIPLIER,
+            is_emulated=True,
         )
         for adapter in adapters
     ]

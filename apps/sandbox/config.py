@@ -28,7 +28,7 @@ class SandboxConfig:
     speed: float = 1.0
     clock: Literal["recorded", "now"] = "recorded"
     end: Literal["stop", "loop"] = "stop"
-    limit_multiplier: float = 10.0
+    limit_multiplier: float = 40.0
     grace_s: float = 30.0
     assets: tuple[str, ...] | None = None
     rate: float = 1.0

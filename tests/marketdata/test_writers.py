@@ -105,7 +105,7 @@ def test_text_that_would_break_copy_arrives_as_it_was() -> None:
 def everything(table: str, order: str) -> list[Any]:
     with connections["market"].cursor() as cursor:
         cursor.execute(f"SELECT * FROM {table} ORDER BY {order}")
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def test_new_rows_arrive_like_merged_ones() -> None:

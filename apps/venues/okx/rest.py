@@ -87,7 +87,8 @@ class OkxRestClient(PublicRest):
             start_ms,
             end_ms,
             instId=instrument.symbol,
-            limit=limits.FUNDING_PAGE,
+            # A page reaches back as far as it holds rows, not as far as is wanted.
+            limit=settlements_page(instrument, end_ms - start_ms),
         )
         return rest_rows.settled_rates(instrument, found, self._now_ns())
 
@@ -323,3 +324,9 @@ class OkxRestClient(PublicRest):
             # Endpoints are counted apart: only this one rests.
             self._pools[name].block_for(error.retry_after or WINDOW_S)
             raise
+
+
+def settlements_page(instrument: Instrument, span_ms: int) -> int:
+    """Rows that hold the settlements of a span, as far as a page goes."""
+    interval_ms = (instrument.funding_interval_h or 1.0) * 3_600_000
+    return min(limits.FUNDING_PAGE, int(span_ms / interval_ms) + 2)

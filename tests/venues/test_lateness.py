@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from apps.venues import lateness
 from apps.venues.base import StreamStatus
 from apps.venues.lateness import Lateness
 from apps.venues.session import NS_PER_S, Session, SessionEnded, Timing, Wiring, _Request
@@ -20,7 +19,7 @@ class Loop:
         self.s = 100.0
         self.speed = speed
         self.late: list[float] = []
-        monkeypatch.setattr(lateness.asyncio, "get_running_loop", lambda: self)
+        monkeypatch.setattr("asyncio.get_running_loop", lambda: self)
         monkeypatch.setattr("apps.venues.session._loop_time", self.time)
 
     def time(self) -> float:

@@ -31,6 +31,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 Loader: TypeAlias = Callable[[int, int], FloatArray]
 """``(first_slot, end_slot) -> values`` of shape ``(series, end_slot - first_slot)``, NaN where missing."""
+Version: TypeAlias = tuple[str, int, int, int]
+"""Of a window's content: file, count of writes, checksum, end slot."""
 
 _MAGIC: Final = b"FOCSALW1"
 # magic, sequence, last slot, checksum, slot seconds, capacity, series, names digest, generation digest
@@ -114,29 +116,55 @@ class ContextWindow:
         if not self._names:
             return np.empty((0, self._grid.slots))
         end_slot = self._grid.end_slot(t_ms)
+        found: list[FloatArray] = []
+
+        def copy(memory: mmap.mmap, header: _Header) -> None:
+            found.append(self._copy(memory, header.last_slot, end_slot))
+
+        self._with_current(end_slot, generation, load, copy)
+        return found[0]
+
+    def version(self, t_ms: int, load: Loader, *, generation: str = "") -> Version:
+        """Bring the window before ``t_ms`` up to date; two that are equal name the same values."""
+        if not self._names:
+            return str(self._path), 0, 0, 0
+        end_slot = self._grid.end_slot(t_ms)
+        found: list[_Header] = []
+        self._with_current(end_slot, generation, load, lambda _, header: found.append(header))
+        return str(self._path), found[0].sequence, found[0].checksum, end_slot
+
+    def _with_current(
+        self,
+        end_slot: int,
+        generation: str,
+        load: Loader,
+        use: Callable[[mmap.mmap, _Header], None],
+    ) -> None:
+        """Hand over the file, up to date and locked."""
         mark = hashlib.sha256(generation.encode()).digest()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._locked(fcntl.LOCK_SH), self._mapped() as memory:
             header = self._valid_header(memory, mark)
-            if header is not None and self._serves(header, end_slot):
-                return self._copy(memory, header.last_slot, end_slot)
+            if memory is not None and header is not None and self._serves(header, end_slot):
+                use(memory, header)
+                return
         with self._locked(fcntl.LOCK_EX):
-            return self._write_and_copy(end_slot, mark, load)
+            self._resize()
+            with self._mapped() as memory:
+                if memory is None:
+                    raise OSError(f"{self._path}: could not be mapped")
+                use(memory, self._brought_up(memory, end_slot, mark, load))
 
-    def _write_and_copy(self, end_slot: int, mark: bytes, load: Loader) -> FloatArray:
-        self._resize()
-        with self._mapped() as memory:
-            if memory is None:
-                raise OSError(f"{self._path}: could not be mapped")
-            header = self._valid_header(memory, mark)
-            if header is None or not self._serves(header, end_slot):
-                first = self._first_to_load(header, end_slot)
-                values = load(first, end_slot)
-                expected = (len(self._names), end_slot - first)
-                if values.shape != expected:
-                    raise ValueError(f"loader: expected shape {expected}, got {values.shape}")
-                self._store(memory, first, end_slot, values, mark)
-            return self._copy(memory, end_slot - 1, end_slot)
+    def _brought_up(self, memory: mmap.mmap, end_slot: int, mark: bytes, load: Loader) -> _Header:
+        header = self._valid_header(memory, mark)
+        if header is not None and self._serves(header, end_slot):
+            return header
+        first = self._first_to_load(header, end_slot)
+        values = load(first, end_slot)
+        expected = (len(self._names), end_slot - first)
+        if values.shape != expected:
+            raise ValueError(f"loader: expected shape {expected}, got {values.shape}")
+        return self._store(memory, first, end_slot, values, mark)
 
     def _first_to_load(self, header: _Header | None, end_slot: int) -> int:
         oldest = end_slot - self._grid.slots
@@ -222,7 +250,7 @@ class ContextWindow:
 
     def _store(
         self, memory: mmap.mmap, first: int, end: int, values: FloatArray, mark: bytes
-    ) -> None:
+    ) -> _Header:
         _, sequence, *_ = _HEADER.unpack_from(memory)
         sequence += sequence % 2
         header = _Header(
@@ -242,10 +270,9 @@ class ContextWindow:
         data[:, np.arange(first, end) % self._capacity] = values
         finished = replace(header, sequence=sequence + 2, checksum=_checksum(memory))
         memory[: _HEADER.size] = finished.pack()
+        return finished
 
-    def _copy(self, memory: mmap.mmap | None, last_slot: int, end_slot: int) -> FloatArray:
-        if memory is None:
-            raise OSError(f"{self._path}: could not be mapped")
+    def _copy(self, memory: mmap.mmap, last_slot: int, end_slot: int) -> FloatArray:
         first = end_slot - self._grid.slots
         columns = np.arange(first, end_slot)
         window = self._data(memory)[:, columns % self._capacity]

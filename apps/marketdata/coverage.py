@@ -157,12 +157,15 @@ def _slots(
         params.append(_at(as_of_ms))
     with connections["market"].cursor() as cursor:
         cursor.execute(
-            "SELECT DISTINCT date_bin(make_interval(secs => %s), ts, %s) AS slot "  # noqa: S608
-            f"FROM {table} WHERE instrument_id = ANY(%s) AND ts >= %s AND ts < %s {where} {known} "
-            "ORDER BY slot",
+            # One array of numbers: thousands of rows of times take longer to read than to find.
+            "SELECT coalesce(array_agg((extract(epoch FROM slot) * 1000)::bigint ORDER BY slot), '{}') "  # noqa: S608
+            "FROM (SELECT DISTINCT date_bin(make_interval(secs => %s), ts, %s) AS slot "
+            f"FROM {table} WHERE instrument_id = ANY(%s) AND ts >= %s AND ts < %s {where} {known}"
+            ") AS slots",
             params,
         )
-        return [_ms(slot) for (slot,) in cursor.fetchall()]
+        ((slots,),) = cursor.fetchall()
+        return list(slots)
 
 
 def _at(ts_ms: int) -> datetime:

@@ -7,7 +7,9 @@ Ranges are half-open: ``start <= ts < end``. With ``as_of`` only rows that were 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -106,9 +108,40 @@ class LiquidationSeries:
     known_at_ms: IntArray
 
 
+@dataclass(slots=True)
+class _SharedBoard:
+    board: LiveBoard | None = None
+    read_us: int = 0
+
+
+_shared: Final[ContextVar[_SharedBoard | None]] = ContextVar("shared_board", default=None)
+
+
 def live_board() -> LiveBoard:
     """The newest state of every instrument and the status of every venue (one Redis round trip)."""
-    return read_board(sync_redis())
+    held = _shared.get()
+    if held is None:
+        return read_board(sync_redis())
+    if held.board is None:
+        held.read_us = time.time_ns() // 1000
+        held.board = read_board(sync_redis())
+    return held.board
+
+
+@contextmanager
+def one_board() -> Iterator[None]:
+    """Inside, every reader sees one board: that of the first who asks."""
+    token = _shared.set(_SharedBoard())
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+def inputs_us() -> int:
+    """Wall time (microseconds) of the oldest live input that a reader gets: now, or the shared board's."""
+    held = _shared.get()
+    return held.read_us if held is not None and held.read_us else time.time_ns() // 1000
 
 
 def source_statuses() -> dict[str, SourceStatus]:
@@ -145,6 +178,11 @@ _cache: Final = _InstrumentCache()
 def clear_instrument_cache() -> None:
     """Forget the cached list: called after instruments were written, and by tests."""
     _cache.clear()
+
+
+def all_instruments() -> tuple[InstrumentRow, ...]:
+    """Every listing, inactive ones included: the same object for as long as it was not read again."""
+    return _cache.rows()
 
 
 def instruments(

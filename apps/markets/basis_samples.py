@@ -16,7 +16,8 @@ from apps.marketdata.live import LiveBoard
 from apps.marketdata.selectors import BasisSeries, InstrumentRow
 from apps.marketdata.universe import AssetTier
 from apps.markets.engines.basis import SAME_MOMENT_MS, basis
-from apps.markets.refresh_context import FLOW_OVERLAP_MS, TIER_GRIDS, positions, window_values
+from apps.markets.past import Past
+from apps.markets.refresh_context import TIER_GRIDS, past_window, positions
 from apps.markets.refresh_sources import as_datetime
 
 FloatArray = npt.NDArray[np.float64]
@@ -117,7 +118,7 @@ def basis_window(
     *,
     as_of_ms: int | None,
     generation: str,
-) -> FloatArray:
+) -> Past:
     """Basis (decimal) at each slot's end, one row per perpetual."""
     grid, hold_ms = TIER_GRIDS[tier], HOLD_MS[tier]
     ids = [row.id for row in rows]
@@ -139,15 +140,12 @@ def basis_window(
             end,
         )
 
-    if as_of_ms is not None:
-        end = grid.end_slot(t_ms)
-        return load(end - grid.slots, end)
-    return window_values(
+    return past_window(
         f"basis_{tier.value}",
         grid,
         [row.instrument.key for row in rows],
         t_ms,
         load,
+        as_of_ms=as_of_ms,
         generation=generation,
-        overlap_ms=FLOW_OVERLAP_MS,
     )

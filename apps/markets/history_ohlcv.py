@@ -13,11 +13,9 @@ from apps.core.jsonout import PlainNumbers, are_plain
 from apps.marketdata.coverage import bar_slots
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.selectors import InstrumentRow
-from apps.markets.contracts_ohlcv import Candle, OhlcvHistoryRow
 from apps.markets.engines.ohlcv import Candles, FloatArray, origin_ms, over_venues
 from apps.markets.engines.volume_flow import BASE_DECIMALS, USD_DECIMALS
 from apps.markets.history import Page, Row, listings, plan_slots
-from apps.markets.history_contracts import builtins
 from apps.markets.ohlcv_bars import lengths_of, stored_candles
 from apps.markets.queries import HistoryQuery, Intervals
 
@@ -77,15 +75,15 @@ def _rows(
         query.selection.as_of_ms,
     )
     venues = [one.instrument.venue for one in listed]
-    by_slot: dict[int, dict[str, Candle]] = {slot: {} for slot in block}
+    by_slot: dict[int, dict[str, Row]] = {slot: {} for slot in block}
     for series, slot, candle in zip(
-        found.series.tolist(), found.open_ms.tolist(), candles_of(found), strict=True
+        found.series.tolist(), found.open_ms.tolist(), numbers_of(found), strict=True
     ):
         # A bar stored since the page was planned belongs to no row of it.
         if slot in by_slot:
             by_slot[slot][venues[series]] = candle
     total = over_venues(found)
-    means = dict(zip(total.open_ms.tolist(), candles_of(total), strict=True))
+    means = dict(zip(total.open_ms.tolist(), numbers_of(total), strict=True))
     rows = (
         _row(query, slot, detail, means[slot], moment) for slot, detail in by_slot.items() if detail
     )
@@ -100,26 +98,19 @@ def _are_plain(*parts: Candles) -> bool:
     )
 
 
-def _row(
-    query: HistoryQuery, slot: int, detail: dict[str, Candle], mean: Candle, moment: int
-) -> Row:
+def _row(query: HistoryQuery, slot: int, detail: dict[str, Row], mean: Row, moment: int) -> Row:
+    """An ``OhlcvHistoryRow`` of ``Candle`` in their order of fields, without making one of each: a page has
+    tens of thousands."""
     # Candles come series after series, which is the order of the listings.
-    more: dict[str, Any] = {"aggregate": mean} if query.selection.with_aggregate else {}
-    return builtins(
-        OhlcvHistoryRow(
-            ts=iso_utc(slot),
-            kind=query.kind or KINDS[0],
-            closed=slot + query.interval_ms + _CLOSING_MS <= moment,
-            venues={name: one.close for name, one in detail.items()},
-            venues_detail=detail,
-            **more,
-        )
-    )
-
-
-def candles_of(candles: Candles) -> list[Candle]:
-    """As contract objects, in the same order."""
-    return [Candle(**one) for one in numbers_of(candles)]
+    more: Row = {"aggregate": mean} if query.selection.with_aggregate else {}
+    return {
+        "ts": iso_utc(slot),
+        "kind": query.kind or KINDS[0],
+        "closed": slot + query.interval_ms + _CLOSING_MS <= moment,
+        **more,
+        "venues": {name: one["close"] for name, one in detail.items()},
+        "venues_detail": detail,
+    }
 
 
 def numbers_of(candles: Candles) -> list[dict[str, Any]]:
@@ -146,6 +137,7 @@ def _numbers(
     trades: float,
     is_partial: bool,
 ) -> dict[str, Any]:
+    is_counted = not math.isnan(trades)
     numbers: dict[str, Any] = {
         "open": open_,
         "high": high,
@@ -153,10 +145,10 @@ def _numbers(
         "close": close,
         "volume_base": volume_base,
         "volume_usd": volume_usd,
-        "trades": None if math.isnan(trades) else int(trades),
+        "trades": int(trades) if is_counted else None,
         "complete": not is_partial,
     }
-    if numbers["trades"] is None:
+    if not is_counted:
         numbers["null_reason"] = "no_data"
     return numbers
 

@@ -15,12 +15,12 @@ from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import AssetTier
 from apps.marketdata.watching import LIQUIDATIONS, watch_spans
 from apps.markets.engines.liquidations import rolling_total, watched_ms
+from apps.markets.past import Past
 from apps.markets.refresh_context import (
-    FLOW_OVERLAP_MS,
     HOUR_MS,
     TIER_GRIDS,
+    past_window,
     positions,
-    window_values,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -99,7 +99,7 @@ def liquidation_window(
     *,
     as_of_ms: int | None,
     generation: str,
-) -> FloatArray:
+) -> Past:
     """USD liquidated in the hour before each slot's end, one row per listing; NaN where it was unwatched."""
     grid = TIER_GRIDS[tier]
     width = HOUR_MS // grid.slot_ms
@@ -116,19 +116,15 @@ def liquidation_window(
         shares = [np.diff(watch.before(one, edges)) / wide.slot_ms for one in ids]
         return np.concatenate([np.nan_to_num(usd), np.reshape(shares, (len(ids), end - first))])
 
-    if as_of_ms is not None:
-        end = wide.end_slot(t_ms)
-        stacked = load(end - wide.slots, end)
-    else:
-        names = [f"{what}|{row.instrument.key}" for what in ("usd", "watched") for row in rows]
-        stacked = window_values(
-            f"liquidations_{tier.value}",
-            wide,
-            names,
-            t_ms,
-            load,
-            generation=generation,
-            overlap_ms=FLOW_OVERLAP_MS,
-        )
-    usd, watched = np.split(stacked, 2)
-    return rolling_total(usd, watched, width)
+    stacked = past_window(
+        f"liquidations_{tier.value}",
+        wide,
+        [f"{what}|{row.instrument.key}" for what in ("usd", "watched") for row in rows],
+        t_ms,
+        load,
+        as_of_ms=as_of_ms,
+        generation=generation,
+    )
+    return stacked.derived(
+        "rolled", lambda values: rolling_total(*np.split(values, 2), width=width)
+    )

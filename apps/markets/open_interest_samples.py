@@ -18,13 +18,13 @@ from apps.marketdata.context_windows import Grid, last_value_slots
 from apps.marketdata.selectors import InstrumentRow, OpenInterestSeries
 from apps.marketdata.universe import AssetTier, tier_of
 from apps.markets.engines.history import last_at
+from apps.markets.past import Past
 from apps.markets.refresh_context import (
     DAY_MS,
-    FLOW_OVERLAP_MS,
     OI_HOLD_MS,
     TIER_GRIDS,
+    past_window,
     positions,
-    window_values,
 )
 from apps.markets.refresh_sources import as_datetime
 
@@ -77,7 +77,7 @@ def open_interest_window(
     *,
     as_of_ms: int | None,
     generation: str,
-) -> FloatArray:
+) -> Past:
     """Open interest (USD) at each slot's end, one row per perpetual; the day before the window included."""
     grid = TIER_GRIDS[tier]
     wide = Grid(grid.slot_s, grid.slots + DAY_MS // grid.slot_ms)
@@ -101,15 +101,12 @@ def open_interest_window(
             end,
         )
 
-    if as_of_ms is not None:
-        end = wide.end_slot(t_ms)
-        return load(end - wide.slots, end)
-    return window_values(
+    return past_window(
         f"open_interest_{tier.value}",
         wide,
         [row.instrument.key for row in rows],
         t_ms,
         load,
+        as_of_ms=as_of_ms,
         generation=generation,
-        overlap_ms=FLOW_OVERLAP_MS,
     )

@@ -24,7 +24,8 @@ from apps.marketdata.positioning import (
 from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import AssetTier
 from apps.markets.open_interest_samples import open_interest_samples
-from apps.markets.refresh_context import FLOW_OVERLAP_MS, HOUR_MS, TIER_GRIDS, window_values
+from apps.markets.past import Past
+from apps.markets.refresh_context import HOUR_MS, TIER_GRIDS, past_window
 from apps.markets.refresh_sources import as_datetime
 
 FloatArray = npt.NDArray[np.float64]
@@ -106,8 +107,8 @@ def share_windows(
     *,
     as_of_ms: int | None,
     generation: str,
-) -> Mapping[SeriesKey, FloatArray]:
-    """The share at each slot's end, per published series of each listing."""
+) -> tuple[Past, dict[SeriesKey, int]]:
+    """The share at each slot's end, and the row of each published series of each listing."""
     grid = TIER_GRIDS[tier]
     keys = [(row, series) for row in rows for series in published_series(row.instrument.venue)]
     places = {(row.id, SERIES.index(series)): place for place, (row, series) in enumerate(keys)}
@@ -131,20 +132,16 @@ def share_windows(
             end,
         )
 
-    if as_of_ms is not None:
-        end = grid.end_slot(t_ms)
-        values = load(end - grid.slots, end)
-    else:
-        values = window_values(
-            f"positioning_{tier.value}",
-            grid,
-            [f"{series}|{row.instrument.key}" for row, series in keys],
-            t_ms,
-            load,
-            generation=generation,
-            overlap_ms=FLOW_OVERLAP_MS,
-        )
-    return {(row.id, series): window for (row, series), window in zip(keys, values, strict=True)}
+    window = past_window(
+        f"positioning_{tier.value}",
+        grid,
+        [f"{series}|{row.instrument.key}" for row, series in keys],
+        t_ms,
+        load,
+        as_of_ms=as_of_ms,
+        generation=generation,
+    )
+    return window, {(row.id, series): place for place, (row, series) in enumerate(keys)}
 
 
 def _places(samples: PositioningSeries, places: Mapping[tuple[int, int], int]) -> IntArray:

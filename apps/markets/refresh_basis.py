@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,6 @@ from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import SourceStatus
 from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import AssetTier, tier_of
-from apps.marketdata.venues import all_venues, polled_venues
 from apps.markets.basis_samples import (
     Marked,
     basis_window,
@@ -28,17 +28,17 @@ from apps.markets.basis_samples import (
     stored_marks,
 )
 from apps.markets.engines import funding
-from apps.markets.engines.quality import coverage, freshness_weight, typical_share
-from apps.markets.open_interest_samples import open_interest_window
-from apps.markets.refresh_context import DAY_MS, TIER_GRIDS, has_history, history_generation
+from apps.markets.engines.quality import coverage, freshness_weight
+from apps.markets.past import Block
+from apps.markets.refresh_batch import Batch, Windows, by_tier, mean_block, polled_tolerance_s
+from apps.markets.refresh_context import DAY_MS, TIER_GRIDS, history_generation
 from apps.markets.refresh_funding import VenueRate, live_rate, stored_rates
+from apps.markets.refresh_interest import month_of_interest
 from apps.markets.refresh_sources import (
-    Listings,
     VenueHealth,
     main_listings,
     or_nan,
     past_sources,
-    venue_health,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -82,8 +82,8 @@ class AssetBasis:
     used: BoolArray
     ranked: BoolArray
     """Venues of ``used`` with enough history: the aggregate is ranked on these, then and now."""
-    window: FloatArray
-    oi_window: FloatArray
+    windows: tuple[Block, Block]
+    """30 days: of the venues, and of the aggregate on the ranked ones."""
     coverage: float
     futures: tuple[Quoted, ...]
     """Of every venue, nearest delivery first."""
@@ -91,7 +91,7 @@ class AssetBasis:
 
     @property
     def used_venues(self) -> list[str]:
-        return [venue for venue, inside in zip(self.venues, self.used, strict=True) if inside]
+        return list(compress(self.venues, self.used))
 
 
 def load_basis(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) -> list[AssetBasis]:
@@ -113,8 +113,24 @@ def load_basis(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) 
         tolerance_s, generation = STORED_TOLERANCE_S, ""
         # Listed later, or not watched then.
         dated = [row for row in dated if marks[row.id].ts_ms is not None]
-    windows = _windows(assets, chosen, now_ms, as_of_ms, generation)
-    batch = _Batch(chosen, dated, marks, rates, sources, windows, now_ms, tolerance_s)
+    batch = _Batch(
+        chosen,
+        sources,
+        now_ms,
+        dated=dated,
+        marks=marks,
+        rates=rates,
+        past=by_tier(
+            assets,
+            chosen,
+            as_of_ms,
+            lambda rows, tier: basis_window(
+                rows, tier, now_ms, as_of_ms=as_of_ms, generation=generation
+            ),
+        ),
+        interest=month_of_interest(assets, chosen, now_ms, as_of_ms, generation),
+        tolerance_s=tolerance_s,
+    )
     return [batch.asset(asset) for asset in assets]
 
 
@@ -126,47 +142,18 @@ def _stored(rows: Sequence[InstrumentRow], as_of_ms: int) -> dict[int, Marked]:
     return found
 
 
-def _windows(
-    assets: Sequence[str], chosen: Listings, now_ms: int, as_of_ms: int | None, generation: str
-) -> dict[int, tuple[FloatArray, FloatArray]]:
-    """Basis and open interest of each perpetual's last 30 days."""
-    found: dict[int, tuple[FloatArray, FloatArray]] = {}
-    for tier in {tier_of(asset) for asset in assets}:
-        # Every main listing of a tier shares one file, whatever assets are asked for.
-        listed = chosen if as_of_ms is not None else _all_listings()
-        everyone = [row for (_, asset), row in listed.items() if tier_of(asset) is tier]
-        past = basis_window(everyone, tier, now_ms, as_of_ms=as_of_ms, generation=generation)
-        interest = open_interest_window(
-            everyone, tier, now_ms, as_of_ms=as_of_ms, generation=generation
-        )
-        slots = TIER_GRIDS[tier].slots
-        found |= {
-            row.id: (past[index], interest[index, -slots:]) for index, row in enumerate(everyone)
-        }
-    return found
-
-
-def _all_listings() -> Listings:
-    found = selectors.instruments(kind=InstrumentKind.PERP)
-    return main_listings([row.instrument.asset for row in found], InstrumentKind.PERP)
-
-
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """What was read for all assets at once."""
-
-    chosen: Listings
+class _Batch(Batch):
     dated: Sequence[InstrumentRow]
     marks: Mapping[int, Marked]
     rates: Mapping[int, VenueRate]
-    sources: Mapping[str, SourceStatus]
-    windows: Mapping[int, tuple[FloatArray, FloatArray]]
-    now_ms: int
+    past: Mapping[AssetTier, Windows]
+    interest: Mapping[AssetTier, Windows]
     tolerance_s: Mapping[AssetTier, float]
 
     def asset(self, asset: str) -> AssetBasis:
         tier = tier_of(asset)
-        rows = {venue: self.chosen.get((venue, asset)) for venue in all_venues()}
+        rows = self.rows(asset)
         listed = {venue: row for venue, row in rows.items() if row is not None}
         health = {venue: self._health(venue, row, tier) for venue, row in rows.items()}
         perps = tuple(self._quoted(row, health[venue]) for venue, row in listed.items())
@@ -174,9 +161,13 @@ class _Batch:
         oi_usd = np.array([one.oi_usd for one in perps], dtype=float)
         used = np.isfinite(basis)
         if used.sum() > 1:
-            used &= np.nan_to_num(oi_usd) > 0
-        window, oi_window = self._windows_of(list(listed.values()), tier)
-        ranked = used & has_history(window, TIER_GRIDS[tier])
+            used &= oi_usd > 0
+        past, interest, grid = self.past[tier], self.interest[tier], TIER_GRIDS[tier]
+        places = past.places(listed.values())
+        ranked = used & past.history(places, grid)
+        # Where nobody reaches back far enough, all are compared with what there is.
+        ranked = ranked if ranked.any() else used
+        inside = tuple(compress(places, ranked))
         return AssetBasis(
             asset=asset,
             tier=tier,
@@ -187,11 +178,12 @@ class _Batch:
             apr=np.array([one.apr for one in perps], dtype=float),
             oi_usd=oi_usd,
             used=used,
-            # Where nobody reaches back far enough, all are compared with what there is.
-            ranked=ranked if ranked.any() else used,
-            window=window,
-            oi_window=oi_window,
-            coverage=self._coverage(listed, perps, oi_window, oi_usd, tier),
+            ranked=ranked,
+            windows=(
+                past.block(places),
+                mean_block(past, interest, inside, inside, oi_usd[ranked], grid.slots),
+            ),
+            coverage=self._coverage(listed, perps, oi_usd, tier),
             futures=tuple(
                 self._quoted(row, self._health(row.instrument.venue, row, tier))
                 for row in self.dated
@@ -200,34 +192,23 @@ class _Batch:
             health=health,
         )
 
-    def _windows_of(
-        self, rows: Sequence[InstrumentRow], tier: AssetTier
-    ) -> tuple[FloatArray, FloatArray]:
-        empty = np.full(TIER_GRIDS[tier].slots, np.nan)
-        found = [self.windows.get(row.id, (empty, empty)) for row in rows]
-        window, oi_window = (
-            np.array([pair[part] for pair in found], dtype=float).reshape(-1, empty.size)
-            for part in (0, 1)
-        )
-        return window, oi_window
-
     def _coverage(
         self,
         listed: Mapping[str, InstrumentRow],
         perps: Sequence[Quoted],
-        oi_window: FloatArray,
         oi_usd: FloatArray,
         tier: AssetTier,
     ) -> float:
         """Weight of the fresh venues: by the median over 7 days of their share of the open interest."""
         if not listed:
             return 0.0
-        recent = oi_window[:, -_WEIGHT_DAYS * DAY_MS // TIER_GRIDS[tier].slot_ms :]
+        interest = self.interest[tier]
+        recent = _WEIGHT_DAYS * DAY_MS // TIER_GRIDS[tier].slot_ms
         age_s = np.array([or_nan(one.age_s) for one in perps], dtype=float)
-        tolerance_s = np.array([self._tolerance_s(venue, tier) for venue in listed], dtype=float)
-        fresh = freshness_weight(age_s, tolerance_s)
-        has_value = np.array([np.isfinite(one.basis) for one in perps], dtype=bool)
-        return float(coverage(typical_share(recent, oi_usd), np.where(has_value, fresh, 0.0)))
+        tolerance_s = [polled_tolerance_s(venue, self.tolerance_s[tier]) for venue in listed]
+        fresh = freshness_weight(age_s, np.array(tolerance_s, dtype=float))
+        weight = interest.usual_share(interest.places(listed.values()), oi_usd, recent)
+        return float(coverage(weight, np.where(np.isfinite([p.basis for p in perps]), fresh, 0.0)))
 
     def _quoted(self, row: InstrumentRow, health: VenueHealth) -> Quoted:
         marked, rate = self.marks[row.id], self.rates[row.id]
@@ -249,17 +230,5 @@ class _Batch:
         )
 
     def _health(self, venue: str, row: InstrumentRow | None, tier: AssetTier) -> VenueHealth:
-        return venue_health(
-            venue,
-            is_listed=row is not None,
-            source=self.sources.get(venue),
-            age_s=None if row is None else self._age_s(self.marks[row.id]),
-            tolerance_s=self._tolerance_s(venue, tier),
-        )
-
-    def _tolerance_s(self, venue: str, tier: AssetTier) -> float:
-        """Twice the cadence at which this venue's prices arrive."""
-        return max(self.tolerance_s[tier], 2 * polled_venues().get(venue, 0.0))
-
-    def _age_s(self, one: Marked) -> float | None:
-        return None if one.ts_ms is None else max(0.0, (self.now_ms - one.ts_ms) / 1000)
+        ts_ms = None if row is None else self.marks[row.id].ts_ms
+        return self.health(venue, row, ts_ms, polled_tolerance_s(venue, self.tolerance_s[tier]))

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from apps.core.clock import iso_utc
 from apps.marketdata.venues import all_venues
 from apps.markets.contracts_basis import (
+    BASIS_METRIC,
     PERCENT,
     BasisAggregate,
     BasisFuture,
@@ -21,10 +22,10 @@ from apps.markets.contracts_basis import (
 )
 from apps.markets.contracts_common import Meta
 from apps.markets.engines import basis as engine
-from apps.markets.engines.context import ContextResult, context_of
-from apps.markets.engines.funding import aggregate_window
+from apps.markets.engines.context import ContextResult, Prepared, prepare, rank
 from apps.markets.engines.history import weighted_rate
 from apps.markets.engines.quality import PARTIAL, WITHHELD, confidence_word
+from apps.markets.past import Rows, prepared
 from apps.markets.refresh_basis import AssetBasis, Quoted
 from apps.markets.refresh_context import TIER_GRIDS, context_fields
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso, or_none
@@ -42,18 +43,21 @@ _NO_WEIGHTS: Final = "no_weights"
 
 def basis_context(batch: Sequence[AssetBasis]) -> ContextResult:
     """Contexts of one tier, in percent: of each asset its venues, then its aggregate, asset after asset."""
-    grid = TIER_GRIDS[batch[0].tier]
+    tier = batch[0].tier
     current: list[float] = []
-    windows: list[FloatArray] = []
     allowed: list[bool] = []
     for one in batch:
         current += [*one.basis.tolist(), _ranked_mean(one)]
-        windows += [*one.window, _ranked_window(one, grid.slots)]
         allowed += [True] * len(one.venues) + [one.coverage >= PARTIAL]
-    return context_of(
+
+    def make(rows: Rows) -> tuple[Prepared]:
+        percent = np.round(rows[0] * _PERCENT, _PERCENT_DECIMALS)
+        return (prepare(percent, TIER_GRIDS[tier].slot_s),)
+
+    (held,) = prepared((BASIS_METRIC, tier), [b for one in batch for b in one.windows], make)
+    return rank(
         np.round(np.array(current, dtype=float) * _PERCENT, _PERCENT_DECIMALS),
-        np.round(np.vstack(windows) * _PERCENT, _PERCENT_DECIMALS),
-        grid.slot_s,
+        held,
         allow_extreme=np.array(allowed, dtype=bool),
     )
 
@@ -64,13 +68,6 @@ def _ranked_mean(one: AssetBasis) -> float:
         return float("nan")
     mean = weighted_rate(one.basis[one.ranked], one.oi_usd[one.ranked]).value
     return float("nan") if mean is None else round(mean, _DECIMALS)
-
-
-def _ranked_window(one: AssetBasis, slots: int) -> FloatArray:
-    inside = one.ranked
-    if not inside.any():
-        return np.full(slots, np.nan)
-    return aggregate_window(one.window[inside], one.oi_window[inside], one.oi_usd[inside])
 
 
 def basis_payload(one: AssetBasis, context: ContextResult, offset: int, meta: Meta) -> BasisPayload:

@@ -25,6 +25,7 @@ from apps.marketdata.universe import AssetTier
 from apps.markets.contracts_common import Reference, Thresholds
 from apps.markets.engines.context import DEFAULT, ContextRow
 from apps.markets.engines.funding import rate_per_8h
+from apps.markets.past import Past
 from apps.markets.refresh_sources import as_datetime
 
 FloatArray = npt.NDArray[np.float64]
@@ -57,49 +58,44 @@ def history_generation() -> str:
     return f"{database['HOST']}:{database['PORT']}/{database['NAME']} {word}"
 
 
-def window_values(
+def past_window(
     name: str,
     grid: Grid,
     series: Sequence[str],
     t_ms: int,
     load: Loader,
     *,
+    as_of_ms: int | None,
     generation: str,
-    overlap_ms: int,
-) -> FloatArray:
-    """A window from its mapped file, brought up to ``t_ms``."""
+    overlap_ms: int = FLOW_OVERLAP_MS,
+) -> Past:
+    """A window from its mapped file, brought up to ``t_ms``; with ``as_of_ms`` straight from the tables."""
+    if not series:
+        return Past(None, lambda: np.empty((0, grid.slots)))
+    if as_of_ms is not None:
+        end = grid.end_slot(t_ms)
+        return Past(None, lambda: load(end - grid.slots, end))
     path = settings.VAR_DIR / "context" / settings.MARKET / f"{name}.ring"
     window = ContextWindow(path, grid, series, overlap=max(1, overlap_ms // grid.slot_ms))
-    return window.at(t_ms, load, generation=generation)
+    version = window.version(t_ms, load, generation=generation)
+    return Past(version, lambda: window.at(t_ms, load, generation=generation))
 
 
 def funding_windows(
     rows: Sequence[InstrumentRow], t_ms: int, *, as_of_ms: int | None, generation: str
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Settled rate (decimal per 8 h), open interest (USD) and settlements per slot, one row per listing.
-
-    With ``as_of_ms`` straight from the tables, otherwise from the mapped window.
-    """
-    grid = FUNDING_GRID
-    load = _funding_loader(rows, as_of_ms)
-    if as_of_ms is not None:
-        end = grid.end_slot(t_ms)
-        stacked = load(end - grid.slots, end)
-    else:
-        names = [
-            f"{kind}|{row.instrument.key}" for kind in ("settled", "oi", "count") for row in rows
-        ]
-        stacked = window_values(
-            "funding",
-            grid,
-            names,
-            t_ms,
-            load,
-            generation=generation,
-            overlap_ms=_OVERLAP_MS,
-        )
-    settled, oi_usd, count = np.split(stacked, 3)
-    return settled, oi_usd, count
+) -> Past:
+    """Settled rate (decimal per 8 h), open interest (USD) and settlements per slot: three blocks of one row
+    per listing each."""
+    return past_window(
+        "funding",
+        FUNDING_GRID,
+        [f"{kind}|{row.instrument.key}" for kind in ("settled", "oi", "count") for row in rows],
+        t_ms,
+        _funding_loader(rows, as_of_ms),
+        as_of_ms=as_of_ms,
+        generation=generation,
+        overlap_ms=_OVERLAP_MS,
+    )
 
 
 def _funding_loader(rows: Sequence[InstrumentRow], as_of_ms: int | None) -> Loader:
@@ -169,23 +165,19 @@ def flow_window(
     *,
     as_of_ms: int | None,
     generation: str,
-) -> FloatArray:
+) -> Past:
     """Taker delta (USD) of each grid slot, one row per perpetual; the hour before the window included."""
     grid = FLOW_GRIDS[tier]
     extra = HOUR_MS // grid.slot_ms - 1
     wide = Grid(grid.slot_s, grid.slots + extra)
-    load = _flow_loader(rows, wide, as_of_ms)
-    if as_of_ms is not None:
-        end = wide.end_slot(t_ms)
-        return load(end - wide.slots, end)
-    return window_values(
+    return past_window(
         f"volume_flow_{tier.value}",
         wide,
         [row.instrument.key for row in rows],
         t_ms,
-        load,
+        _flow_loader(rows, wide, as_of_ms),
+        as_of_ms=as_of_ms,
         generation=generation,
-        overlap_ms=FLOW_OVERLAP_MS,
     )
 
 

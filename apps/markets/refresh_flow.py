@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from apps.marketdata import selectors
-from apps.marketdata.context_windows import Grid
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import LiveBoard, LiveState, OpenBar, SourceStatus
 from apps.marketdata.selectors import BarSeries, InstrumentRow
 from apps.marketdata.universe import VENUES, AssetTier, tier_of
 from apps.markets.contracts import WINDOWS
-from apps.markets.engines.context import DEFAULT
+from apps.markets.engines.open_interest import total_window
 from apps.markets.engines.quality import coverage, freshness_weight
 from apps.markets.engines.volume_flow import (
     DAY_MS,
@@ -35,6 +35,8 @@ from apps.markets.engines.volume_flow import (
     window_sums,
 )
 from apps.markets.minute_cache import MinuteCache
+from apps.markets.past import Block, Past
+from apps.markets.refresh_batch import Batch, Places, Windows, by_tier
 from apps.markets.refresh_context import FLOW_GRIDS, HOUR_MS, flow_window, history_generation
 from apps.markets.refresh_funding import LIVE_TOLERANCE_S, STORED_TOLERANCE_S
 from apps.markets.refresh_sources import (
@@ -72,7 +74,7 @@ class MarketFlow:
 
 @dataclass(frozen=True, slots=True)
 class AssetFlow:
-    """Everything an answer about one asset is made of; ``window`` has one row per perpetual venue."""
+    """Everything an answer about one asset is made of."""
 
     asset: str
     tier: AssetTier
@@ -87,8 +89,8 @@ class AssetFlow:
     ranked: tuple[str, ...]
     """Venues of ``used`` with enough history: the aggregate is ranked on these, then and now."""
     ranked_total: FlowSum
-    window: FloatArray
-    aggregate_window: FloatArray
+    windows: tuple[Block, Block]
+    """Rolling hours of 30 days: of the perpetual venues, and of the ranked ones together."""
     coverage: float
     health: Mapping[str, VenueHealth]
 
@@ -106,53 +108,44 @@ def load_flow(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) -
         stored |= _coarse_flow(
             [row for row in rows if not stored[row.id].bars.open_ms.size], as_of_ms
         )
-    histories: dict[str, FloatArray] = {}
-    for tier in {tier_of(asset) for asset in assets}:
-        everyone = _of_tier(futures if as_of_ms is not None else _all_listings(), tier)
-        history = flow_window(everyone, tier, end_ms, as_of_ms=as_of_ms, generation=generation)
-        slots = HOUR_MS // FLOW_GRIDS[tier].slot_ms
-        rolled = rolling_delta(history, slots)[:, slots - 1 :]
-        histories |= {
-            row.instrument.key: values for row, values in zip(everyone, rolled, strict=True)
-        }
-    batch = _Batch(futures, spot, stored, histories, board, end_ms)
+    past = by_tier(
+        assets,
+        futures,
+        as_of_ms,
+        lambda rows, tier: _rolling_hours(rows, tier, end_ms, as_of_ms, generation),
+        venues=VENUES,
+    )
+    batch = _Batch(futures, {}, end_ms, spot=spot, stored=stored, past=past, board=board)
     return [batch.asset(asset) for asset in assets]
 
 
-def _all_listings() -> Listings:
-    found = selectors.instruments(kind=InstrumentKind.PERP)
-    return _streamed(main_listings([row.instrument.asset for row in found], InstrumentKind.PERP))
+def _rolling_hours(
+    rows: list[InstrumentRow], tier: AssetTier, end_ms: int, as_of_ms: int | None, generation: str
+) -> Past:
+    slots = HOUR_MS // FLOW_GRIDS[tier].slot_ms
+    history = flow_window(rows, tier, end_ms, as_of_ms=as_of_ms, generation=generation)
+    return history.derived("rolled", lambda values: rolling_delta(values, slots)[:, slots - 1 :])
 
 
 def _streamed(listings: Listings) -> Listings:
     return {key: row for key, row in listings.items() if key[0] in VENUES}
 
 
-def _of_tier(listings: Listings, tier: AssetTier) -> list[InstrumentRow]:
-    return [row for (_, asset), row in listings.items() if tier_of(asset) is tier]
-
-
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """What was read for all assets at once."""
+class _Batch(Batch):
+    """``chosen`` are the perpetuals."""
 
-    futures: Listings
     spot: Listings
     stored: Mapping[int, StoredFlow]
-    histories: Mapping[str, FloatArray]
+    past: Mapping[AssetTier, Windows]
     board: LiveBoard | None
-    now_ms: int
 
     def asset(self, asset: str) -> AssetFlow:
         tier = tier_of(asset)
-        futures = self._markets(self.futures, asset)
+        futures = self._markets(self.chosen, asset)
         spot = self._markets(self.spot, asset)
         # Polled venues have no trades here: their flow is nobody's to miss.
         health = {venue: self._health(venue, futures.get(venue)) for venue in VENUES}
-        grid = FLOW_GRIDS[tier]
-        empty = np.full(grid.slots, np.nan)
-        keys = [flow.row.instrument.key for flow in futures.values()]
-        window = np.array([self.histories.get(key, empty) for key in keys]).reshape(-1, grid.slots)
         # Shorter windows are known of venues whose hour is not yet.
         told = {
             name: tuple(
@@ -165,8 +158,10 @@ class _Batch:
         }
         used = told[HEADLINE]
         told = {name: venues or used for name, venues in told.items()}
-        ranked = _with_history(futures, used, window, grid)
-        inside = np.array([venue in ranked for venue in futures], dtype=bool)
+        past = self.past[tier]
+        places = past.places([flow.row for flow in futures.values()])
+        ranked = self._with_history(futures, used, places, tier)
+        inside = tuple(compress(places, [venue in ranked for venue in futures]))
         spot_used = [flow for venue, flow in spot.items() if health[venue].status != "down"]
         return AssetFlow(
             asset=asset,
@@ -183,12 +178,27 @@ class _Batch:
             used=used,
             ranked=ranked,
             ranked_total=add_sums(futures[venue].sums[HEADLINE] for venue in ranked),
-            window=window,
             # A slot counts only where every venue of the ranked set is known.
-            aggregate_window=window[inside].sum(axis=0).round(6) if inside.any() else empty,
+            windows=(past.block(places), past.total_block(inside, _summed)),
             coverage=self._coverage(futures, used, health),
             health=health,
         )
+
+    def _with_history(
+        self,
+        futures: Mapping[str, MarketFlow],
+        used: Sequence[str],
+        places: Places,
+        tier: AssetTier,
+    ) -> tuple[str, ...]:
+        """Venues whose past taker flow reaches back far enough to be ranked in.
+
+        Most venues do not publish past taker flow: theirs begins with our own recording, and would take
+        the history of the others away for as long.
+        """
+        known = compress(futures, self.past[tier].history(places, FLOW_GRIDS[tier]))
+        long = set(known)
+        return tuple(venue for venue in used if venue in long) or tuple(used)
 
     def _markets(self, listings: Listings, asset: str) -> dict[str, MarketFlow]:
         found = {venue: listings.get((venue, asset)) for venue in VENUES}
@@ -237,7 +247,7 @@ class _Batch:
         return max(
             (
                 int(flow.bars.open_ms[-1]) + step_ms
-                for key, one in (*self.futures.items(), *self.spot.items())
+                for key, one in (*self.chosen.items(), *self.spot.items())
                 if key[0] == venue
                 and (flow := self.stored[one.id]).step_ms == step_ms
                 and flow.bars.open_ms.size
@@ -272,7 +282,7 @@ class _Batch:
         stored = None if flow is None else self.stored[flow.row.id]
         has_bars = stored is not None and stored.bars.open_ms.size > 0
         last = int(stored.bars.open_ms[-1]) + stored.step_ms if stored and has_bars else None
-        connected = any(key[0] == venue for key in self.futures)
+        connected = any(key[0] == venue for key in self.chosen)
         return venue_health(
             venue,
             is_listed=flow is not None,
@@ -292,17 +302,8 @@ def _totals(flows: Sequence[MarketFlow]) -> dict[str, FlowSum]:
     return found
 
 
-def _with_history(
-    futures: Mapping[str, MarketFlow], used: Sequence[str], window: FloatArray, grid: Grid
-) -> tuple[str, ...]:
-    """Venues whose past taker flow reaches back far enough to be ranked in.
-
-    Most venues do not publish past taker flow: theirs begins with our own recording, and would take the
-    history of the others away for as long.
-    """
-    enough = max(DEFAULT.min_samples, int(DEFAULT.min_span_days * DAY_MS / grid.slot_ms))
-    samples = dict(zip(futures, np.isfinite(window).sum(axis=1).tolist(), strict=True))
-    return tuple(venue for venue in used if samples[venue] >= enough) or tuple(used)
+def _summed(windows: FloatArray) -> FloatArray:
+    return total_window(windows).round(6)
 
 
 def _minute_flow(

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from apps.core.clock import iso_utc
 from apps.markets.contracts import (
+    FLOW_METRIC,
     USD,
     WINDOWS,
     Cvd,
@@ -22,9 +23,16 @@ from apps.markets.contracts import (
     FlowWindow,
 )
 from apps.markets.contracts_common import Meta
-from apps.markets.engines.context import INSUFFICIENT_HISTORY, ContextResult, context_of
+from apps.markets.engines.context import (
+    INSUFFICIENT_HISTORY,
+    ContextResult,
+    Prepared,
+    prepare,
+    rank,
+)
 from apps.markets.engines.quality import FULL, PARTIAL, WITHHELD, confidence_word
 from apps.markets.engines.volume_flow import NO_FLOW, FlowSum, session_start_ms, state_of
+from apps.markets.past import Rows, prepared
 from apps.markets.refresh_context import FLOW_GRIDS, context_fields
 from apps.markets.refresh_flow import HEADLINE, SESSION, AssetFlow, MarketFlow
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
@@ -36,21 +44,19 @@ _WINDOW_KIND: Final = "rolling_1h_delta"
 
 def flow_context(batch: Sequence[AssetFlow]) -> ContextResult:
     """Contexts of one tier, in USD: of each asset its venues, then its aggregate, asset after asset."""
+    tier = batch[0].tier
     current: list[float] = []
-    windows: list[FloatArray] = []
     allowed: list[bool] = []
     for one in batch:
         current += [_rankable(_headline_of(one, venue)) for venue in one.futures]
         current.append(_rankable(_ranked(one)))
-        windows += [*one.window, one.aggregate_window]
         allowed += [True] * len(one.futures) + [one.coverage >= PARTIAL]
-    grid = FLOW_GRIDS[batch[0].tier]
-    return context_of(
-        np.array(current, dtype=float),
-        np.vstack(windows),
-        grid.slot_s,
-        allow_extreme=np.array(allowed, dtype=bool),
-    )
+
+    def make(rows: Rows) -> tuple[Prepared]:
+        return (prepare(rows[0], FLOW_GRIDS[tier].slot_s),)
+
+    (held,) = prepared((FLOW_METRIC, tier), [b for one in batch for b in one.windows], make)
+    return rank(np.array(current, dtype=float), held, allow_extreme=np.array(allowed, dtype=bool))
 
 
 def _headline(one: AssetFlow) -> FlowSum:

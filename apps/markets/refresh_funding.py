@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -20,10 +21,13 @@ from apps.marketdata.events import FundingKind
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import LiveState, SourceStatus
 from apps.marketdata.selectors import FundingSeries, InstrumentRow
-from apps.marketdata.venues import all_venues, polled_venues
+from apps.marketdata.universe import AssetTier, tier_of
 from apps.markets.engines import funding as engine
-from apps.markets.engines.quality import coverage, freshness_weight, typical_share
+from apps.markets.engines.quality import coverage, freshness_weight
+from apps.markets.past import Block
+from apps.markets.refresh_batch import Batch, Windows, mean_block, polled_tolerance_s
 from apps.markets.refresh_context import (
+    FUNDING_GRID,
     HOUR_MS,
     funding_windows,
     history_generation,
@@ -36,7 +40,6 @@ from apps.markets.refresh_sources import (
     or_nan,
     or_none,
     past_sources,
-    venue_health,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -88,10 +91,19 @@ class AssetFunding:
     coverage: float
     settled: tuple[SettledRate | None, ...]
     settlements: tuple[int, ...]
-    window: FloatArray
     aggregate: engine.FundingAggregate
-    aggregate_window: FloatArray
+    windows: tuple[Block, Block]
+    """Settled rates of 30 days: of the venues, and of the aggregate on the venues used now."""
     health: Mapping[str, VenueHealth]
+
+    @property
+    def tier(self) -> AssetTier:
+        return tier_of(self.asset)
+
+    @property
+    def used_venues(self) -> list[str]:
+        """Venues whose rate is inside the aggregate."""
+        return list(compress(self.venues, self.used))
 
 
 def load_funding(
@@ -111,98 +123,95 @@ def load_funding(
         sources = past_sources((rate.row, rate.ts_ms) for rate in rates.values())
         tolerance_s, generation = STORED_TOLERANCE_S, ""
     # Every listing of the market shares one file, whatever assets are asked for.
-    everyone = rows if as_of_ms is not None else list(_all_listings())
-    place = {row.id: index for index, row in enumerate(everyone)}
-    windows = funding_windows(everyone, now_ms, as_of_ms=as_of_ms, generation=generation)
-    settled = _last_settled(rows, now_ms, as_of_ms)
-    batch = _Batch(chosen, rates, sources, place, windows, settled, now_ms, tolerance_s)
+    everyone = rows if as_of_ms is not None else selectors.instruments(kind=InstrumentKind.PERP)
+    stacked = Windows(
+        funding_windows(everyone, now_ms, as_of_ms=as_of_ms, generation=generation),
+        {row.id: index for index, row in enumerate(everyone)},
+    )
+    batch = _Batch(
+        chosen,
+        sources,
+        now_ms,
+        rates=rates,
+        rate=stacked.derived("settled", lambda values: np.split(values, 3)[0]),
+        interest=stacked.derived("oi", lambda values: np.split(values, 3)[1]),
+        counts=stacked.past.made("counts", lambda: _counts(stacked.past.values)),
+        settled=_last_settled(rows, now_ms, as_of_ms),
+        tolerance_s=tolerance_s,
+    )
     return [batch.asset(asset) for asset in assets]
 
 
-def _all_listings() -> list[InstrumentRow]:
-    return selectors.instruments(kind=InstrumentKind.PERP)
+def _counts(stacked: FloatArray) -> list[int]:
+    """Settlements of each listing in 30 days; none of one that is not there yet."""
+    counted: list[int] = np.nansum(np.split(stacked, 3)[2], axis=1).astype(np.int64).tolist()
+    return [*counted, 0]
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """What was read for all assets at once."""
-
-    chosen: Mapping[tuple[str, str], InstrumentRow]
+class _Batch(Batch):
     rates: Mapping[int, VenueRate]
-    sources: Mapping[str, SourceStatus]
-    place: Mapping[int, int]
-    windows: tuple[FloatArray, FloatArray, FloatArray]
+    rate: Windows
+    interest: Windows
+    counts: Sequence[int]
     settled: Mapping[int, SettledRate]
-    now_ms: int
     tolerance_s: float
 
     def asset(self, asset: str) -> AssetFunding:
-        rows = {venue: self.chosen.get((venue, asset)) for venue in all_venues()}
-        listed = [(venue, row) for venue, row in rows.items() if row is not None]
-        rates = [self.rates[row.id] for _, row in listed]
-        age_s = np.array([self._age_s(rate) for rate in rates], dtype=float)
-        health = {
-            venue: venue_health(
-                venue,
-                is_listed=rows[venue] is not None,
-                source=self.sources.get(venue),
-                age_s=self._age(rows[venue]),
-                tolerance_s=self._tolerance_s(venue),
-            )
-            for venue in rows
-        }
-        places = [self.place[row.id] for _, row in listed]
-        window, oi_window, counts = (values[places] for values in self.windows)
+        rows = self.rows(asset)
+        listed = {venue: row for venue, row in rows.items() if row is not None}
+        rates = [self.rates[row.id] for row in listed.values()]
+        health = {venue: self._health(venue, row) for venue, row in rows.items()}
+        places = self.rate.places(listed.values())
         oi_usd = np.array([or_nan(rate.oi_usd) for rate in rates], dtype=float)
-        fresh = freshness_weight(age_s, self._tolerances([venue for venue, _ in listed]))
-        down = np.array([health[venue].status == "down" for venue, _ in listed], dtype=bool)
+        fresh = self._freshness(listed, rates, health)
         rate_8h = engine.rate_per_8h(
             np.array([or_nan(rate.rate) for rate in rates], dtype=float),
             np.array([or_nan(rate.interval_h) for rate in rates], dtype=float),
         )
-        rate_8h = np.where((fresh > 0) & ~down, rate_8h, np.nan)
+        rate_8h = np.where(fresh > 0, rate_8h, np.nan)
         fresh = np.where(np.isnan(rate_8h), 0.0, fresh)
-        weight = _reference_weight(oi_window, oi_usd)
         used = ~np.isnan(rate_8h)
         if used.sum() > 1:
-            used &= np.nan_to_num(oi_usd) > 0
+            used &= oi_usd > 0
+        inside = tuple(compress(places, used))
+        weight = self.interest.usual_share(places, oi_usd, _WEIGHT_SLOTS)
         return AssetFunding(
             asset=asset,
-            venues=tuple(venue for venue, _ in listed),
+            venues=tuple(listed),
             rates=tuple(rates),
             rate_8h=rate_8h,
             oi_usd=oi_usd,
             used=used,
             coverage=float(coverage(weight, fresh)),
-            settled=tuple(self.settled.get(row.id) for _, row in listed),
-            settlements=tuple(int(np.nansum(count)) for count in counts),
-            window=window,
+            settled=tuple(self.settled.get(row.id) for row in listed.values()),
+            settlements=tuple(self.counts[place] for place in places),
             aggregate=engine.aggregate(rate_8h, oi_usd),
-            aggregate_window=(
-                engine.aggregate_window(window[used], oi_window[used], oi_usd[used])
-                if used.any()
-                else np.full(window.shape[1], np.nan)
+            windows=(
+                self.rate.block(places),
+                mean_block(
+                    self.rate, self.interest, inside, inside, oi_usd[used], FUNDING_GRID.slots
+                ),
             ),
             health=health,
         )
 
-    def _tolerance_s(self, venue: str) -> float:
-        """Twice the cadence at which this venue's rates arrive."""
-        return max(self.tolerance_s, 2 * polled_venues().get(venue, 0.0))
+    def _health(self, venue: str, row: InstrumentRow | None) -> VenueHealth:
+        ts_ms = None if row is None else self.rates[row.id].ts_ms
+        return self.health(venue, row, ts_ms, polled_tolerance_s(venue, self.tolerance_s))
 
-    def _tolerances(self, venues: Sequence[str]) -> FloatArray:
-        return np.array([self._tolerance_s(venue) for venue in venues], dtype=float)
-
-    def _age(self, row: InstrumentRow | None) -> float | None:
-        if row is None:
-            return None
-        age_s = self._age_s(self.rates[row.id])
-        return None if np.isnan(age_s) else age_s
-
-    def _age_s(self, rate: VenueRate) -> float:
-        if rate.ts_ms is None:
-            return float("nan")
-        return max(0.0, (self.now_ms - rate.ts_ms) / 1000)
+    def _freshness(
+        self,
+        listed: Mapping[str, InstrumentRow],
+        rates: Sequence[VenueRate],
+        health: Mapping[str, VenueHealth],
+    ) -> FloatArray:
+        """0 to 1 per venue; 0 for a venue that is down."""
+        age_s = np.array([or_nan(self.age_s(rate.ts_ms)) for rate in rates], dtype=float)
+        tolerance_s = [polled_tolerance_s(venue, self.tolerance_s) for venue in listed]
+        fresh = freshness_weight(age_s, np.array(tolerance_s, dtype=float))
+        down = np.array([health[venue].status == "down" for venue in listed], dtype=bool)
+        return np.where(down, 0.0, fresh)
 
 
 def live_rate(row: InstrumentRow, state: LiveState | None) -> VenueRate:
@@ -276,8 +285,3 @@ def _last_settled(
         for index, one in enumerate(series.instrument_id)
         if not np.isnan(rate_8h[index])
     }
-
-
-def _reference_weight(oi_window: FloatArray, oi_now: FloatArray) -> FloatArray:
-    """Weight of each venue for coverage: the median over 7 days of its share of the open interest."""
-    return typical_share(oi_window[:, -_WEIGHT_SLOTS:], oi_now)

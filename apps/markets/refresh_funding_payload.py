@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apps.markets.contracts import (
+    FUNDING_METRIC,
     FUNDING_UNIT,
     FundingAggregate,
     FundingPayload,
@@ -18,8 +19,9 @@ from apps.markets.contracts import (
 )
 from apps.markets.contracts_common import Meta
 from apps.markets.engines import funding as engine
-from apps.markets.engines.context import ContextResult, context_of
+from apps.markets.engines.context import ContextResult, Prepared, prepare, rank
 from apps.markets.engines.quality import PARTIAL, WITHHELD, confidence_word
+from apps.markets.past import Rows, prepared
 from apps.markets.refresh_context import FUNDING_GRID, context_fields
 from apps.markets.refresh_funding import AssetFunding
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
@@ -32,21 +34,23 @@ _DIGITS: Final = 14
 
 
 def funding_context(batch: Sequence[AssetFunding]) -> ContextResult:
-    """Contexts in percent per 8 h: of each asset its venues, then its aggregate, asset after asset."""
+    """Contexts of one tier, in percent per 8 h: of each asset its venues, then its aggregate."""
     current: list[float] = []
-    windows: list[FloatArray] = []
     allowed: list[bool] = []
     for one in batch:
         current += [*one.rate_8h.tolist(), _aggregate_value(one)]
-        windows += [*one.window, one.aggregate_window]
         allowed += [True] * len(one.venues) + [one.coverage >= PARTIAL]
-    window = np.vstack(windows) if windows else np.empty((0, FUNDING_GRID.slots))
-    return context_of(
+    blocks = [block for one in batch for block in one.windows]
+    (held,) = prepared((FUNDING_METRIC, batch[0].tier), blocks, _prepare)
+    return rank(
         np.round(np.array(current, dtype=float) * _PERCENT, 10),
-        np.round(window * _PERCENT, 10),
-        FUNDING_GRID.slot_s,
+        held,
         allow_extreme=np.array(allowed, dtype=bool),
     )
+
+
+def _prepare(rows: Rows) -> tuple[Prepared]:
+    return (prepare(np.round(rows[0] * _PERCENT, 10), FUNDING_GRID.slot_s),)
 
 
 def _aggregate_value(one: AssetFunding) -> float:
@@ -73,13 +77,8 @@ def funding_payload(
     )
 
 
-def used_venues(one: AssetFunding) -> list[str]:
-    """Venues whose rate is inside the aggregate."""
-    return [venue for venue, inside in zip(one.venues, one.used, strict=True) if inside]
-
-
 def _aggregate(one: AssetFunding, context: ContextResult, index: int) -> FundingAggregate:
-    result, used = one.aggregate, used_venues(one)
+    result, used = one.aggregate, one.used_venues
     is_withheld = result.rate_8h is not None and one.coverage < WITHHELD
     rate_8h = None if is_withheld else result.rate_8h
     reason = "withheld" if is_withheld else result.reason

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -17,24 +18,25 @@ import numpy.typing as npt
 from apps.marketdata import selectors
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.liquidations import Liquidations, liquidations
-from apps.marketdata.live import LiveBoard, SourceStatus
+from apps.marketdata.live import LiveBoard
 from apps.marketdata.normalisation import LIQUIDATIONS as FEEDS
 from apps.marketdata.normalisation import LiquidationFeed
 from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import VENUES, AssetTier, tier_of
 from apps.markets.contracts_liquidations import HEADLINE_WINDOW, LIQUIDATION_WINDOWS
 from apps.markets.engines.liquidations import Sums, is_stated, sums_of
-from apps.markets.engines.quality import coverage, typical_share
+from apps.markets.engines.open_interest import total_window
+from apps.markets.engines.quality import coverage
 from apps.markets.liquidation_inputs import Watch, liquidation_window
-from apps.markets.open_interest_samples import open_interest_window
-from apps.markets.refresh_context import DAY_MS, TIER_GRIDS, has_history, history_generation
+from apps.markets.past import Block
+from apps.markets.refresh_batch import Batch, Windows, by_tier
+from apps.markets.refresh_context import DAY_MS, TIER_GRIDS, history_generation
+from apps.markets.refresh_interest import interest_windows
 from apps.markets.refresh_sources import (
     Listings,
     VenueHealth,
-    all_listings,
     main_listings,
     past_sources,
-    venue_health,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -48,8 +50,8 @@ _WEIGHT_DAYS: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class VenueLiquidations:
-    """One venue's listing. ``events`` are those of the last 24 hours, ``window`` the rolling hours of 30
-    days; ``shares``: which part of each window was listened to."""
+    """One venue's listing. ``events`` are those of the last 24 hours; ``shares``: which part of each
+    window was listened to."""
 
     row: InstrumentRow
     feed: LiquidationFeed
@@ -57,7 +59,6 @@ class VenueLiquidations:
     events: Liquidations
     sums: Mapping[str, Sums]
     shares: Mapping[str, float]
-    window: FloatArray
     watched_since_ms: int | None
 
     def is_stated(self, name: str) -> bool:
@@ -80,6 +81,8 @@ class AssetLiquidations:
     used: tuple[str, ...]
     ranked: tuple[str, ...]
     weight: Mapping[str, float]
+    windows: tuple[Block, Block]
+    """Rolling hours of 30 days: of the venues, and of the ranked ones together."""
     coverage: float
 
     @property
@@ -101,27 +104,25 @@ def load_liquidations(
     board = selectors.live_board() if as_of_ms is None else None
     generation = history_generation() if as_of_ms is None else ""
     watch = Watch.read(rows, now_ms - _LONGEST_MS, now_ms, as_of_ms, board)
-    windows: dict[int, FloatArray] = {}
-    interest: dict[int, FloatArray] = {}
-    for tier in {tier_of(asset) for asset in assets}:
-        # Every main listing of a tier shares one file, whatever assets are asked for.
-        listed = chosen if as_of_ms is not None else all_listings(InstrumentKind.PERP)
-        everyone = [row for (_, asset), row in listed.items() if tier_of(asset) is tier]
-        found = liquidation_window(everyone, tier, now_ms, as_of_ms=as_of_ms, generation=generation)
-        windows |= {row.id: values for row, values in zip(everyone, found, strict=True)}
-        past = open_interest_window(
-            everyone, tier, now_ms, as_of_ms=as_of_ms, generation=generation
-        )
-        interest |= {row.id: values for row, values in zip(everyone, past, strict=True)}
+    past = by_tier(
+        assets,
+        chosen,
+        as_of_ms,
+        lambda rows, tier: liquidation_window(
+            rows, tier, now_ms, as_of_ms=as_of_ms, generation=generation
+        ),
+    )
     batch = _Batch(
         chosen,
-        _by_row(rows, now_ms, as_of_ms),
-        watch,
-        board,
-        past_sources((row, watch.until_ms(row.id)) for row in rows),
-        windows,
-        interest,
+        past_sources((row, watch.until_ms(row.id)) for row in rows)
+        if board is None
+        else board.sources,
         now_ms,
+        events=_by_row(rows, now_ms, as_of_ms),
+        watch=watch,
+        board=board,
+        past=past,
+        interest=interest_windows(assets, chosen, now_ms, as_of_ms, generation),
     )
     return [batch.asset(asset) for asset in assets]
 
@@ -148,21 +149,16 @@ def _by_row(
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """What was read for all assets at once."""
-
-    chosen: Listings
+class _Batch(Batch):
     events: Mapping[int, Liquidations]
     watch: Watch
     board: LiveBoard | None
-    past: Mapping[str, SourceStatus]
-    windows: Mapping[int, FloatArray]
-    interest: Mapping[int, FloatArray]
-    now_ms: int
+    past: Mapping[AssetTier, Windows]
+    interest: Mapping[AssetTier, Windows]
 
     def asset(self, asset: str) -> AssetLiquidations:
         tier = tier_of(asset)
-        rows = {venue: self.chosen.get((venue, asset)) for venue in VENUES}
+        rows = self.rows(asset, VENUES)
         health = {venue: self._health(venue, row) for venue, row in rows.items()}
         venues = {
             venue: self._venue(row, health[venue]) for venue, row in rows.items() if row is not None
@@ -175,16 +171,20 @@ class _Batch:
         used = tuple(venue for venue in published if venues[venue].value is not None)
         weight = self._weight([venues[venue].row for venue in published], tier)
         fresh = np.array([venue in used for venue in published], dtype=float)
-        grid = TIER_GRIDS[tier]
-        ranked = tuple(v for v in used if has_history(venues[v].window[None, :], grid)[0])
+        past = self.past[tier]
+        places = past.places([one.row for one in venues.values()])
+        long = set(compress(venues, past.history(places, TIER_GRIDS[tier])))
+        ranked = tuple(venue for venue in used if venue in long) or used
+        inside = tuple(compress(places, [venue in ranked for venue in venues]))
         return AssetLiquidations(
             asset=asset,
             tier=tier,
             venues=venues,
             health=health,
             used=used,
-            ranked=ranked or used,
+            ranked=ranked,
             weight=dict(zip(published, weight.tolist(), strict=True)),
+            windows=(past.block(places), past.total_block(inside, total_window)),
             coverage=float(coverage(weight, fresh)) if published else 0.0,
         )
 
@@ -201,7 +201,6 @@ class _Batch:
                 for name, length in LIQUIDATION_WINDOWS.items()
             },
             shares=dict(zip(LIQUIDATION_WINDOWS, shares, strict=True)),
-            window=self.windows[row.id],
             watched_since_ms=self._since_ms(row),
         )
 
@@ -216,13 +215,10 @@ class _Batch:
 
     def _weight(self, rows: Sequence[InstrumentRow], tier: AssetTier) -> FloatArray:
         """Published venues weigh by their usual share of open interest: their traders can be liquidated."""
-        slots = TIER_GRIDS[tier].slots
         recent = _WEIGHT_DAYS * DAY_MS // TIER_GRIDS[tier].slot_ms
-        empty = np.full(slots, np.nan)
-        past = np.array([self.interest.get(row.id, empty)[-recent:] for row in rows])
-        return typical_share(
-            past.reshape(len(rows), recent), np.array([self._interest(r) for r in rows])
-        )
+        interest = self.interest[tier]
+        now = np.array([self._interest(row) for row in rows], dtype=float)
+        return interest.usual_share(interest.places(rows), now, recent)
 
     def _interest(self, row: InstrumentRow) -> float:
         state = None if self.board is None else self.board.get(row.instrument.key)
@@ -231,11 +227,4 @@ class _Batch:
     def _health(self, venue: str, row: InstrumentRow | None) -> VenueHealth:
         """As fresh as its liquidations were last listened to."""
         until_ms = None if row is None else self.watch.until_ms(row.id)
-        sources = self.past if self.board is None else self.board.sources
-        return venue_health(
-            venue,
-            is_listed=row is not None,
-            source=sources.get(venue),
-            age_s=None if until_ms is None else max(0.0, (self.now_ms - until_ms) / 1000),
-            tolerance_s=TOLERANCE_S,
-        )
+        return self.health(venue, row, until_ms, TOLERANCE_S)

@@ -15,6 +15,7 @@ from apps.markets.contracts_common import Meta
 from apps.markets.contracts_liquidations import (
     HEADLINE_WINDOW,
     LIQUIDATION_WINDOWS,
+    LIQUIDATIONS_METRIC,
     MAX_EVENTS,
     LiquidationEvent,
     LiquidationsAggregate,
@@ -23,9 +24,15 @@ from apps.markets.contracts_liquidations import (
     LiquidationWindow,
 )
 from apps.markets.engines import liquidations as engine
-from apps.markets.engines.context import INSUFFICIENT_HISTORY, ContextResult, context_of
-from apps.markets.engines.open_interest import total_window
+from apps.markets.engines.context import (
+    INSUFFICIENT_HISTORY,
+    ContextResult,
+    Prepared,
+    prepare,
+    rank,
+)
 from apps.markets.engines.quality import PARTIAL, WITHHELD, confidence_word
+from apps.markets.past import Rows, prepared
 from apps.markets.refresh_context import TIER_GRIDS, context_fields
 from apps.markets.refresh_liquidations import AssetLiquidations, VenueLiquidations
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
@@ -37,21 +44,23 @@ WINDOW_KIND: Final = "rolling_1h_liquidations"
 
 def liquidations_context(batch: Sequence[AssetLiquidations]) -> ContextResult:
     """Contexts of one tier, in USD: of each asset its venues, then its aggregate, asset after asset."""
+    tier = batch[0].tier
     current: list[float] = []
-    windows: list[FloatArray] = []
     allowed: list[bool] = []
     for one in batch:
         values = {v: np.nan if x.value is None else x.value for v, x in one.venues.items()}
-        rolled = [venue.window for venue in one.venues.values()]
-        ranked = [one.venues[venue].window for venue in one.ranked]
-        slots = TIER_GRIDS[one.tier].slots
         current += [*values.values(), _ranked_sum(one, values)]
-        windows += [*rolled, total_window(np.reshape(ranked, (len(ranked), slots)))]
-        allowed += [True] * len(rolled) + [one.coverage >= PARTIAL]
-    return context_of(
+        allowed += [True] * len(values) + [one.coverage >= PARTIAL]
+
+    def make(rows: Rows) -> tuple[Prepared]:
+        usd = rows[0].round(engine.USD_DECIMALS)
+        return (prepare(usd, TIER_GRIDS[tier].slot_s, log_unit=engine.LOG_UNIT),)
+
+    blocks = [block for one in batch for block in one.windows]
+    (held,) = prepared((LIQUIDATIONS_METRIC, tier), blocks, make)
+    return rank(
         np.array(current, dtype=float),
-        np.vstack(windows).round(engine.USD_DECIMALS),
-        TIER_GRIDS[batch[0].tier].slot_s,
+        held,
         allow_extreme=np.array(allowed, dtype=bool),
         log_unit=engine.LOG_UNIT,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import LiveBoard, LiveState, SourceStatus
 from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import VENUES, AssetTier, tier_of
-from apps.markets.engines.context import DEFAULT
+from apps.markets.contracts_ohlcv import CURRENT_INTERVALS
 from apps.markets.engines.ohlcv import (
     DAY_MS,
     MINUTE_MS,
@@ -31,6 +32,7 @@ from apps.markets.engines.ohlcv import (
     known_share,
     no_candles,
     on_grid,
+    rolled_up,
     rolling,
     venue_mean,
 )
@@ -41,16 +43,24 @@ from apps.markets.ohlcv_bars import (
     stored_candles,
     with_open_bars,
 )
-from apps.markets.refresh_context import FLOW_GRIDS, HOUR_MS, history_generation, window_values
+from apps.markets.past import Block, Past
+from apps.markets.refresh_batch import Places, Windows, by_tier
+from apps.markets.refresh_context import (
+    FLOW_GRIDS,
+    HOUR_MS,
+    has_history,
+    history_generation,
+    past_window,
+)
 from apps.markets.refresh_funding import LIVE_TOLERANCE_S, STORED_TOLERANCE_S
 from apps.markets.refresh_sources import Listings, VenueHealth, main_listings, venue_health
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 METHOD_VERSION: Final = "1"
 HEADLINE: Final = "1h"
 KINDS: Final = (InstrumentKind.PERP, InstrumentKind.SPOT)
-_OVERLAP_MS: Final = 2 * HOUR_MS
 _WEIGHT_MS: Final = 7 * DAY_MS
 
 
@@ -58,18 +68,15 @@ _WEIGHT_MS: Final = 7 * DAY_MS
 class VenueCandles:
     """One venue's listing: minutes of the last two hours, the one in the making included.
 
-    ``candles`` has longer ones where those saw more than the minutes. ``hour`` is the last hour as one
-    candle (empty without a trade, or where a part of it is not known); ``window`` its open, close and USD
-    volume of the last 30 days.
+    ``rolled`` has them by name of their length, of longer bars where those saw more. ``hour`` is the last
+    hour as one candle (empty without a trade, or where a part of it is not known).
     """
 
     row: InstrumentRow
-    minutes: Candles
-    candles: Candles
+    rolled: Mapping[str, Candles]
     step_ms: int
     hour: Candles
     is_hour_known: bool
-    window: FloatArray
     health: VenueHealth
     trade_ts_ms: int | None
 
@@ -82,7 +89,9 @@ class MarketCandles:
     health: Mapping[str, VenueHealth]
     used: tuple[str, ...]
     ranked: tuple[str, ...]
-    window: FloatArray
+    windows: tuple[Block, Block]
+    """Open, close and USD volume of the rolling hours of 30 days: of the venues, and of the ranked ones
+    together."""
     coverage: float
 
 
@@ -133,7 +142,7 @@ def _listings(assets: Sequence[str], kind: InstrumentKind) -> Listings:
 class _Recent:
     """Candles of the last two hours of one listing, each ``length_ms`` long; new ones every ``step_ms``."""
 
-    minutes: Candles
+    rolled: Mapping[str, Candles]
     candles: Candles
     length_ms: npt.NDArray[np.int64]
     step_ms: int
@@ -145,7 +154,7 @@ class _Market:
 
     listed: Listings
     recent: Mapping[int, _Recent]
-    windows: Mapping[str, FloatArray]
+    past: Mapping[AssetTier, Windows]
     board: LiveBoard | None
     now_ms: int
 
@@ -161,11 +170,15 @@ class _Market:
     ) -> _Market:
         listed = _listings(assets, kind)
         recent = _recent(list(listed.values()), board, now_ms, as_of_ms)
-        windows: dict[str, FloatArray] = {}
-        for tier in {tier_of(asset) for asset in assets}:
-            mine = [row for row in listed.values() if tier_of(row.instrument.asset) is tier]
-            windows |= _windows(mine, kind, tier, now_ms, as_of_ms, generation)
-        return cls(listed, recent, windows, board, now_ms)
+        past = by_tier(
+            assets,
+            listed,
+            as_of_ms,
+            lambda rows, tier: _window(rows, kind, tier, now_ms, as_of_ms, generation),
+            kind=kind,
+            venues=VENUES,
+        )
+        return cls(listed, recent, past, board, now_ms)
 
     def asset(self, asset: str) -> MarketCandles:
         rows = {venue: self.listed.get((venue, asset)) for venue in VENUES}
@@ -178,18 +191,20 @@ class _Market:
             for venue, one in venues.items()
             if one.hour.size and one.health.status not in ("down", "stale")
         )
-        grid = FLOW_GRIDS[tier_of(asset)]
-        ranked = _with_history(venues, used, grid)
-        rolled = [venues[venue].window for venue in ranked]
+        tier = tier_of(asset)
+        past = self.past[tier]
+        places = past.places([one.row for one in venues.values()])
+        enough = past.past.made("history", lambda: _history(past.past.values, FLOW_GRIDS[tier]))
+        long = set(compress(venues, enough[list(places)]))
+        ranked = tuple(venue for venue in used if venue in long) or used
+        inside = tuple(compress(places, [venue in ranked for venue in venues]))
         return MarketCandles(
             venues=venues,
             health=health,
             used=used,
             ranked=ranked,
-            window=venue_mean(np.stack(rolled, axis=1))
-            if rolled
-            else np.full((3, grid.slots), np.nan),
-            coverage=self._coverage(venues, used, grid),
+            windows=(past.block(places), past.total_block(inside, _mean_window)),
+            coverage=self._coverage(venues, used, places, tier),
         )
 
     def _venue(self, row: InstrumentRow, health: VenueHealth) -> VenueCandles:
@@ -200,27 +215,30 @@ class _Market:
         is_known = known_share(candles, recent.length_ms, since_ms, closed_ms) >= FULL
         return VenueCandles(
             row=row,
-            minutes=recent.minutes,
-            candles=candles,
+            rolled=recent.rolled,
             step_ms=recent.step_ms,
             hour=as_one(_since(candles, since_ms)) if is_known else no_candles(),
             is_hour_known=is_known,
-            window=self.windows[row.instrument.key],
             health=health,
             trade_ts_ms=None if state is None else state.trade_ts_ms,
         )
 
     def _coverage(
-        self, venues: Mapping[str, VenueCandles], used: Sequence[str], grid: Grid
+        self,
+        venues: Mapping[str, VenueCandles],
+        used: Sequence[str],
+        places: Places,
+        tier: AssetTier,
     ) -> float:
         """Venues weigh by the median hour's volume of 7 days, or this hour's, times freshness."""
-        slots = _WEIGHT_MS // grid.slot_ms
+        past = self.past[tier].past
+        slots = _WEIGHT_MS // FLOW_GRIDS[tier].slot_ms
+        usual = past.made("usual", lambda: _usual_volume(past.values, slots))
         weight, fresh = np.zeros(len(venues)), np.zeros(len(venues))
         for index, (venue, one) in enumerate(venues.items()):
-            volume = one.window[2, -slots:]
-            known = volume[~np.isnan(volume)]
             now = float(one.hour.volume_usd[0]) if one.hour.size else 0.0
-            weight[index] = float(np.median(known)) if known.size else now
+            known = usual[places[index]]
+            weight[index] = now if np.isnan(known) else known
             if venue in used and one.health.age_s is not None:
                 fresh[index] = freshness_weight(np.array(one.health.age_s), self._tolerance_s(one))
         if weight.sum() <= 0:
@@ -267,13 +285,25 @@ def _stored_tolerance_s(step_ms: int) -> float:
     return max(STORED_TOLERANCE_S, 2 * step_ms / 1000)
 
 
-def _with_history(
-    venues: Mapping[str, VenueCandles], used: Sequence[str], grid: Grid
-) -> tuple[str, ...]:
-    """Venues whose candles reach back far enough: a new listing must not take the others' history away."""
-    enough = max(DEFAULT.min_samples, int(DEFAULT.min_span_days * DAY_MS / grid.slot_ms))
-    samples = {venue: int(np.isfinite(venues[venue].window[2]).sum()) for venue in used}
-    return tuple(venue for venue in used if samples[venue] >= enough) or tuple(used)
+def _history(rolled: FloatArray, grid: Grid) -> BoolArray:
+    """Listings whose candles reach back far enough: a new one must not take the others' history away."""
+    return np.append(has_history(rolled[:, 2], grid), False)
+
+
+def _usual_volume(rolled: FloatArray, slots: int) -> FloatArray:
+    """Median of each listing's known hours, NaN where none is."""
+    found = np.full(rolled.shape[0] + 1, np.nan)
+    for row, volume in enumerate(rolled[:, 2, -slots:]):
+        known = volume[~np.isnan(volume)]
+        if known.size:
+            found[row] = np.median(known)
+    return found
+
+
+def _mean_window(rolled: FloatArray) -> FloatArray:
+    if not rolled.shape[0]:
+        return np.full(rolled.shape[1:], np.nan)
+    return venue_mean(np.moveaxis(rolled, 1, 0))
 
 
 def _recent(
@@ -295,59 +325,54 @@ def _recent(
         coarse = bars_by_id(mine, step_ms, start_ms, now_ms - now_ms % step_ms, as_of_ms)
         fine = minutes.take(np.isin(minutes.series, ids))
         both, lengths = filled(fine, coarse, step_ms)
-        for row, of_minutes, of_both in zip(
-            mine, places_of(fine, ids), places_of(both, ids), strict=True
-        ):
-            bars = fine.take(of_minutes)
-            step = MINUTE_MS if bars.size or board is not None else step_ms
-            recent[row.id] = _Recent(bars, both.take(of_both), lengths[of_both], step)
+        longer = {
+            name: rolled_up(both, length_ms) if length_ms > MINUTE_MS else fine
+            for name, length_ms in CURRENT_INTERVALS.items()
+        }
+        places = {name: places_of(candles, ids) for name, candles in longer.items()}
+        of_fine, of_both = places_of(fine, ids), places_of(both, ids)
+        for at, row in enumerate(mine):
+            has_minutes = of_fine[at].stop > of_fine[at].start or board is not None
+            recent[row.id] = _Recent(
+                {name: candles.take(places[name][at]) for name, candles in longer.items()},
+                both.take(of_both[at]),
+                lengths[of_both[at]],
+                MINUTE_MS if has_minutes else step_ms,
+            )
     return recent
 
 
-def _windows(
+def _window(
     rows: Sequence[InstrumentRow],
     kind: InstrumentKind,
     tier: AssetTier,
     t_ms: int,
     as_of_ms: int | None,
     generation: str,
-) -> dict[str, FloatArray]:
-    """Open, close and USD volume of the rolling hour at each grid slot of 30 days, by listing."""
+) -> Past:
+    """Open, close and USD volume of the rolling hour at each grid slot of 30 days: shape (listing, 3,
+    slots)."""
     grid = FLOW_GRIDS[tier]
     slots = HOUR_MS // grid.slot_ms
     wide = Grid(grid.slot_s, grid.slots + slots - 1)
-    everyone = list(rows) if as_of_ms is not None else _of_tier(kind, tier)
-    ids = [row.id for row in everyone]
+    ids = [row.id for row in rows]
 
     def load(first: int, end: int) -> FloatArray:
         start_ms, end_ms = wide.bounds_ms(first, end)
         candles = stored_candles(ids, wide.slot_ms, start_ms, end_ms, as_of_ms)
         return np.concatenate(on_grid(candles, len(ids), wide.slot_ms, first, end))
 
-    if as_of_ms is not None:
-        end = wide.end_slot(t_ms)
-        stacked = load(end - wide.slots, end) if ids else np.empty((0, wide.slots))
-    else:
-        names = [
-            f"{what}|{r.instrument.key}" for what in ("open", "close", "usd") for r in everyone
-        ]
-        stacked = window_values(
-            f"ohlcv_{kind.value}_{tier.value}",
-            wide,
-            names,
-            t_ms,
-            load,
-            generation=generation,
-            overlap_ms=_OVERLAP_MS,
-        )
-    place = {row.id: index for index, row in enumerate(everyone)}
-    chosen = [place[row.id] for row in rows]
-    rolled = rolling(stacked.reshape(3, len(ids), wide.slots)[:, chosen], slots)
-    return {row.instrument.key: rolled[:, index] for index, row in enumerate(rows)}
+    def rolled(stacked: FloatArray) -> FloatArray:
+        hours = rolling(stacked.reshape(3, len(ids), wide.slots), slots)
+        return np.ascontiguousarray(np.moveaxis(hours, 0, 1))
 
-
-def _of_tier(kind: InstrumentKind, tier: AssetTier) -> list[InstrumentRow]:
-    """Every listing of the tier shares one file, whatever assets are asked for."""
-    found = selectors.instruments(kind=kind)
-    listed = _listings(sorted({row.instrument.asset for row in found}), kind)
-    return [row for (_, asset), row in listed.items() if tier_of(asset) is tier]
+    stacked = past_window(
+        f"ohlcv_{kind.value}_{tier.value}",
+        wide,
+        [f"{what}|{row.instrument.key}" for what in ("open", "close", "usd") for row in rows],
+        t_ms,
+        load,
+        as_of_ms=as_of_ms,
+        generation=generation,
+    )
+    return stacked.derived("rolled", rolled)

@@ -15,6 +15,7 @@ from apps.markets.contracts import USD
 from apps.markets.contracts_common import Meta
 from apps.markets.contracts_ohlcv import (
     CURRENT_INTERVALS,
+    OHLCV_METRIC,
     PERCENT,
     Bars,
     CandlePair,
@@ -25,20 +26,19 @@ from apps.markets.contracts_ohlcv import (
     OhlcvVenue,
     VolumeContext,
 )
-from apps.markets.engines.context import ContextRow, context_of
+from apps.markets.engines.context import ContextRow, Prepared, prepare, rank
 from apps.markets.engines.ohlcv import (
-    MINUTE_MS,
     Candles,
     joined,
     no_candles,
     over_venues,
     return_pct,
-    rolled_up,
     slot_of,
     state_of,
 )
 from apps.markets.engines.quality import PARTIAL, WITHHELD, confidence_word
 from apps.markets.history_ohlcv import numbers_of
+from apps.markets.past import Block, Rows, prepared
 from apps.markets.refresh_context import FLOW_GRIDS, context_fields
 from apps.markets.refresh_ohlcv import HEADLINE, AssetCandles, MarketCandles, VenueCandles
 from apps.markets.refresh_sources import (
@@ -68,30 +68,36 @@ class Ranked:
 
 def ohlcv_context(batch: Sequence[AssetCandles]) -> dict[Key, Ranked]:
     """Contexts of one tier: every venue and aggregate of perpetuals and spot."""
+    tier = batch[0].tier
     keys: list[Key] = []
     hours: list[tuple[float, float]] = []
-    windows: list[FloatArray] = []
+    blocks: list[Block] = []
     allowed: list[bool] = []
     for one in batch:
         for number, market in enumerate(one.markets):
             for venue, candles in market.venues.items():
                 keys.append((one.asset, number, venue))
                 hours.append(_rankable([candles] if venue in market.used else []))
-                windows.append(candles.window)
                 allowed.append(True)
             keys.append((one.asset, number, _AGGREGATE))
             withheld = market.coverage < WITHHELD
             hours.append(
                 _rankable([] if withheld else [market.venues[venue] for venue in market.ranked])
             )
-            windows.append(market.window)
+            blocks += market.windows
             allowed.append(market.coverage >= PARTIAL)
-    now, past = np.array(hours), np.stack(windows)
-    slot_s, extremes = FLOW_GRIDS[batch[0].tier].slot_s, np.array(allowed)
-    with np.errstate(invalid="ignore"):
-        returns = return_pct(past[:, 0], past[:, 1])
-    change = context_of(now[:, 0], returns, slot_s, allow_extreme=extremes)
-    volume = context_of(now[:, 1], past[:, 2], slot_s, allow_extreme=extremes, log_unit=_USD_UNIT)
+
+    def make(rows: Rows) -> tuple[Prepared, Prepared]:
+        open_, close, volume = np.moveaxis(rows[0], 1, 0)
+        slot_s = FLOW_GRIDS[tier].slot_s
+        with np.errstate(invalid="ignore"):
+            returns = return_pct(open_, close)
+        return prepare(returns, slot_s), prepare(volume, slot_s, log_unit=_USD_UNIT)
+
+    of_change, of_volume = prepared((OHLCV_METRIC, tier), blocks, make)
+    now, extremes = np.array(hours), np.array(allowed)
+    change = rank(now[:, 0], of_change, allow_extreme=extremes)
+    volume = rank(now[:, 1], of_volume, allow_extreme=extremes, log_unit=_USD_UNIT)
     return {key: Ranked(change.row(i), volume.row(i)) for i, key in enumerate(keys)}
 
 
@@ -105,9 +111,10 @@ def _rankable(venues: Sequence[VenueCandles]) -> tuple[float, float]:
 
 def _hour_over(hours: Sequence[Candles]) -> Candles:
     """The last hour over venues, which need not have begun with a trade in the same minute."""
-    both = joined([one for one in hours if one.size])
-    if not both.size:
-        return no_candles()
+    known = [one for one in hours if one.size]
+    if len(known) < 2:
+        return known[0] if known else no_candles()
+    both = joined(known)
     same = np.zeros(both.size, np.int64)
     return over_venues(replace(both, open_ms=same))
 
@@ -140,7 +147,6 @@ class _Block:
         self._ranked = {
             venue: ranked[one.asset, number, venue] for venue in (*self._market.venues, _AGGREGATE)
         }
-        self._rolled = {venue: _rolled(one) for venue, one in self._market.venues.items()}
         self.venues = {venue: self._venue(venue) for venue in self._market.venues}
 
     def values(self) -> dict[str, float]:
@@ -149,7 +155,7 @@ class _Block:
     def _venue(self, venue: str) -> OhlcvVenue:
         one = self._market.venues[venue]
         hour = one.hour if venue in self._market.used else no_candles()
-        bars = _bars([self._rolled[venue]], self._now_ms)
+        bars = _bars([one.rolled], self._now_ms)
         reason = one.health.null_reason
         if reason == "no_data" and not one.is_hour_known:
             reason = "insufficient_history"
@@ -168,7 +174,7 @@ class _Block:
         inside = list(market.used) if hour.size else []
         withheld = bool(used) and not hour.size
         reason = "withheld" if withheld else absence_reason(market.health)
-        bars = _bars([self._rolled[venue] for venue in inside], self._now_ms)
+        bars = _bars([self._market.venues[venue].rolled for venue in inside], self._now_ms)
         weighting = None if not inside else "volume_usd" if len(inside) > 1 else "none"
         return OhlcvAggregate(
             **self._context(_AGGREGATE, hour, reason, _price_of(bars)),
@@ -208,14 +214,6 @@ def _fields(row: ContextRow, unit: str, value: float | None, absent: str) -> dic
     if fields["value"] is None:
         fields["null_reason"] = "insufficient_history"
     return fields | {"value": value}
-
-
-def _rolled(one: VenueCandles) -> Rolled:
-    """A venue's candles of each length that the stored bars allow."""
-    return {
-        name: one.minutes if length_ms == MINUTE_MS else rolled_up(one.candles, length_ms)
-        for name, length_ms in CURRENT_INTERVALS.items()
-    }
 
 
 def _bars(venues: Sequence[Rolled], now_ms: int) -> Bars:

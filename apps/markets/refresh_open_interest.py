@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -20,27 +21,25 @@ from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import LiveState, SourceStatus
 from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import AssetTier, tier_of
-from apps.marketdata.venues import all_venues, polled_venues
 from apps.markets.contracts_open_interest import OPEN_INTEREST_WINDOWS
-from apps.markets.engines.open_interest import Amounts
-from apps.markets.engines.quality import coverage, freshness_weight, typical_share
-from apps.markets.open_interest_samples import open_interest_samples, open_interest_window
+from apps.markets.engines.open_interest import Amounts, total_window
+from apps.markets.engines.quality import coverage, freshness_weight
+from apps.markets.open_interest_samples import open_interest_samples
+from apps.markets.past import Block
+from apps.markets.refresh_batch import Batch, Windows, polled_tolerance_s
 from apps.markets.refresh_context import (
     DAY_MS,
     TIER_GRIDS,
-    has_history,
     history_generation,
 )
+from apps.markets.refresh_interest import interest_windows
 from apps.markets.refresh_sources import (
-    Listings,
     VenueHealth,
-    all_listings,
     as_datetime,
     main_listings,
     or_nan,
     or_none,
     past_sources,
-    venue_health,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -90,14 +89,15 @@ class AssetInterest:
     used: BoolArray
     ranked: BoolArray
     """Venues of ``used`` with enough history: the aggregate is ranked on these, then and now."""
-    window: FloatArray
-    """A day more than the 30 days, so that each slot has its 24-hour change."""
+    windows: tuple[Block, Block]
+    """Of the venues, and of the ranked ones together; a day more than the 30 days, so that each slot has
+    its 24-hour change."""
     coverage: float
     health: Mapping[str, VenueHealth]
 
     @property
     def used_venues(self) -> list[str]:
-        return [venue for venue, inside in zip(self.venues, self.used, strict=True) if inside]
+        return list(compress(self.venues, self.used))
 
 
 def load_open_interest(
@@ -116,35 +116,28 @@ def load_open_interest(
         said = _stored(rows, as_of_ms)
         sources = past_sources((one.row, one.ts_ms) for one in said.values())
         tolerance_s, generation = STORED_TOLERANCE_S, ""
-    windows: dict[int, FloatArray] = {}
-    for tier in {tier_of(asset) for asset in assets}:
-        # Every main listing of a tier shares one file, whatever assets are asked for.
-        listed = chosen if as_of_ms is not None else all_listings(InstrumentKind.PERP)
-        everyone = [row for (_, asset), row in listed.items() if tier_of(asset) is tier]
-        window = open_interest_window(
-            everyone, tier, now_ms, as_of_ms=as_of_ms, generation=generation
-        )
-        windows |= {row.id: values for row, values in zip(everyone, window, strict=True)}
-    past = {name: _past(rows, name, now_ms, as_of_ms) for name in OPEN_INTEREST_WINDOWS}
-    batch = _Batch(chosen, said, sources, windows, past, now_ms, tolerance_s)
+    batch = _Batch(
+        chosen,
+        sources,
+        now_ms,
+        said=said,
+        interest=interest_windows(assets, chosen, now_ms, as_of_ms, generation),
+        past={name: _past(rows, name, now_ms, as_of_ms) for name in OPEN_INTEREST_WINDOWS},
+        tolerance_s=tolerance_s,
+    )
     return [batch.asset(asset) for asset in assets]
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """What was read for all assets at once."""
-
-    chosen: Listings
+class _Batch(Batch):
     said: Mapping[int, VenueInterest]
-    sources: Mapping[str, SourceStatus]
-    windows: Mapping[int, FloatArray]
+    interest: Mapping[AssetTier, Windows]
     past: Mapping[str, Mapping[int, VenueInterest]]
-    now_ms: int
     tolerance_s: Mapping[AssetTier, float]
 
     def asset(self, asset: str) -> AssetInterest:
         tier = tier_of(asset)
-        rows = {venue: self.chosen.get((venue, asset)) for venue in all_venues()}
+        rows = self.rows(asset)
         listed = {venue: row for venue, row in rows.items() if row is not None}
         said = tuple(self.said[row.id] for row in listed.values())
         health = {venue: self._health(venue, row, tier) for venue, row in rows.items()}
@@ -153,13 +146,12 @@ class _Batch:
         used = (fresh > 0) & np.isfinite(usd)
         base = np.array([or_nan(one.oi_base) for one in said], dtype=float)
         now = Amounts(np.where(used, usd, np.nan), np.where(used, base, np.nan))
-        grid = TIER_GRIDS[tier]
-        empty = np.full(grid.slots + DAY_MS // grid.slot_ms, np.nan)
-        window = np.array([self.windows.get(row.id, empty) for row in listed.values()])
-        window = window.reshape(-1, empty.size)
-        recent = window[:, -_WEIGHT_DAYS * DAY_MS // grid.slot_ms :]
+        grid, interest = TIER_GRIDS[tier], self.interest[tier]
+        places = interest.places(listed.values())
         # Where nobody reaches back far enough, all are compared with what there is.
-        ranked = used & has_history(window[:, -grid.slots :], grid)
+        ranked = used & interest.history(places, grid)
+        ranked = ranked if ranked.any() else used
+        weight = interest.usual_share(places, usd, _WEIGHT_DAYS * DAY_MS // grid.slot_ms)
         return AssetInterest(
             asset=asset,
             tier=tier,
@@ -168,11 +160,12 @@ class _Batch:
             now=now,
             past={name: _aligned(found, said) for name, found in self.past.items()},
             used=used,
-            ranked=ranked if ranked.any() else used,
-            window=window,
-            coverage=float(coverage(typical_share(recent, usd), np.where(used, fresh, 0.0)))
-            if listed
-            else 0.0,
+            ranked=ranked,
+            windows=(
+                interest.block(places),
+                interest.total_block(tuple(compress(places, ranked)), total_window),
+            ),
+            coverage=float(coverage(weight, np.where(used, fresh, 0.0))) if listed else 0.0,
             health=health,
         )
 
@@ -184,26 +177,15 @@ class _Batch:
         tier: AssetTier,
     ) -> FloatArray:
         """0 to 1 per venue; 0 for a venue that is down."""
-        age_s = np.array([or_nan(self._age_s(one)) for one in said], dtype=float)
-        tolerance_s = np.array([self._tolerance_s(venue, tier) for venue in listed], dtype=float)
+        age_s = np.array([or_nan(self.age_s(one.ts_ms)) for one in said], dtype=float)
+        tolerance_s = [polled_tolerance_s(venue, self.tolerance_s[tier]) for venue in listed]
+        fresh = freshness_weight(age_s, np.array(tolerance_s, dtype=float))
         down = np.array([health[venue].status == "down" for venue in listed], dtype=bool)
-        return np.where(down, 0.0, freshness_weight(age_s, tolerance_s))
+        return np.where(down, 0.0, fresh)
 
     def _health(self, venue: str, row: InstrumentRow | None, tier: AssetTier) -> VenueHealth:
-        return venue_health(
-            venue,
-            is_listed=row is not None,
-            source=self.sources.get(venue),
-            age_s=None if row is None else self._age_s(self.said[row.id]),
-            tolerance_s=self._tolerance_s(venue, tier),
-        )
-
-    def _tolerance_s(self, venue: str, tier: AssetTier) -> float:
-        """Twice the cadence at which this venue's numbers arrive."""
-        return max(self.tolerance_s[tier], 2 * polled_venues().get(venue, 0.0))
-
-    def _age_s(self, one: VenueInterest) -> float | None:
-        return None if one.ts_ms is None else max(0.0, (self.now_ms - one.ts_ms) / 1000)
+        ts_ms = None if row is None else self.said[row.id].ts_ms
+        return self.health(venue, row, ts_ms, polled_tolerance_s(venue, self.tolerance_s[tier]))
 
 
 def _live(row: InstrumentRow, state: LiveState | None) -> VenueInterest:

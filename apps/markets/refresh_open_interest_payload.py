@@ -11,14 +11,22 @@ import numpy.typing as npt
 from apps.markets.contracts import USD
 from apps.markets.contracts_common import Meta
 from apps.markets.contracts_open_interest import (
+    OPEN_INTEREST_METRIC,
     OpenInterestAggregate,
     OpenInterestChange,
     OpenInterestPayload,
     OpenInterestVenue,
 )
 from apps.markets.engines import open_interest as engine
-from apps.markets.engines.context import INSUFFICIENT_HISTORY, ContextResult, context_of
+from apps.markets.engines.context import (
+    INSUFFICIENT_HISTORY,
+    ContextResult,
+    Prepared,
+    prepare,
+    rank,
+)
 from apps.markets.engines.quality import PARTIAL, WITHHELD, confidence_word
+from apps.markets.past import Rows, prepared
 from apps.markets.refresh_context import DAY_MS, TIER_GRIDS, context_fields
 from apps.markets.refresh_open_interest import AssetInterest
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
@@ -33,29 +41,30 @@ _SHARE_DECIMALS: Final = 6
 
 def open_interest_context(batch: Sequence[AssetInterest]) -> ContextResult:
     """Contexts of one tier, in USD: of each asset its venues, then its aggregate, asset after asset."""
-    grid = TIER_GRIDS[batch[0].tier]
+    tier = batch[0].tier
     level: list[float] = []
     past: list[float] = []
-    windows: list[FloatArray] = []
     allowed: list[bool] = []
     for one in batch:
         day_ago = one.past[_HEADLINE_CHANGE].amounts.usd
         level += [*one.now.usd.tolist(), _sum(one.now.usd, one)]
         past += [*day_ago.tolist(), _sum(day_ago, one)]
-        windows += [*one.window, engine.total_window(one.window[one.ranked])]
         allowed += [True] * len(one.venues) + [one.coverage >= PARTIAL]
-    window: FloatArray = np.vstack(windows).round(engine.USD_DECIMALS)
+
+    def make(rows: Rows) -> tuple[Prepared]:
+        grid = TIER_GRIDS[tier]
+        window, lag = rows[0].round(engine.USD_DECIMALS), DAY_MS // grid.slot_ms
+        changes = engine.log_change_window(window, lag)
+        return (prepare(window[:, lag:], grid.slot_s, z_window=changes),)
+
+    blocks = [block for one in batch for block in one.windows]
+    (held,) = prepared((OPEN_INTEREST_METRIC, tier), blocks, make)
     current = np.round(np.array(level, dtype=float), engine.USD_DECIMALS)
-    lag = DAY_MS // grid.slot_ms
-    return context_of(
+    return rank(
         current,
-        window[:, lag:],
-        grid.slot_s,
+        held,
         allow_extreme=np.array(allowed, dtype=bool),
-        z_of=(
-            engine.log_change(current, np.array(past, dtype=float)),
-            engine.log_change_window(window, lag),
-        ),
+        z_current=engine.log_change(current, np.array(past, dtype=float)),
     )
 
 

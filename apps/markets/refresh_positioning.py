@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -20,11 +21,10 @@ from apps.marketdata.live import SourceStatus
 from apps.marketdata.positioning import ACCOUNTS, SERIES, published_series
 from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import AssetTier, tier_of
-from apps.marketdata.venues import all_venues
 from apps.markets.engines import positioning as engine
 from apps.markets.engines.positioning import ShareAggregate
-from apps.markets.engines.quality import WITHHELD, coverage, freshness_weight, typical_share
-from apps.markets.open_interest_samples import open_interest_window
+from apps.markets.engines.quality import WITHHELD, coverage, freshness_weight
+from apps.markets.past import Block, Past
 from apps.markets.positioning_samples import (
     SeriesKey,
     Share,
@@ -32,16 +32,17 @@ from apps.markets.positioning_samples import (
     share_windows,
     weights_usd,
 )
-from apps.markets.refresh_context import DAY_MS, TIER_GRIDS, has_history, history_generation
+from apps.markets.refresh_batch import Batch, Windows, by_tier, mean_block
+from apps.markets.refresh_context import DAY_MS, TIER_GRIDS, history_generation
+from apps.markets.refresh_interest import month_of_interest
 from apps.markets.refresh_sources import (
     Listings,
     VenueHealth,
-    all_listings,
     as_datetime,
     main_listings,
     not_published,
+    or_nan,
     past_sources,
-    venue_health,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -65,15 +66,15 @@ class SeriesShares:
     used: BoolArray
     ranked: BoolArray
     """Venues of ``used`` with enough history: the aggregate is ranked on these, then and now."""
-    window: FloatArray
+    windows: tuple[Block, Block]
+    """30 days: of the venues, and of the aggregate on the ranked ones."""
     total: ShareAggregate
     """Nothing where too little of the market is inside."""
     ranked_share: float
-    ranked_window: FloatArray
     coverage: float
 
     def names(self, inside: BoolArray) -> list[str]:
-        return [venue for venue, is_in in zip(self.venues, inside, strict=True) if is_in]
+        return list(compress(self.venues, inside))
 
     @property
     def is_withheld(self) -> bool:
@@ -116,21 +117,39 @@ def load_positioning(
         sources, generation = selectors.source_statuses(), history_generation()
     else:
         sources, generation = past_sources((row, _ts(shares, row)) for row in rows), ""
-    windows: dict[SeriesKey, FloatArray] = {}
-    interest: dict[int, FloatArray] = {}
-    for tier in {tier_of(asset) for asset in assets}:
-        # Every main listing of a tier shares one file, whatever assets are asked for.
-        listed = chosen if as_of_ms is not None else all_listings(InstrumentKind.PERP)
-        everyone = [row for (_, asset), row in listed.items() if tier_of(asset) is tier]
-        windows |= share_windows(everyone, tier, now_ms, as_of_ms=as_of_ms, generation=generation)
-        past = open_interest_window(
-            everyone, tier, now_ms, as_of_ms=as_of_ms, generation=generation
-        )
-        interest |= {row.id: values for row, values in zip(everyone, past, strict=True)}
     batch = _Batch(
-        chosen, shares, sources, windows, interest, weights_usd(rows, now_ms, as_of), now_ms
+        chosen,
+        sources,
+        now_ms,
+        shares=shares,
+        past=_by_tier(assets, chosen, now_ms, as_of_ms, generation),
+        interest=month_of_interest(assets, chosen, now_ms, as_of_ms, generation),
+        oi_usd=weights_usd(rows, now_ms, as_of),
     )
     return [batch.asset(asset) for asset in assets]
+
+
+def _by_tier(
+    assets: Sequence[str], chosen: Listings, now_ms: int, as_of_ms: int | None, generation: str
+) -> dict[AssetTier, dict[str, Windows]]:
+    """Windows by series: a venue has one row for each."""
+    places: dict[AssetTier, dict[SeriesKey, int]] = {}
+
+    def load(rows: list[InstrumentRow], tier: AssetTier) -> Past:
+        past, places[tier] = share_windows(
+            rows, tier, now_ms, as_of_ms=as_of_ms, generation=generation
+        )
+        return past
+
+    return {
+        tier: {
+            name: Windows(
+                one.past, {row: at for (row, series), at in places[tier].items() if series == name}
+            )
+            for name in SERIES
+        }
+        for tier, one in by_tier(assets, chosen, as_of_ms, load).items()
+    }
 
 
 def _ts(shares: Mapping[SeriesKey, Share], row: InstrumentRow) -> int | None:
@@ -139,24 +158,16 @@ def _ts(shares: Mapping[SeriesKey, Share], row: InstrumentRow) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """What was read for all assets at once."""
-
-    chosen: Listings
+class _Batch(Batch):
     shares: Mapping[SeriesKey, Share]
-    sources: Mapping[str, SourceStatus]
-    windows: Mapping[SeriesKey, FloatArray]
-    interest: Mapping[int, FloatArray]
+    past: Mapping[AssetTier, Mapping[str, Windows]]
+    interest: Mapping[AssetTier, Windows]
     oi_usd: Mapping[int, float]
-    now_ms: int
 
     def asset(self, asset: str) -> AssetPositioning:
-        rows = {
-            venue: self.chosen[venue, asset]
-            for venue in all_venues()
-            if (venue, asset) in self.chosen
-        }
-        health = {venue: self._health(venue, rows.get(venue)) for venue in all_venues()}
+        everywhere = self.rows(asset)
+        rows = {venue: row for venue, row in everywhere.items() if row is not None}
+        health = {venue: self._health(venue, row) for venue, row in everywhere.items()}
         tier = tier_of(asset)
         return AssetPositioning(
             asset=asset,
@@ -173,23 +184,15 @@ class _Batch:
         if row is not None and source is not None and not published_series(venue):
             return not_published(venue, source)
         said = None if row is None else self.shares.get((row.id, ACCOUNTS))
-        return venue_health(
-            venue,
-            is_listed=row is not None,
-            source=source,
-            age_s=None if said is None else self._age_s(said),
-            tolerance_s=1.0 if said is None else float(_TOLERANCE_STEPS * said.step_s),
-        )
-
-    def _age_s(self, said: Share) -> float:
-        return max(0.0, (self.now_ms - said.ts_ms) / 1000)
+        tolerance_s = 1.0 if said is None else float(_TOLERANCE_STEPS * said.step_s)
+        return self.health(venue, row, None if said is None else said.ts_ms, tolerance_s)
 
     def _fresh(self, said: Share | None, health: VenueHealth) -> float:
         """0 to 1; 0 for a venue that is down."""
         if said is None or health.status == "down":
             return 0.0
         tolerance_s = float(_TOLERANCE_STEPS * said.step_s)
-        return float(freshness_weight(np.array([self._age_s(said)]), tolerance_s)[0])
+        return float(freshness_weight(np.array([or_nan(self.age_s(said.ts_ms))]), tolerance_s)[0])
 
     def _series(
         self,
@@ -208,20 +211,13 @@ class _Batch:
         share = np.where(fresh > 0, share, np.nan)
         oi_usd = np.array([self.oi_usd.get(row.id, np.nan) for row in mine.values()], dtype=float)
         used = engine.usable(share, oi_usd)
-        grid = TIER_GRIDS[tier]
-        window = _stacked([self.windows.get((row.id, name)) for row in mine.values()], grid.slots)
-        slots = grid.slots + DAY_MS // grid.slot_ms
-        interest = _stacked([self.interest.get(row.id) for row in mine.values()], slots)
-        interest = interest[:, -grid.slots :]
-        ranked = used & has_history(window, grid)
+        grid, past, interest = TIER_GRIDS[tier], self.past[tier][name], self.interest[tier]
+        places, weights = past.places(mine.values()), interest.places(mine.values())
+        ranked = used & past.history(places, grid)
         # Where nobody reaches back far enough, all are compared with what there is.
         ranked = ranked if ranked.any() else used
-        recent = interest[:, -_WEIGHT_DAYS * DAY_MS // grid.slot_ms :]
-        covered = (
-            float(coverage(typical_share(recent, oi_usd), np.where(used, fresh, 0.0)))
-            if mine
-            else 0.0
-        )
+        weight = interest.usual_share(weights, oi_usd, _WEIGHT_DAYS * DAY_MS // grid.slot_ms)
+        covered = float(coverage(weight, np.where(used, fresh, 0.0))) if mine else 0.0
         is_enough = covered >= WITHHELD
         total = engine.aggregate(share, oi_usd)
         now = engine.aggregate(share[ranked], oi_usd[ranked]).share if is_enough else None
@@ -232,18 +228,18 @@ class _Batch:
             oi_usd=oi_usd,
             used=used,
             ranked=ranked,
-            window=window,
+            windows=(
+                past.block(places),
+                mean_block(
+                    past,
+                    interest,
+                    tuple(compress(places, ranked)),
+                    tuple(compress(weights, ranked)),
+                    oi_usd[ranked],
+                    grid.slots,
+                ),
+            ),
             total=total,
             ranked_share=np.nan if now is None else now,
-            ranked_window=engine.share_window(window[ranked], interest[ranked], oi_usd[ranked])
-            if ranked.any()
-            else np.full(grid.slots, np.nan),
             coverage=covered,
         )
-
-
-def _stacked(windows: Sequence[FloatArray | None], slots: int) -> FloatArray:
-    """One row each, NaN where there is no window."""
-    rows = [np.full(slots, np.nan) if one is None else one for one in windows]
-    stacked: FloatArray = np.array(rows, dtype=float).reshape(-1, slots)
-    return stacked

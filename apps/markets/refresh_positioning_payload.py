@@ -12,6 +12,7 @@ from apps.marketdata.positioning import ACCOUNTS, SERIES, TAKER, TAKER_S
 from apps.markets.contracts_common import Meta
 from apps.markets.contracts_positioning import (
     FURTHER_SERIES,
+    POSITIONING_METRIC,
     SHARE,
     PositioningAggregate,
     PositioningPayload,
@@ -26,9 +27,12 @@ from apps.markets.engines.context import (
     NO_DATA,
     ContextResult,
     ContextRow,
-    context_of,
+    Prepared,
+    prepare,
+    rank,
 )
 from apps.markets.engines.quality import PARTIAL, confidence_word
+from apps.markets.past import Block, Rows, prepared
 from apps.markets.refresh_context import TIER_GRIDS, context_fields
 from apps.markets.refresh_positioning import AssetPositioning, SeriesShares
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
@@ -60,18 +64,23 @@ def context_rows(one: AssetPositioning) -> int:
 
 def positioning_context(batch: Sequence[AssetPositioning]) -> ContextResult:
     """Contexts of one tier: of each asset and series its venues, then its aggregate."""
+    tier = batch[0].tier
     current: list[float] = []
-    windows: list[FloatArray] = []
+    blocks: list[Block] = []
     allowed: list[bool] = []
     for one in batch:
         for shares in one.series.values():
             current += [*shares.share.tolist(), shares.ranked_share]
-            windows += [*shares.window, shares.ranked_window]
+            blocks += shares.windows
             allowed += [True] * len(shares.venues) + [shares.coverage >= PARTIAL]
-    return context_of(
+
+    def make(rows: Rows) -> tuple[Prepared]:
+        return (prepare(rows[0].round(engine.SHARE_DECIMALS), TIER_GRIDS[tier].slot_s),)
+
+    (held,) = prepared((POSITIONING_METRIC, tier), blocks, make)
+    return rank(
         np.round(np.array(current, dtype=float), engine.SHARE_DECIMALS),
-        np.vstack(windows).round(engine.SHARE_DECIMALS),
-        TIER_GRIDS[batch[0].tier].slot_s,
+        held,
         allow_extreme=np.array(allowed, dtype=bool),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from msgspec import UNSET
@@ -14,7 +14,7 @@ from apps.core.clock import iso_utc
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import SOURCE_DEGRADED, SOURCE_DOWN, SourceStatus
 from apps.marketdata.preference import preference
-from apps.marketdata.selectors import InstrumentRow, instruments
+from apps.marketdata.selectors import InstrumentRow, all_instruments
 from apps.marketdata.venues import polled_venues
 from apps.markets.contracts_common import Source
 
@@ -44,16 +44,29 @@ class VenueHealth:
 def main_listings(assets: Sequence[str], kind: InstrumentKind) -> Listings:
     """The main listing of each (venue, asset): by quote currency, then by symbol."""
     wanted = set(assets)
-    chosen: dict[tuple[str, str], InstrumentRow] = {}
-    for row in sorted(instruments(kind=kind), key=lambda row: preference(row.instrument)):
-        if row.instrument.asset in wanted:
-            chosen.setdefault((row.instrument.venue, row.instrument.asset), row)
-    return chosen
+    return {key: row for key, row in all_listings(kind).items() if key[1] in wanted}
 
 
 def all_listings(kind: InstrumentKind) -> Listings:
     """The main listing of every (venue, asset) that there is."""
-    return main_listings([row.instrument.asset for row in instruments(kind=kind)], kind)
+    rows = all_instruments()
+    held = _chosen.get(kind)
+    if held is None or held[0] is not rows:
+        held = rows, _main(rows, kind)
+        _chosen[kind] = held
+    return held[1]
+
+
+_chosen: Final[dict[InstrumentKind, tuple[tuple[InstrumentRow, ...], Listings]]] = {}
+"""By kind, made of the listings beside it: they are read again every few seconds."""
+
+
+def _main(rows: Iterable[InstrumentRow], kind: InstrumentKind) -> Listings:
+    chosen: dict[tuple[str, str], InstrumentRow] = {}
+    mine = [row for row in rows if row.instrument.kind == kind and row.instrument.is_active]
+    for row in sorted(mine, key=lambda row: preference(row.instrument)):
+        chosen.setdefault((row.instrument.venue, row.instrument.asset), row)
+    return chosen
 
 
 def venue_health(

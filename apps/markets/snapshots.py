@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, Protocol, TypeVar
@@ -11,6 +10,7 @@ from django.conf import settings
 
 from apps.core.clock import iso_utc, market_clock
 from apps.core.logs import get_logger
+from apps.marketdata import selectors
 from apps.marketdata.clocksync import sync_market_clock
 from apps.marketdata.universe import CADENCE_S, AssetTier, tier_of
 from apps.markets.contracts import FLOW_METRIC, FUNDING_METRIC
@@ -29,7 +29,7 @@ from apps.markets.refresh_flow import AssetFlow, load_flow
 from apps.markets.refresh_flow_payload import flow_context, flow_payload
 from apps.markets.refresh_funding import METHOD_VERSION as FUNDING_VERSION
 from apps.markets.refresh_funding import AssetFunding, load_funding
-from apps.markets.refresh_funding_payload import funding_context, funding_payload, used_venues
+from apps.markets.refresh_funding_payload import funding_context, funding_payload
 from apps.markets.refresh_liquidations import METHOD_VERSION as LIQUIDATIONS_VERSION
 from apps.markets.refresh_liquidations import AssetLiquidations, load_liquidations
 from apps.markets.refresh_liquidations_payload import liquidations_context, liquidations_payload
@@ -158,14 +158,18 @@ def _now_ms(as_of_ms: int | None) -> int:
 
 
 def _funding(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> Iterable[dict[str, Any]]:
-    batch = load_funding(assets, now_ms, as_of_ms)
+    loaded = load_funding(assets, now_ms, as_of_ms)
 
     def payload(one: AssetFunding, context: ContextResult, offset: int) -> Payload:
-        meta = _meta(one, FUNDING_METRIC, FUNDING_METHOD, used_venues(one), now_ms, as_of_ms)
+        meta = _meta(one, FUNDING_METRIC, FUNDING_METHOD, one.used_venues, now_ms, as_of_ms)
         return funding_payload(one, context, offset, meta)
 
-    sizes = [len(one.venues) + 1 for one in batch]
-    return _payloads(FUNDING_METRIC, batch, sizes, funding_context(batch), payload)
+    found: dict[str, dict[str, Any]] = {}
+    for batch in _by_tier(loaded):
+        sizes = [len(one.venues) + 1 for one in batch]
+        answers = _payloads(FUNDING_METRIC, batch, sizes, funding_context(batch), payload)
+        found |= {answer["asset"]: answer for answer in answers}
+    return [found[asset] for asset in assets if asset in found]
 
 
 def _volume_flow(
@@ -317,7 +321,7 @@ def _documents(
     metric: str, now_ms: int, answers: Callable[[], Iterable[dict[str, Any]]]
 ) -> list[SnapshotDocument]:
     """Answers as documents; the version is taken before the inputs are read."""
-    version = time.time_ns() // 1000
+    version = selectors.inputs_us()
     found = []
     for answer in answers():
         try:

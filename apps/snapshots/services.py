@@ -13,7 +13,7 @@ from apps.core.logs import get_logger
 from apps.core.redis import market_key, sync_redis
 from apps.marketdata.clocksync import sync_market_clock
 from apps.marketdata.delivery import delivering
-from apps.marketdata.selectors import source_statuses
+from apps.marketdata.selectors import one_board, source_statuses
 from apps.marketdata.universe import CADENCE_S, AssetTier, assets_of
 from apps.snapshots import store
 from apps.snapshots.metrics import BATCH_FAILURES, PUBLISHED, REFRESH_SECONDS
@@ -37,9 +37,10 @@ def due_refresh() -> int:
     sync_market_clock()
     inputs = _inputs()
     published = 0
-    for metric, refresher in refreshers():
-        for tier in AssetTier:
-            published += _refresh_once(metric, tier, refresher, inputs)
+    with one_board():
+        for metric, refresher in refreshers():
+            for tier in AssetTier:
+                published += _refresh_once(metric, tier, refresher, inputs)
     return published
 
 

@@ -15,7 +15,7 @@ from apps.marketdata.services import instruments_sync
 from apps.marketdata.universe import VENUES
 from apps.marketdata.writers import rows_write
 from apps.markets.engines.context import midrank_percentile
-from apps.markets.refresh_funding import _reference_weight
+from apps.markets.engines.quality import typical_share
 from apps.markets.snapshots import build_funding, build_volume_flow
 from tests.markets.world import HOUR, LAST_SETTLEMENT, NOW_MS, Market, bar, funding_row, perp
 
@@ -119,7 +119,7 @@ def test_pulling_one_venue_bends_no_percentile(five: dict[str, int], gone: str) 
 def test_a_venue_without_past_weighs_what_it_weighs_today() -> None:
     window = np.full((2, 720), np.nan)
     window[0, -168:] = 4e9
-    weight = _reference_weight(window, np.array([9e9, 1e9]))
+    weight = typical_share(window[:, -168:], np.array([9e9, 1e9]))
     assert weight.tolist() == [0.8, 0.2]
 
 
@@ -128,7 +128,7 @@ def test_a_share_is_taken_slot_by_slot() -> None:
     # Open interest of both doubles for half of the time: the shares stay.
     window[:, :84] = 2.0
     window[1] *= 3
-    assert _reference_weight(window, np.array([np.nan, np.nan])).tolist() == [0.25, 0.75]
+    assert typical_share(window, np.array([np.nan, np.nan])).tolist() == [0.25, 0.75]
 
 
 def _flow(ids: dict[str, int], key: str, taker: bool, days: int = 20) -> None:

@@ -144,38 +144,108 @@ def context_of(
         For metrics that wander: ``(current, window)`` of the stationary series that the z is taken on,
         on the same grid.
     """
-    current = np.where(np.isfinite(current), current, np.nan)
+    prepared = prepare(window, slot_s, log_unit=log_unit, z_window=z_of and z_of[1], config=config)
+    return rank(
+        current,
+        prepared,
+        allow_extreme=allow_extreme,
+        log_unit=log_unit,
+        z_current=z_of and z_of[0],
+        config=config,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All of a context that depends on the window alone: one row per series.
+
+    ``values`` are ascending, NaN last. ``median`` and ``scale`` are those of the series of the z, of which
+    a row is NaN where it has no sample; ``z_usable`` is None where the z is that of the values themselves.
+    """
+
+    values: FloatArray
+    samples: IntArray
+    usable: BoolArray
+    median: FloatArray
+    scale: FloatArray
+    reference: FloatArray
+    z_usable: BoolArray | None
+
+    def put(self, rows: IntArray, other: Prepared) -> None:
+        """Take over all rows of ``other`` as these."""
+        for name in ("values", "samples", "usable", "median", "scale", "reference", "z_usable"):
+            mine = getattr(self, name)
+            if mine is not None:
+                mine[rows] = getattr(other, name)
+
+
+def prepare(
+    window: FloatArray,
+    slot_s: float,
+    *,
+    log_unit: float | None = None,
+    z_window: FloatArray | None = None,
+    config: ContextConfig = DEFAULT,
+) -> Prepared:
+    """Sort, medians, deviations and quantiles of every series: see :func:`context_of`.
+
+    Nothing here depends on the value now, so that it may be kept for as long as the window stands.
+    """
     infinite = np.isinf(window)
     if infinite.any():
         window = np.where(infinite, np.nan, window)
     prepared = sort_window(window)
-    usable = _is_enough(window, prepared, slot_s, config)
-    percentile = np.where(usable, midrank_percentile(current, window), np.nan)
-    z_has_history = None
-    if z_of is not None:
-        other = sort_window(z_of[1])
-        z_has_history = _is_enough(z_of[1], other, slot_s, config) & ~np.isnan(z_of[0])
-        z_score = np.where(z_has_history, robust_z(z_of[0], other, clip=config.clip), np.nan)
-    elif log_unit is None:
-        z_score = robust_z(current, prepared, clip=config.clip)
-    else:
-        with np.errstate(invalid="ignore"):
-            logs = sort_window(_log1p(window, log_unit))
-            z_score = robust_z(_log1p(current, log_unit), logs, clip=config.clip)
+    z_usable, of_z = None, prepared
+    if z_window is not None:
+        of_z = sort_window(z_window)
+        z_usable = _is_enough(z_window, of_z, slot_s, config)
+    elif log_unit is not None:
+        of_z = _sorted_logs(prepared, log_unit)
+    median, scale = _centre(of_z)
+    return Prepared(
+        values=prepared.values,
+        samples=prepared.samples,
+        usable=_is_enough(window, prepared, slot_s, config),
+        median=median,
+        scale=scale,
+        reference=np.column_stack([quantile(prepared, q) for q in config.reference]),
+        z_usable=z_usable,
+    )
+
+
+def rank(
+    current: FloatArray,
+    prepared: Prepared,
+    *,
+    allow_extreme: BoolArray | None = None,
+    log_unit: float | None = None,
+    z_current: FloatArray | None = None,
+    config: ContextConfig = DEFAULT,
+) -> ContextResult:
+    """The context of values now among prepared windows: see :func:`context_of`."""
+    current = np.where(np.isfinite(current), current, np.nan)
+    held = SortedWindow(prepared.values, prepared.samples)
+    percentile = np.where(prepared.usable, sorted_percentile(current, held), np.nan)
+    of_z, z_has_history = current, None
+    if z_current is not None and prepared.z_usable is not None:
+        of_z, z_has_history = z_current, prepared.z_usable & ~np.isnan(z_current)
+    elif log_unit is not None:
+        of_z = _log1p(current, log_unit)
+    z_score = _scaled(of_z, prepared.median, prepared.scale, config.clip)
+    if z_has_history is not None:
+        z_score = np.where(z_has_history, z_score, np.nan)
     z_score = np.where(np.isnan(percentile), np.nan, z_score)
     label = labels(percentile, z_score, allow_extreme=allow_extreme, config=config)
-    bands = _bands(label, percentile, z_score, prepared, allow_extreme, config)
-    reference = np.column_stack([quantile(prepared, q) for q in config.reference])
     return ContextResult(
-        current,
-        percentile,
-        z_score,
-        label,
-        bands,
-        reference,
-        prepared.samples,
-        config,
-        z_has_history,
+        current=current,
+        percentile=percentile,
+        z_score=z_score,
+        label=label,
+        bands=_bands(label, percentile, z_score, held, allow_extreme, config),
+        reference=prepared.reference.copy(),
+        samples=prepared.samples.copy(),
+        config=config,
+        z_has_history=z_has_history,
     )
 
 
@@ -185,6 +255,17 @@ def _is_enough(
     """Enough samples over a long enough time to compare with."""
     long_enough: BoolArray = span_slots(window) * slot_s >= config.min_span_days * 86_400.0
     return long_enough & (prepared.samples >= config.min_samples)
+
+
+def _sorted_logs(window: SortedWindow, unit: float) -> SortedWindow:
+    """Logs keep the order; what is negative has none and is missing."""
+    with np.errstate(invalid="ignore"):
+        logs = _log1p(window.values, unit)
+        return (
+            SortedWindow(logs, window.samples)
+            if not (window.values < 0).any()
+            else sort_window(logs)
+        )
 
 
 def sort_window(window: FloatArray) -> SortedWindow:
@@ -219,6 +300,28 @@ def midrank_percentile(current: FloatArray, window: FloatArray) -> FloatArray:
     return np.where(known, rank, np.nan)
 
 
+def sorted_percentile(current: FloatArray, window: SortedWindow) -> FloatArray:
+    """:func:`midrank_percentile` by bisection of rows that are sorted already."""
+    below = _places(current, window, is_right=False)
+    equal = _places(current, window, is_right=True) - below
+    known = (window.samples > 0) & ~np.isnan(current)
+    return np.where(known, (below + 0.5 * equal) / np.maximum(window.samples, 1), np.nan)
+
+
+def _places(current: FloatArray, window: SortedWindow, *, is_right: bool) -> IntArray:
+    """``np.searchsorted`` of each row with its own value, all rows at once."""
+    rows = np.arange(window.samples.size)
+    low, high = np.zeros_like(window.samples), window.samples.copy()
+    while (open_ := low < high).any():
+        middle = (low + high) // 2
+        # A row that is done may point behind its end.
+        found = window.values[rows, np.minimum(middle, window.values.shape[1] - 1)]
+        goes_on = open_ & ((found <= current) if is_right else (found < current))
+        low = np.where(goes_on, middle + 1, low)
+        high = np.where(open_ & ~goes_on, middle, high)
+    return low
+
+
 def robust_z(current: FloatArray, window: SortedWindow, *, clip: float = 10.0) -> FloatArray:
     """``(x - median) / s`` clipped to ±``clip``, with ``s = 1.4826 MAD``.
 
@@ -231,6 +334,11 @@ def robust_z(current: FloatArray, window: SortedWindow, *, clip: float = 10.0) -
     >>> robust_z(np.array([2.0]), sort_window(np.array([[1.0, 1.0, 1.0, 1.0, 2.0]]))).round(5)
     array([3.98942])
     """
+    return _scaled(current, *_centre(window), clip)
+
+
+def _centre(window: SortedWindow) -> tuple[FloatArray, FloatArray]:
+    """Median and robust sigma of each row, NaN where it has no sample."""
     median = row_median(window)
     mad = row_mad(window, median)
     scale = MAD_TO_SIGMA * mad
@@ -238,12 +346,17 @@ def robust_z(current: FloatArray, window: SortedWindow, *, clip: float = 10.0) -
     deviation = np.abs(window.values[tied] - median[tied, None])
     mean_deviation = np.nansum(deviation, axis=1) / np.maximum(window.samples[tied], 1)
     scale[tied] = MEAN_DEVIATION_TO_SIGMA * mean_deviation
+    empty = window.samples == 0
+    return np.where(empty, np.nan, median), np.where(empty, np.nan, scale)
+
+
+def _scaled(current: FloatArray, median: FloatArray, scale: FloatArray, clip: float) -> FloatArray:
     distance = current - median
+    # NaN, too, where there is no window.
     flat = np.where(distance == 0, 0.0, np.nan)
     with np.errstate(over="ignore"):
         scaled = np.clip(distance / np.where(scale > 0, scale, 1.0), -clip, clip)
-    result = np.where(scale > 0, scaled, flat)
-    return np.where(window.samples > 0, result, np.nan)
+    return np.where(scale > 0, scaled, flat)
 
 
 def row_median(window: SortedWindow) -> FloatArray:

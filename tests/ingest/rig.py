@@ -29,7 +29,7 @@ from tests.sandbox.conftest import free_ports
 
 FEW = ("BTC", "AAVE")
 """One asset that is everywhere, and one to tell whether the others are left alone."""
-PATIENCE_S = 180.0
+PATIENCE_S = 400.0
 """Only what hangs needs so long, however busy the machine: tests wait for what happens, not for clocks."""
 STOP_S = 35.0
 """The grace that a supervisor gives; a process that needs longer is a defect."""
@@ -152,17 +152,18 @@ async def until(
     begin = time.monotonic()
     while not await check():
         assert time.monotonic() - begin < seconds, what
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
     return time.monotonic() - begin
 
 
 @asynccontextmanager
 async def running(
-    folder: Path, assets: tuple[str, ...] = FEW, history_days: int = 1
+    folder: Path, assets: tuple[str, ...] = FEW, history_days: int = 1, rate: float = 0.4
 ) -> AsyncIterator[Rig]:
-    """A market of few assets and little history, unless a test needs more: the loop is for its faults."""
+    """A slow market of few assets and little history, unless a test needs more: the loop is for its
+    faults."""
     port = free_ports(PORTS)
-    sandbox = Sandbox(SandboxConfig(port=port, assets=assets, seed=11))
+    sandbox = Sandbox(SandboxConfig(port=port, assets=assets, seed=11, rate=rate))
     await sandbox.start()
     service = IngestService(
         IngestConfig(

@@ -36,7 +36,7 @@ async def until_whole(sandbox: Sandbox, first_ms: int, last_ms: int) -> None:
         return not found
 
     try:
-        await until(is_whole, "stored minutes are the venue's", 300)
+        await until(is_whole, "stored minutes are the venue's")
     except AssertionError:
         pytest.fail(str(found))
 

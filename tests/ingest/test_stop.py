@@ -23,7 +23,7 @@ GRACE_S = 35.0
 
 @pytest.mark.parametrize("moment", ["at once", "after requests", "while streaming"])
 async def test_it_ends_while_every_venue_answers_500(tmp_path: Path, moment: str) -> None:
-    sandbox = Sandbox(SandboxConfig(port=free_ports(PORTS), assets=FEW, seed=11))
+    sandbox = Sandbox(SandboxConfig(port=free_ports(PORTS), assets=FEW, seed=11, rate=0.4))
     await sandbox.start()
     faces = list(sandbox.faces.values())
     if moment != "while streaming":

@@ -46,8 +46,8 @@ def check_snapshots() -> CheckResult:
 
 
 def _hold_history() -> bool:
-    """Every metric's HOT snapshots were made after the backfill ended."""
-    fields = [f"{spec.metric}:{AssetTier.HOT.value}" for spec in all_specs()]
+    """Every metric's snapshots of all assets were made after the backfill ended."""
+    fields = [f"{spec.metric}:{tier.value}" for spec in all_specs() for tier in AssetTier]
     try:
         states = sync_redis().hmget(published_key(), fields)
     except redis.RedisError:

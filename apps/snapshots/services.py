@@ -25,6 +25,8 @@ log = get_logger(__name__)
 # A worker that is killed in a slot gives it up after this; another one then takes it.
 _RUNNING_S: Final = 30
 _DONE: Final = b"done"
+_FILLING: Final = "running"
+"""The backfill's state before contexts have their history."""
 
 
 def published_key() -> str:
@@ -111,4 +113,7 @@ def _inputs() -> str:
     except RedisError:
         return "unknown"
     backfill = state.decode() if isinstance(state, bytes) else "unknown"
+    if backfill == _FILLING:
+        # Venues come one after the other, and all is published anew when the history is there.
+        return f"{backfill}:"
     return f"{backfill}:{'+'.join(delivering(sources.values()))}"

@@ -18,7 +18,7 @@ from apps.core.health import CORE_CHECKS, Check, CheckResult, readiness_view
 from apps.core.redis import market_key, sync_redis
 from apps.edge import readiness
 from apps.marketdata.live import SOURCE_DOWN, SOURCE_OK, SourceStatus, encode_sources, sources_key
-from apps.marketdata.universe import HOT
+from apps.marketdata.universe import HOT, AssetTier
 from apps.snapshots.registry import all_specs
 from apps.snapshots.services import published_key
 
@@ -36,7 +36,7 @@ def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         client.hset(name, "v", 1)
     progress = {"done": 65, "total": 65, "state": "ready", "phase": "history"}
     client.hset(market_key("backfill"), mapping=progress)
-    made_with = {f"{spec.metric}:hot": "ready" for spec in all_specs()}
+    made_with = {f"{spec.metric}:{tier}": "ready" for spec in all_specs() for tier in AssetTier}
     client.hset(published_key(), mapping=made_with)
     yield client
     client.delete(*names, market_key("backfill"), published_key())
@@ -99,9 +99,10 @@ def test_a_fresh_start_has_no_progress_yet(client: Client) -> None:
     }
 
 
-def test_snapshots_without_their_history_are_not_enough(market: Any) -> None:
+@pytest.mark.parametrize("tier", AssetTier)
+def test_snapshots_without_their_history_are_not_enough(market: Any, tier: AssetTier) -> None:
     assert readiness.check_snapshots().is_ok
-    market.hset(published_key(), f"{all_specs()[0].metric}:hot", "running")
+    market.hset(published_key(), f"{all_specs()[0].metric}:{tier}", "running")
     assert readiness.check_snapshots().status == "running"
 
 

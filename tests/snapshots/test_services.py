@@ -175,6 +175,16 @@ def test_the_end_of_the_backfill_publishes_everything_again(
     assert sync_redis().hget(services.published_key(), f"{METRIC}:hot") == b"ready"
 
 
+def test_venues_that_come_while_history_is_fetched_are_told_with_the_next_slot(
+    refresher: Refresher, at: _Clock
+) -> None:
+    sync_redis().hset(market_key("backfill"), "state", "running")
+    assert services.due_refresh() == 65
+    source = SourceStatus(venue="binance", status=SOURCE_OK, last_ok_ms=market_clock.now_ms() - 500)
+    sync_redis().hset(sources_key(), mapping=encode_sources([source]))
+    assert services.due_refresh() == 0
+
+
 def test_a_venue_that_comes_or_goes_publishes_everything_again(
     refresher: Refresher, at: _Clock
 ) -> None:

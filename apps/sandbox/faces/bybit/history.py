@@ -89,12 +89,15 @@ def price_candles(
     stop = min(last + minutes, now_ms // MINUTE_MS + 1)
     edges = price_path(market, listing, series, np.arange(first, stop + 1, dtype=np.int64))
     decimals = 8 if series == "premium" else listing.price_decimals + 1
-    rows = []
-    for at in range(0, stop - first, minutes):
-        part = edges[at : min(at + minutes, stop - first) + 1]
-        ohlc = (part[0], part.max(), part.min(), part[-1])
-        row = [f"{float(value):.{decimals}f}" for value in ohlc]
-        rows.append([str((first + at) * MINUTE_MS), *row])
+    at = np.arange(0, stop - first, minutes, dtype=np.int64)
+    ends = np.minimum(at + minutes, stop - first)
+    high = np.maximum(np.maximum.reduceat(edges[:-1], at), edges[ends])
+    low = np.minimum(np.minimum.reduceat(edges[:-1], at), edges[ends])
+    columns = (at, edges[at], high, low, edges[ends])
+    rows = [
+        [str((first + start) * MINUTE_MS), *(f"{value:.{decimals}f}" for value in ohlc)]
+        for start, *ohlc in zip(*(column.tolist() for column in columns), strict=True)
+    ]
     return rows[::-1]
 
 

@@ -29,7 +29,7 @@ def fires_exported(user: User) -> list[dict[str, Any]]:
     if user.account_id is None:
         return []
     fires = AlertFire.objects.filter(rule__account_id=user.account_id)
-    return list(fires.values("rule__name", "at", "values")[:_EXPORTED_ROWS])
+    return [dict(row) for row in fires.values("rule__name", "at", "values")[:_EXPORTED_ROWS]]
 
 
 def deliveries_exported(user: User) -> list[dict[str, Any]]:

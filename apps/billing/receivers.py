@@ -18,8 +18,10 @@ _log = get_logger(__name__)
 
 
 def address_changed(user: User, **_: Any) -> None:
+    if user.account_id is None:
+        return
     customer = BillingCustomer.objects.filter(account_id=user.account_id, deleted_at=None).first()
-    if user.account_id is not None and customer is not None:
+    if customer is not None:
         transaction.on_commit(partial(_tell, customer.stripe_id, user.email), robust=True)
 
 

@@ -7,12 +7,14 @@ import threading
 from typing import Any
 
 import pytest
+from allauth.account.signals import email_changed
 from django.core import mail
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.accounts.privacy import user_forget
 from apps.billing import events
 from apps.billing.checkout import checkout_url, plan_for_sale
@@ -278,3 +280,15 @@ class TestRevealLink:
         assert len(answers) == 6
         assert sum(b"fk_test_" in answer for answer in answers) == 1
         assert RevealLink.objects.get().secret_encrypted is None
+
+
+def test_stripe_follows_a_changed_address(
+    stripe_double: StripeDouble, vera: Visitor, commit: Commit
+) -> None:
+    checkout_url(vera.account, vera.user, plan_for_sale("pro"))
+    vera.user.email = "vera-new@example.com"
+    vera.user.save()
+    with commit(execute=True):
+        email_changed.send(sender=User, request=None, user=vera.user)
+    (held,) = stripe_double.double.state["customers"].values()
+    assert held["email"] == "vera-new@example.com"

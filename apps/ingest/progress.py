@@ -43,7 +43,8 @@ class Progress:
         self.state = RUNNING
         self.phase = "starting"
         self.generation = 0
-        """Grows when history was filled in: windows that readers keep are loaded anew."""
+        """Grows when history was filled in: windows that readers keep are loaded anew. Never smaller than
+        in an earlier run."""
         self.background_done = 0
         self.background_total = 0
         self.background_failed = 0
@@ -52,6 +53,16 @@ class Progress:
 
     def __repr__(self) -> str:
         return f"Progress({self.state} {self.done}/{self.total}, {self.background_state})"
+
+    async def resume(self) -> None:
+        """Generations go on where the last run left them: windows that readers hold are still good."""
+        key = backfill_key() if self._shard.count == 1 else self._shard_key(self._shard.index)
+        try:
+            held = await self._client.hget(key, "generation")
+        except RedisError as error:
+            logger.warning("redis_away", what="backfill progress", error=str(error))
+            return
+        self.generation = int(held or 0)
 
     async def publish(self) -> None:
         """Tell the readers; nothing is sent while nothing has changed."""

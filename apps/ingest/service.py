@@ -113,6 +113,7 @@ class IngestService:
     async def _run(self) -> None:
         clock = ClockFollower(self._config.emulator, self._redis)
         await clock.first()
+        await self.progress.resume()
         await self.progress.publish()
         now_ms = market_clock.now_ms
         await self._history.ensure_window(now_ms())

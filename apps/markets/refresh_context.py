@@ -53,8 +53,8 @@ OI_HOLD_MS: Final = {AssetTier.HOT: 15 * 60_000, AssetTier.COLD: 90 * 60_000}
 def history_generation() -> str:
     """Names the stored history: windows are loaded anew when a backfill ends or the database is another."""
     database = connections["market"].settings_dict
-    found = sync_redis().hmget(market_key("backfill"), ["state", "generation"])
-    word = " ".join(part.decode() for part in found if isinstance(part, bytes))
+    found = sync_redis().hget(market_key("backfill"), "generation")
+    word = found.decode() if isinstance(found, bytes) else ""
     return f"{database['HOST']}:{database['PORT']}/{database['NAME']} {word}"
 
 

@@ -125,6 +125,9 @@ def liquidation_window(
         as_of_ms=as_of_ms,
         generation=generation,
     )
-    return stacked.derived(
-        "rolled", lambda values: rolling_total(*np.split(values, 2), width=width)
-    )
+
+    def rolled(values: FloatArray) -> FloatArray:
+        usd, watched = np.split(values, 2)
+        return rolling_total(usd, watched, width)
+
+    return stacked.derived("rolled", rolled)

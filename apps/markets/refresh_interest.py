@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from apps.marketdata.universe import AssetTier
 from apps.markets.open_interest_samples import open_interest_window
-from apps.markets.refresh_batch import Windows, by_tier
+from apps.markets.refresh_batch import FloatArray, Windows, by_tier
 from apps.markets.refresh_context import TIER_GRIDS
 from apps.markets.refresh_sources import Listings
 
@@ -30,7 +30,8 @@ def month_of_interest(
 ) -> dict[AssetTier, Windows]:
     """The 30 days alone."""
     found = interest_windows(assets, chosen, now_ms, as_of_ms, generation)
-    return {
-        tier: one.derived("30d", lambda values, slots=TIER_GRIDS[tier].slots: values[:, -slots:])
-        for tier, one in found.items()
-    }
+    return {tier: one.derived("30d", _last(TIER_GRIDS[tier].slots)) for tier, one in found.items()}
+
+
+def _last(slots: int) -> Callable[[FloatArray], FloatArray]:
+    return lambda values: values[:, -slots:]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.utils.translation import gettext_noop as _
+
 from apps.alerts.registry import EventType, register
 
 FUNDING_EXTREME: Final = "funding.rate.extreme"
@@ -23,7 +25,7 @@ def _object(**properties: Any) -> dict[str, Any]:
 register(
     EventType(
         FUNDING_EXTREME,
-        "Funding rate is extreme",
+        _("Funding rate is extreme"),
         "L1",
         _object(
             market=_TEXT,
@@ -50,7 +52,7 @@ register(
 register(
     EventType(
         LIQUIDATION_SPIKE,
-        "Liquidations spike",
+        _("Liquidations spike"),
         "L1",
         _object(
             market=_TEXT,
@@ -81,7 +83,7 @@ register(
 register(
     EventType(
         QUOTA,
-        "Quota is nearly used or used up",
+        _("Quota is nearly used or used up"),
         "",
         _object(
             period={"enum": ["day", "month"]},
@@ -96,7 +98,7 @@ register(
 register(
     EventType(
         KEY_REVOKED,
-        "An API key was revoked",
+        _("An API key was revoked"),
         "",
         _object(key=_TEXT, name=_TEXT, reason=_TEXT),
         {"key": "fk_test_3fQ9", "name": "bot", "reason": "revoked by its owner"},
@@ -105,7 +107,7 @@ register(
 register(
     EventType(
         TRIGGERED,
-        "An alert fired",
+        _("An alert fired"),
         "L1",
         _object(
             market=_TEXT,

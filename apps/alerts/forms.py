@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from django import forms
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.alerts.models import Webhook
@@ -13,9 +14,14 @@ from apps.alerts.registry import all_types
 from apps.alerts.rules import DEFAULT_COOLDOWN_S, MAX_COOLDOWN_S
 from apps.core.errors import FocsalError
 
+_FORMATS = [
+    (value, _("JSON, signed (Standard Webhooks)") if value == Webhook.Format.JSON else label)
+    for value, label in Webhook.Format.choices
+]
+
 
 def _event_choices() -> list[tuple[str, str]]:
-    return [(one.name, f"{one.title} ({one.name})") for one in all_types()]
+    return [(one.name, f"{gettext(one.title)} ({one.name})") for one in all_types()]
 
 
 class WebhookForm(forms.Form):
@@ -28,7 +34,7 @@ class WebhookForm(forms.Form):
         widget=forms.TextInput(attrs={"spellcheck": "false", "inputmode": "url"}),
         help_text=_("A public https:// address. For Telegram: sendMessage with chat_id."),
     )
-    format = forms.ChoiceField(label=_("Format"), choices=Webhook.Format.choices)
+    format = forms.ChoiceField(label=_("Format"), choices=_FORMATS)
     events = forms.MultipleChoiceField(
         label=_("Events"),
         required=False,

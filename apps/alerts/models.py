@@ -95,6 +95,7 @@ class Delivery(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name_plural = "deliveries"
         default_permissions = ("view",)
         permissions = [("resend_delivery", "Can send deliveries again")]
         ordering = ("-pk",)

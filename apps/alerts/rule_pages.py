@@ -19,7 +19,7 @@ from apps.alerts.forms import RuleForm
 from apps.alerts.models import AlertRule
 from apps.alerts.pages import owner
 from apps.alerts.rule_views import data_now
-from apps.alerts.rules import checked_condition, rule_create, rule_test, rule_update
+from apps.alerts.rules import checked_condition, is_told, rule_create, rule_test, rule_update
 from apps.alerts.selectors import fires_of_account, fires_of_rule, rule_of, rules_of
 from apps.alerts.webhooks import LAYER
 from apps.core.clock import market_clock
@@ -47,6 +47,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "rules": rules_of(account.pk),
         "fires": fires_of_account(account.pk),
         "has_plan": LAYER in account.plan.layers,
+        "is_told": is_told(account),
     }
     return render(request, "alerts/alerts.html", context)
 
@@ -64,7 +65,9 @@ def create(request: HttpRequest) -> HttpResponse:
             if "try" in request.POST:
                 context["tried"] = _tried(account, form)
             else:
-                return redirect("alert", rule_create(account, form.given()).pk)
+                created = rule_create(account, form.given())
+                messages.success(request, _("The alert is added."))
+                return redirect("alert", created.pk)
         except FocsalError as error:
             form.add_refusal(error)
     return render(request, "alerts/alert_new.html", context)
@@ -94,7 +97,11 @@ def detail(request: HttpRequest, rule_id: int) -> HttpResponse:
                 return redirect("alert", rule.pk)
         except FocsalError as error:
             form.add_refusal(error)
-    return render(request, "alerts/alert.html", {**context, "fires": fires_of_rule(rule)})
+    return render(
+        request,
+        "alerts/alert.html",
+        {**context, "fires": fires_of_rule(rule), "is_told": is_told(account)},
+    )
 
 
 @require_POST

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
 
@@ -141,7 +142,9 @@ def _check_names(account: Account, leaf: Comparison, where: str) -> None:
         raise ConditionError(f"{where}.asset", "an asset of /v1/meta/assets", leaf.asset)
     known = _field(leaf.metric, leaf.field)
     if known is None:
-        raise ConditionError(f"{where}.field", "a field of /v1/meta/fields", leaf.field)
+        near = get_close_matches(leaf.field, _names(leaf.metric), 1)
+        expected = "a field of /v1/meta/fields" + (f", such as {near[0]}" if near else "")
+        raise ConditionError(f"{where}.field", expected, leaf.field)
     _check_kind(leaf, known, where)
 
 
@@ -167,6 +170,12 @@ def _field(metric: str, name: str) -> FieldDoc | None:
 
 
 @lru_cache(maxsize=64)
+def _names(metric: str) -> tuple[str, ...]:
+    found = (one.name for one in FIELDS if one.metric == metric and "[]" not in one.name)
+    return tuple(name for name in found if not name.startswith("meta."))
+
+
+@lru_cache(maxsize=64)
 def _patterns(metric: str) -> tuple[tuple[re.Pattern[str], FieldDoc], ...]:
     return tuple(
         (re.compile(_HOLE.sub(r"(?P<\1>[A-Za-z0-9_-]+)", re.escape(one.name))), one)
@@ -175,11 +184,20 @@ def _patterns(metric: str) -> tuple[tuple[re.Pattern[str], FieldDoc], ...]:
     )
 
 
+def _hooks_told(account_id: int) -> list[Webhook]:
+    hooks = Webhook.objects.filter(account_id=account_id, is_enabled=True)
+    return [hook for hook in hooks if wants(hook, TRIGGERED, "")]
+
+
+def is_told(account: Account) -> bool:
+    """Whether a fire reaches anything: a webhook that takes it, or the plan's sockets."""
+    return account.plan.has_websocket or bool(_hooks_told(account.pk))
+
+
 @transaction.atomic
 def rule_test(rule: AlertRule, data: Mapping[str, Any]) -> list[Delivery]:
     """``data`` as a test to every webhook that would be told; refused when there is none."""
-    hooks = Webhook.objects.filter(account_id=rule.account_id, is_enabled=True)
-    found = [event_test(hook, TRIGGERED, data) for hook in hooks if wants(hook, TRIGGERED, "")]
+    found = [event_test(hook, TRIGGERED, data) for hook in _hooks_told(rule.account_id)]
     if not found:
         raise NotFound(f"No webhook that is switched on takes {TRIGGERED}; add one first.")
     return found

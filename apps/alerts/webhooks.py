@@ -29,6 +29,7 @@ ROTATION: Final = timedelta(hours=24)
 LAYER: Final = "L1"
 _SECRET: Final = "webhook secret"  # noqa: S105  # the purpose of sealing
 _URL: Final = "webhook address"
+_NAMED: Final = 12
 _FIELDS: Final = ("name", "url", "format", "events", "assets", "is_enabled")
 
 
@@ -161,7 +162,8 @@ def checked_words(name: str, given: Any, allowed: tuple[str, ...]) -> list[str]:
         raise invalid(name, "a list of names", str(given))
     unknown = [one for one in given if one not in allowed]
     if unknown:
-        raise invalid(name, f"names among {', '.join(allowed[:12])}…", unknown[0])
+        more = "…" if len(allowed) > _NAMED else ""
+        raise invalid(name, f"names among {', '.join(allowed[:_NAMED])}{more}", unknown[0])
     return list(dict.fromkeys(given))
 
 
@@ -195,7 +197,8 @@ def _checked_url(given: Any) -> str:
     try:
         return checked_target(given.strip()).url
     except AddressRefused as refused:
-        raise invalid("url", str(refused).removeprefix("expected "), given) from None
+        expected = str(refused).removeprefix("expected ").partition(", received")[0]
+        raise invalid("url", expected, given) from None
 
 
 def _check_format(format_name: str, url: str) -> None:

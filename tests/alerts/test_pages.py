@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.alerts.models import Delivery, Webhook
-from apps.alerts.webhooks import secrets_of, webhook_create
+from apps.alerts.models import AlertRule, Delivery, Webhook
+from apps.alerts.webhooks import secrets_of, webhook_create, webhook_update
 from apps.core.happenings import tell
 from tests.customers import Customer
 
@@ -98,3 +98,32 @@ def test_what_happens_to_an_account_reaches_its_webhooks(
     one = Delivery.objects.get()
     assert one.webhook.account_id == alice.account.pk
     assert (one.event.type, one.event.data) == ("key.revoked", data)
+
+
+def test_whoever_would_not_be_told_is_told_so(alice: Customer, eve: Customer) -> None:
+    told = "fires are kept here and told to nobody"
+    for customer in (alice, eve):
+        AlertRule.objects.create(account=customer.account, name="hot", condition={"any": []})
+    pages = [_in(alice), _in(eve)]
+    # Enterprise has the alerts channel.
+    for client, expected in zip(pages, (True, False), strict=True):
+        assert (told in client.get("/account/alerts/").content.decode()) is expected
+    hook = webhook_create(alice.account, {"url": URL, "events": ["key.revoked"]}).webhook
+    assert told in pages[0].get("/account/alerts/").content.decode()
+    webhook_update(hook, {"events": []})
+    assert told not in pages[0].get("/account/alerts/").content.decode()
+
+
+def test_what_cannot_be_undone_is_asked_about(alice: Customer) -> None:
+    hook = webhook_create(alice.account, {"url": URL}).webhook
+    page = _in(alice).get(f"/account/webhooks/{hook.pk}/").content.decode()
+    for action in ("delete", "rotate"):
+        before = page[: page.index(f'action="/account/webhooks/{hook.pk}/{action}"')]
+        assert before.count("<details") == before.count("</details>") + 1
+
+
+def test_a_refused_address_is_told_once_at_its_field(alice: Customer) -> None:
+    form = {"name": "desk", "url": "http://example.com/x", "format": "json", "is_enabled": "on"}
+    answer = _in(alice).post("/account/webhooks/new", form)
+    [error] = answer.context["form"].errors["url"]
+    assert error == "url: expected an https:// address, received 'http://example.com/x'."

@@ -127,6 +127,14 @@ class TestLife:
         body = {"condition": {**leaf, "op": "==", "value": "x"}}
         assert _call(alice, "POST", "/v1/alerts", body).json()["param"] == "condition.value"
 
+    def test_a_field_that_is_nearly_right_is_guessed(self, alice: Customer) -> None:
+        for field, expected in (
+            ("aggregate.valeu", "a field of /v1/meta/fields, such as aggregate.value"),
+            ("x" * 40, "a field of /v1/meta/fields"),
+        ):
+            answer = _call(alice, "POST", "/v1/alerts", {"condition": {**LEAF, "field": field}})
+            assert answer.json()["expected"] == expected
+
     def test_joined_conditions_are_of_enterprise(self, alice: Customer, eve: Customer) -> None:
         body: Any = {"condition": {"any": [LEAF, {"all": [LEAF, LEAF]}]}}
         refused = _call(alice, "POST", "/v1/alerts", body)

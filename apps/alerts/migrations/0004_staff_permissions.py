@@ -31,6 +31,7 @@ class Migration(migrations.Migration):
                 "default_permissions": ("view",),
                 "ordering": ("-pk",),
                 "permissions": [("resend_delivery", "Can send deliveries again")],
+                "verbose_name_plural": "deliveries",
             },
         ),
         migrations.AlterModelOptions(

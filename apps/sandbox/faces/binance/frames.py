@@ -122,7 +122,7 @@ def mark_price(listing: Listing, state: MarkState, now_ms: int) -> bytes:
     rate = f"{state.funding_rate:.8f}" if listing.is_perp else ""
     return (
         f'{{"e":"markPriceUpdate","E":{now_ms},"s":"{listing.symbol}","p":"{state.mark_price:.8f}",'
-        f'"i":"{state.index_price:.8f}","P":"{state.settle_price:.8f}","r":"{rate}",'
+        f'"P":"{state.settle_price:.8f}","i":"{state.index_price:.8f}","r":"{rate}",'
         f'"T":{state.next_funding_ms},"st":{market_of(listing)}}}'
     ).encode()
 

@@ -17,6 +17,11 @@ def readable(body: object, row_type: type[Row]) -> tuple[list[Row], int]:
     """
     if not isinstance(body, list):
         raise TypeError(f"expected a list of {row_type.__name__}, received {type(body).__name__}")
+    try:
+        return msgspec.convert(body, list[row_type], strict=False), 0  # type: ignore[valid-type]  # a type made at run time
+    except (msgspec.ValidationError, ValueError):
+        # One by one, to leave out those that do not fit.
+        pass
     good: list[Row] = []
     bad = 0
     for entry in body:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.alerts.models import Webhook
 from apps.alerts.registry import all_types
 from apps.alerts.rules import DEFAULT_COOLDOWN_S, MAX_COOLDOWN_S
-from apps.core.errors import FocsalError
+from apps.core.forms import RefusableForm
 
 _FORMATS = [
     (value, _("JSON, signed (Standard Webhooks)") if value == Webhook.Format.JSON else label)
@@ -24,7 +24,7 @@ def _event_choices() -> list[tuple[str, str]]:
     return [(one.name, f"{gettext(one.title)} ({one.name})") for one in all_types()]
 
 
-class WebhookForm(forms.Form):
+class WebhookForm(RefusableForm):
     """Which events, of which assets, go where."""
 
     name = forms.CharField(label=_("Name"), max_length=80)
@@ -58,7 +58,7 @@ class TestForm(forms.Form):
     event = forms.ChoiceField(label=_("Event"), choices=_event_choices)
 
 
-class RuleForm(forms.Form):
+class RuleForm(RefusableForm):
     """A condition as JSON, as the API takes it."""
 
     name = forms.CharField(label=_("Name"), max_length=80)
@@ -86,8 +86,3 @@ class RuleForm(forms.Form):
     def given(self) -> dict[str, Any]:
         """As the API takes it."""
         return dict(self.cleaned_data)
-
-    def add_refusal(self, error: FocsalError) -> None:
-        """At its field; what is wrong inside of the condition stands at the condition."""
-        name = (error.param or "").partition(".")[0]
-        self.add_error(name if name in self.fields else None, error.detail)

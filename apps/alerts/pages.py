@@ -49,7 +49,7 @@ def create(request: HttpRequest) -> HttpResponse:
         try:
             created = webhook_create(account, form.given())
         except FocsalError as error:
-            form.add_error(error.param if error.param in form.fields else None, error.detail)
+            form.add_refusal(error)
         else:
             return _shown_once(request, created)
     return render(request, "alerts/webhook_new.html", {"form": form})
@@ -65,7 +65,7 @@ def detail(request: HttpRequest, webhook_id: int) -> HttpResponse:
         try:
             webhook_update(hook, form.given())
         except FocsalError as error:
-            form.add_error(error.param if error.param in form.fields else None, error.detail)
+            form.add_refusal(error)
         else:
             messages.success(request, _("Saved."))
             return redirect("webhook", hook.pk)

@@ -9,6 +9,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.core.forms import RefusableForm
 from apps.feed.registry import all_specs
 from apps.tiers.models import Layer, Plan
 
@@ -16,7 +17,7 @@ _EXPIRY: Final = {"": None, "7": 7, "30": 30, "90": 90, "365": 365}
 _GRACE_HOURS: Final = (0, 1, 24, 168)
 
 
-class KeyForm(forms.Form):
+class KeyForm(RefusableForm):
     """Name, scope, addresses, end. Nothing ticked means all that the plan has."""
 
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("Which program uses it."))
@@ -75,7 +76,7 @@ class KeyForm(forms.Form):
         }
 
 
-class RollForm(forms.Form):
+class RollForm(RefusableForm):
     grace_hours = forms.TypedChoiceField(
         label=_("The old key works on for"),
         coerce=int,

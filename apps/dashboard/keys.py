@@ -34,7 +34,7 @@ def create(request: HttpRequest) -> HttpResponse:
                 **form.scope(),
             )
         except FocsalError as error:
-            form.add_error(error.param if error.param in form.fields else None, error.detail)
+            form.add_refusal(error)
         else:
             return _shown_once(request, created)
     return render(request, "account/key_new.html", {"form": form, "account": account})
@@ -53,7 +53,7 @@ def roll(request: HttpRequest, key_id: int) -> HttpResponse:
                 account_id=account.pk, key_id=key.pk, created_by=user, grace=form.grace()
             )
         except FocsalError as error:
-            form.add_error(None, error.detail)
+            form.add_refusal(error)
         else:
             return _shown_once(request, created)
     return render(request, "account/key_roll.html", {"form": form, "key": key})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +9,8 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
+
+from apps.core.documents import Document, document_answer, document_of
 
 
 @lru_cache(maxsize=1)
@@ -19,18 +20,10 @@ def openapi_document() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _encoded() -> tuple[bytes, str]:
-    body = orjson.dumps(openapi_document(), option=orjson.OPT_NON_STR_KEYS)
-    return body, f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+def _document() -> Document:
+    return document_of(orjson.dumps(openapi_document(), option=orjson.OPT_NON_STR_KEYS))
 
 
 @require_safe
 def openapi(request: HttpRequest) -> HttpResponse:
-    body, etag = _encoded()
-    if request.headers.get("If-None-Match") == etag:
-        response = HttpResponse(status=304)
-    else:
-        response = HttpResponse(body, content_type="application/json")
-    response["ETag"] = etag
-    response["Cache-Control"] = "public, max-age=300"
-    return response
+    return document_answer(request, _document())

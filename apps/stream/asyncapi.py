@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -14,6 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from apps.core.documents import Document, document_answer, document_of
 from apps.feed.protocol import FROM_CLIENT, FROM_SERVER, Message
 from apps.feed.registry import ChannelSpec, SnapshotKind, all_specs
 from apps.stream.subscription import MAX_THROTTLE_MS
@@ -263,18 +263,10 @@ def _moved(value: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _encoded() -> tuple[bytes, str]:
-    body = orjson.dumps(document(settings.PUBLIC_BASE_URL, all_specs()))
-    return body, f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+def _document() -> Document:
+    return document_of(orjson.dumps(document(settings.PUBLIC_BASE_URL, all_specs())))
 
 
 @require_safe
 def asyncapi(request: HttpRequest) -> HttpResponse:
-    body, etag = _encoded()
-    if request.headers.get("If-None-Match") == etag:
-        response = HttpResponse(status=304)
-    else:
-        response = HttpResponse(body, content_type="application/json")
-    response["ETag"] = etag
-    response["Cache-Control"] = "public, max-age=300"
-    return response
+    return document_answer(request, _document())

@@ -14,6 +14,8 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = f"focsal-{MARKET}"
+# 0 goes first: who has paid waits for no refresh of the market that was queued before.
+CELERY_TASK_DEFAULT_PRIORITY = 6
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": f"focsal:{MARKET}:celery:",
@@ -46,7 +48,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "billing-process": {
         "task": "billing.process",
         "schedule": 5.0,
-        "options": {"expires": 10},
+        "options": {"expires": 10, "priority": 0},
     },
     "alerts-deliver": {
         "task": "alerts.deliver",

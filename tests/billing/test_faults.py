@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from typing import Any
 
 import pytest
@@ -292,3 +293,22 @@ def test_stripe_follows_a_changed_address(
         email_changed.send(sender=User, request=None, user=vera.user)
     (held,) = stripe_double.double.state["customers"].values()
     assert held["email"] == "vera-new@example.com"
+
+
+def test_who_has_paid_waits_for_nothing_queued_before() -> None:
+    from apps.billing.tasks import process
+    from apps.snapshots.tasks import tick
+    from focsal.celery import app
+
+    name = f"test-{uuid.uuid4().hex}"
+    with app.connection_for_write() as connection:
+        queue = connection.SimpleQueue(name)
+        for task in (tick, tick, process):
+            task.apply_async(queue=queue.queue, connection=connection)
+        order = []
+        for _ in range(3):
+            message = queue.get(timeout=5)
+            order.append(message.headers["task"])
+            message.ack()
+        queue.queue.delete()
+    assert order == ["billing.process", "snapshots.tick", "snapshots.tick"]

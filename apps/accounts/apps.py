@@ -17,7 +17,8 @@ class AccountsConfig(AppConfig):
     verbose_name = "Customers"
 
     def ready(self) -> None:
-        from apps.accounts import export_window
+        from apps.accounts import export_window, sign_outs
 
         export_window.connect()
+        sign_outs.connect()
         post_migrate.connect(_groups_after_migrate, sender=self, dispatch_uid="accounts.groups")

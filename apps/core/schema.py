@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
@@ -104,10 +105,10 @@ def only_public_api(endpoints: list[Any]) -> list[Any]:
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped base
-    """Both header forms of a key; either one is enough."""
+    """Both header forms of a key, either one is enough; and what a page of ours may show instead."""
 
     target_class = "apps.keys.authentication.ApiKeyAuthentication"
-    name = ["ApiKeyHeader", "BearerKey"]
+    name = ["ApiKeyHeader", "BearerKey", "PageSession", "PageToken"]
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
         return [{"ApiKeyHeader": []}, {"BearerKey": []}]
@@ -117,6 +118,18 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return [
             {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": form},
             {"type": "http", "scheme": "bearer", "description": f"The same key: {form}"},
+            {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": settings.SESSION_COOKIE_NAME,
+                "description": "A signed-in page's session.",
+            },
+            {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-CSRFToken",
+                "description": "That page's CSRF token.",
+            },
         ]
 
 

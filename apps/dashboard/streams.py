@@ -108,6 +108,8 @@ def _channel_shown(spec: ChannelSpec) -> ChannelShown:
 def _expects(schema: Any) -> str:
     if "oneOf" in schema:
         return f"{', '.join(schema['oneOf'][0]['enum'])}; or a list of them"
+    if "enum" in schema:
+        return f"One of {', '.join(map(str, schema['enum']))}"
     if "minimum" in schema:
         return f"{schema['type']} from {schema['minimum']}"
     return str(schema.get("type", ""))

@@ -47,7 +47,7 @@ class Client:
         self.subscriptions: dict[str, Subscription] = {}
         self.connected_s = time.time()
         self.heartbeat_due_s = self.loop.time() + settings.STREAM_HEARTBEAT_S
-        self.ping_due_s = self.loop.time()
+        self.ping_due_s = self.loop.time() + settings.STREAM_PING_S
         self.traffic = Traffic()
         self._pending: dict[str, Subscription] = {}
         self._tasks: set[asyncio.Task[None]] = set()

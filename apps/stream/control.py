@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from channels.layers import get_channel_layer
 
-from apps.core import errors
 from apps.core.control import CONTROL_GROUP
 from apps.core.errors import FocsalError, SessionClosed, StreamUnavailable
 from apps.core.logs import get_logger
@@ -68,13 +67,20 @@ class ControlListener:
                 if wanted in ("", client.id):
                     self._service.close(client, SessionClosed("Closed at the account's request."))
         elif event == QUOTA_SUSPENDED:
-            error = errors.QuotaExceeded(
-                "The account's quota is used up and the account suspended."
-            )
-            for client in concerned:
-                self._service.close(client, error)
+            await self.verify_quotas()
         else:
             await self.verify(concerned)
+
+    async def verify_quotas(self) -> None:
+        """End the sockets of accounts that have used up their quota by calls."""
+        clients = [one for one in self._service.clients.values() if one.identity is not None]
+        found = await self._service.authenticator.quota_errors(
+            one.identity for one in clients if one.identity is not None
+        )
+        for client in clients if found else ():
+            identity = client.identity
+            if identity is not None and not identity.is_page and identity.account_id in found:
+                self._service.close(client, found[identity.account_id])
 
     async def verify_all(self) -> None:
         await self.verify(self._service.clients.values())

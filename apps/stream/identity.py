@@ -1,7 +1,9 @@
 """Who is at the other end of a socket, and what the plan lets it do.
 
 A key's record in Redis says it, as for REST; PostgreSQL where Redis does not know the key or is away.
-Streaming counts nothing on quotas: the plan's sockets and subscriptions bound it.
+Streaming counts nothing on quotas: the plan's sockets and subscriptions bound it. But as REST answers 429
+while the day's or month's quota is used up, so no socket of a key opens or stays then. Pages count nothing
+and stay, like their GETs.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import redis.asyncio as aredis
@@ -24,13 +27,19 @@ from apps.core.errors import StreamUnavailable
 from apps.core.logs import get_logger
 from apps.feed.registry import Channel
 from apps.keys.authentication import checked_key_hash
-from apps.keys.selectors import PAGE, key_record, page_record
+from apps.keys.selectors import PAGE, key_record, page_of, page_record
 from apps.keys.services import key_record_load
 from apps.tiers.addresses import is_listed
 from apps.tiers.admission import plan_for_layer
-from apps.tiers.headers import wrong_environment
+from apps.tiers.headers import quota_exceeded, wrong_environment
 from apps.tiers.key_record import KeyRecord
 from apps.tiers.limits import key_record_name
+from apps.tiers.periods import (
+    day_counter,
+    month_counter,
+    seconds_to_next_day,
+    seconds_to_next_month,
+)
 
 _log = get_logger(__name__)
 AWAY: Final = (RedisError, OSError, TimeoutError)
@@ -49,6 +58,12 @@ class Identity:
     max_sockets: int
     max_subscriptions: int
     channels: frozenset[str] = frozenset()
+    quota_day: int = 0
+    quota_month: int = 0
+
+    @property
+    def is_page(self) -> bool:
+        return self.key_hash.startswith(PAGE)
 
     def channel_error(self, channel: Channel) -> errors.FocsalError | None:
         """What a channel is refused with; None when the key has it."""
@@ -80,7 +95,34 @@ class Authenticator:
         return await self.by_hash(checked_key_hash(key, settings.KEY_ENVIRONMENT), address)
 
     async def by_hash(self, key_hash: str, address: str) -> Identity:
-        return identity_of(await self._shared(key_hash), address)
+        identity = identity_of(await self._shared(key_hash), address)
+        for error in (await self.quota_errors([identity])).values():
+            raise error
+        return identity
+
+    async def quota_errors(self, identities: Iterable[Identity]) -> dict[int, errors.QuotaExceeded]:
+        """Of which accounts a quota is used up, by account; one question for all of them."""
+        by_account = {one.account_id: one for one in identities if not one.is_page}
+        if not by_account:
+            return {}
+        now = datetime.now(UTC)
+        names = [
+            counter(account_id, settings.KEY_ENVIRONMENT, now)
+            for account_id in by_account
+            for counter in (day_counter, month_counter)
+        ]
+        client: Any = self._client
+        try:
+            used = [int(count or 0) for count in await client.mget(names)]
+        except AWAY:
+            # As for REST: what cannot be counted is served.
+            return {}
+        found = {}
+        for identity, day, month in zip(by_account.values(), used[::2], used[1::2], strict=True):
+            error = quota_error(identity, day, month, int(now.timestamp()))
+            if error is not None:
+                found[identity.account_id] = error
+        return found
 
     async def _shared(self, key_hash: str) -> KeyRecord:
         """One question for all sockets that ask at the same time, as after a restart."""
@@ -94,7 +136,7 @@ class Authenticator:
 
     async def _record(self, key_hash: str) -> KeyRecord:
         if key_hash.startswith(PAGE):
-            return await self._of_page(int(key_hash.removeprefix(PAGE)))
+            return await self._of_page(*page_of(key_hash))
         try:
             record = await self._from_redis(key_hash)
             if record is None and await _in_thread(key_record_load)(key_hash):
@@ -107,13 +149,13 @@ class Authenticator:
             raise errors.InvalidApiKey("No such API key; check that it was copied whole.")
         return record
 
-    async def _of_page(self, user_id: int) -> KeyRecord:
+    async def _of_page(self, user_id: int, session_key: str) -> KeyRecord:
         try:
-            found: KeyRecord | None = await _in_thread(page_record)(user_id)
+            found: KeyRecord | None = await _in_thread(page_record)(user_id, session_key)
         except (DatabaseError, OSError):
             raise _unavailable() from None
         if found is None:
-            raise errors.InvalidApiKey("The account of this page is no longer active.")
+            raise errors.InvalidApiKey("This page's session has ended; sign in again.")
         return found
 
     async def _from_database(self, key_hash: str) -> KeyRecord | None:
@@ -173,4 +215,19 @@ def identity_of(record: KeyRecord, address: str) -> Identity:
         max_sockets=record.max_sockets,
         max_subscriptions=record.max_subscriptions,
         channels=record.channels,
+        quota_day=record.quota_day,
+        quota_month=record.quota_month,
     )
+
+
+def quota_error(
+    identity: Identity, day: int, month: int, now_s: int
+) -> errors.QuotaExceeded | None:
+    """What REST answers when so many calls were counted (``tiers/lua/admit.lua``): the month first."""
+    if month >= identity.quota_month:
+        quota, wait_s = "month", seconds_to_next_month(now_s)
+    elif day >= identity.quota_day:
+        quota, wait_s = "day", seconds_to_next_day(now_s)
+    else:
+        return None
+    return quota_exceeded(quota, wait_s)

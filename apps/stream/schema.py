@@ -49,13 +49,21 @@ publish_schemas(
 
 
 def _documented(
-    operation: str, summary: str, schema: str, example: Any, *codes: str, status: int = 200
+    operation: str,
+    summary: str,
+    schema: str,
+    example: Any,
+    *codes: str,
+    status: int = 200,
+    more: str = "",
+    **further: Any,
 ) -> Callable[[Any], Any]:
     decorator: Callable[[Any], Any] = extend_schema(
+        **further,
         operation_id=operation,
         tags=[TAG],
         summary=summary,
-        description=f"{summary}. Counts as one call.",
+        description=f"{summary}. Counts as one call.{more}",
         request=None,
         parameters=[
             *KEYED_HEADERS,
@@ -84,6 +92,12 @@ ticket_schema = _documented(
     "StreamTicket",
     {"ticket": "tkt_2mYv0yTq1cXgH3uJr8sKd5aBn7wLzE4f", "expires_in": 30},
     status=201,
+    more=(
+        " By API key; or by a signed-in page of the account, with its session's cookie and its CSRF token as "
+        "`X-CSRFToken`: then it is not counted, and what it opens has all that the account's plan has and "
+        "ends with the session."
+    ),
+    auth=[{"ApiKeyHeader": []}, {"BearerKey": []}, {"PageSession": [], "PageToken": []}],
 )
 sessions_schema = _documented(
     "stream_sessions",

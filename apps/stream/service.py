@@ -30,6 +30,7 @@ TICK_S: Final = 0.25
 LEASE_EVERY_S: Final = 1.0
 SESSIONS_EVERY_S: Final = 5.0
 VERIFY_EVERY_S: Final = 15.0
+QUOTAS_EVERY_S: Final = 2.0
 DRAIN_S: Final = 20.0
 """At most; a few sockets are let go in a moment."""
 _DRAIN_PER_SOCKET_S: Final = 0.02
@@ -64,6 +65,7 @@ class StreamService:
             "stream-lease": self._every(LEASE_EVERY_S, self.sessions.renew_lease),
             "stream-sessions": self._every(SESSIONS_EVERY_S, self._update_sessions),
             "stream-verify": self._every(VERIFY_EVERY_S, self.control.verify_all),
+            "stream-quotas": self._every(QUOTAS_EVERY_S, self.control.verify_quotas),
             "stream-control": self.control.run(),
             "stream-wants": self.hub.keep_wanted(),
         }
@@ -205,6 +207,6 @@ def _care(client: Client, now_s: float) -> None:
     if isinstance(sink, WireProtocol):
         if now_s - sink.heard_s >= settings.STREAM_SILENCE_S:
             sink.abort()
-        elif now_s - sink.heard_s >= settings.STREAM_PING_S and now_s >= client.ping_due_s:
+        elif now_s >= client.ping_due_s:
             client.ping_due_s = now_s + settings.STREAM_PING_S
             sink.ping()

@@ -29,6 +29,7 @@ from apps.stream.session import begin
 from apps.stream.subscription import Wish
 from apps.stream.testfaults import faults_begin
 from apps.stream.tickets import ticket_redeem
+from apps.stream.websocket import KEY_IN_URL
 from apps.stream.wishes import wishes_of_query
 from apps.tiers.headers import MISSING_KEY_DETAIL
 
@@ -101,6 +102,8 @@ class SseDoor:
             await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
             first = f"retry: {RETRY_MS}\n\n".encode()
             await send({"type": "http.response.body", "body": first, "more_body": True})
+            if _is_key_in_url(scope):
+                client.push(KEY_IN_URL)
             for wish in wishes:
                 client.spawn(self._begin(client, identity, wish))
             await _until_left(receive, sink.ended)
@@ -158,6 +161,12 @@ class SseDoor:
             )
         except AWAY:
             raise StreamUnavailable("Tickets cannot be checked at the moment.") from None
+
+
+def _is_key_in_url(scope: Any) -> bool:
+    names = {name for name, _ in scope["headers"]}
+    is_in_header = not names.isdisjoint((b"x-api-key", b"authorization"))
+    return b"api_key=" in scope["query_string"] and not is_in_header
 
 
 def _resumed(wishes: Sequence[Wish], last: str) -> list[Wish]:

@@ -65,7 +65,8 @@ def _unavailable() -> errors.FocsalError:
 
 
 class TicketView(StreamView):
-    """By key, or by session and CSRF token: a page's ticket opens what its account's plan has."""
+    """By key, or by session and CSRF token: a page's ticket opens what its account's plan has, for as long as
+    the session lasts."""
 
     http_method_names = ["post", "options"]
     pages_may_post = True
@@ -73,7 +74,7 @@ class TicketView(StreamView):
     @ticket_schema
     def post(self, request: Request) -> HttpResponse:
         principal = _principal(request)
-        record = _record_of(principal)
+        record = _record_of(principal, request)
         identity_of(record, request.META.get("REMOTE_ADDR", ""))
         try:
             ticket = ticket_issue(sync_redis(), record.key_hash)
@@ -82,14 +83,14 @@ class TicketView(StreamView):
         return _json({"ticket": ticket, "expires_in": TICKET_S}, 201)
 
 
-def _record_of(principal: Principal) -> KeyRecord:
+def _record_of(principal: Principal, request: Request) -> KeyRecord:
     if principal.key_id:
         try:
             return record_of(key_of_account(principal.account_id, principal.key_id))
         except ApiKey.DoesNotExist:
             # Redis still remembers a key that the database has lost.
             raise errors.InvalidApiKey("No such API key; check that it was copied whole.") from None
-    record = page_record(principal.user_id)
+    record = page_record(principal.user_id, request.session.session_key or "")
     if record is None:
         raise errors.MissingApiKey("Only pages of an account open sockets; send a key.")
     return record

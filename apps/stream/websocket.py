@@ -34,7 +34,7 @@ _NO_KEY: Final = (
     'Send the key as X-API-Key, or as first frame {"op": "auth", "api_key": "…"} or '
     '{"op": "auth", "ticket": "…"}.'
 )
-_KEY_IN_URL: Final = op_frame(
+KEY_IN_URL: Final = op_frame(
     "warning",
     code="key_in_url",
     detail="Addresses end up in logs and histories: send the key as X-API-Key, in a first frame, or use "
@@ -110,7 +110,7 @@ class WebSocketDoor:
             return await self._by_ticket(client, query["ticket"])
         if "api_key" in query:
             identity = await self._by_key(client, query["api_key"])
-            client.push(_KEY_IN_URL)
+            client.push(KEY_IN_URL)
             return identity
         try:
             async with asyncio.timeout(AUTH_TIMEOUT_S):

@@ -17,6 +17,18 @@ _MAX_SEQ: Final = 2**53
 _KNOWN: Final = frozenset(
     {"op", "id", "channel", "channels", "from_seq", "epoch", "policy", "throttle_ms", "filters"}
 )
+ANNOUNCED: Final = (
+    "liquidation-map.{asset}",
+    "walls.{asset}",
+    "footprint.{asset}[.{tf}]",
+    "options.gamma.{asset}",
+    "options.volatility.{asset}",
+    "options.activity.{asset}",
+    "intel.futures.{asset}.{tf}",
+    "intel.options.{asset}",
+    "regime-change[.{asset}]",
+)
+"""Channels of the product that come with their layers; one that is registered is served."""
 # The words of other vendors' clients for the same things.
 _ALIASES: Final = {"action": "op", "apiKey": "api_key", "type": "op"}
 
@@ -52,9 +64,18 @@ def channel_names(message: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _stem(pattern: str) -> str:
+    return pattern.partition("{")[0].rstrip(".[")
+
+
 def known_channel(name: str) -> Channel:
     channel = resolve(name)
     if channel is None:
+        announced = next(
+            (one for one in ANNOUNCED if f"{name}.".startswith(f"{_stem(one)}.")), None
+        )
+        if announced is not None and not any(spec.pattern == announced for spec in all_specs()):
+            raise UnknownChannel(f"{announced} is announced and not served yet.")
         patterns = ", ".join(spec.pattern for spec in all_specs())
         raise UnknownChannel(f"Expected a channel such as {patterns}; received {shown(name)}.")
     return channel

@@ -39,6 +39,15 @@ def wrong_environment(expected: str) -> FocsalError:
     )
 
 
+def quota_exceeded(quota: str, wait_s: int) -> errors.QuotaExceeded:
+    """``quota`` is ``day`` or ``month``."""
+    return errors.QuotaExceeded(
+        f"The account's {quota} quota is used up; it starts again in {wait_s} s (UTC).",
+        retry_after=wait_s,
+        extra={"quota": quota},
+    )
+
+
 def tier_required(admission: Admission, layer: str | None) -> FocsalError:
     """403 that says which layer and which plan has it."""
     if admission.denied_by == "key":
@@ -82,12 +91,7 @@ def refusal(admission: Admission, environment: str) -> FocsalError | None:
             retry_after=admission.retry_after_s,
         )
     if outcome is Outcome.QUOTA_EXCEEDED:
-        return errors.QuotaExceeded(
-            f"The account's {admission.quota} quota is used up; "
-            f"it starts again in {admission.retry_after_s} s (UTC).",
-            retry_after=admission.retry_after_s,
-            extra={"quota": admission.quota},
-        )
+        return quota_exceeded(admission.quota, admission.retry_after_s or 0)
     return errors.SnapshotUnavailable(
         "The key could not be checked at the moment; try again shortly.",
         retry_after=admission.retry_after_s or 5,

@@ -216,3 +216,23 @@ async def test_a_slow_reader_of_the_newest_gets_it_and_is_told_how_many_it_stand
         assert frames + conflated == 6000
         assert conflated > 0
         await is_well(socket)
+
+
+@pytest.mark.parametrize(
+    ("channel", "pattern"),
+    [
+        ("walls.BTC", "walls.{asset}"),
+        ("footprint.BTC.5m", "footprint.{asset}[.{tf}]"),
+        ("intel.futures.ETH.1h", "intel.futures.{asset}.{tf}"),
+        ("regime-change", "regime-change[.{asset}]"),
+    ],
+)
+async def test_a_channel_that_is_announced_says_so(
+    web: Web, world: World, channel: str, pattern: str
+) -> None:
+    async with web.socket(world.eve.plaintext) as socket:
+        await socket.say(op="subscribe", channels=[channel, CHANNEL])
+        error = await socket.until(op="error")
+        assert (error["code"], error["channel"]) == ("unknown_channel", channel)
+        assert error["detail"] == f"{pattern} is announced and not served yet."
+        assert (await socket.until(op="subscribed"))["channel"] == CHANNEL

@@ -20,6 +20,7 @@ from apps.keys.models import ApiKey
 from apps.keys.records import record_of, record_write
 from apps.keys.services import account_plan_change, key_create, key_revoke
 from apps.tiers.models import Plan
+from apps.tiers.periods import day_counter, month_counter
 from apps.usage.quotas import quota_notices_send
 from tests.customers import Customer, make_customer
 from tests.stream.conftest import CHANNEL, World
@@ -69,7 +70,19 @@ async def test_a_downgrade_ends_them(pair: list[Socket], customer: Customer) -> 
     await ends_soon(pair, 4403, "tier_required")
 
 
+def use_quota(customer: Customer, quota: str, used: int | None = None) -> None:
+    """The counter of today or this month at its limit, or at ``used``."""
+    client: Any = sync_redis()
+    now = datetime.now(UTC)
+    counter = day_counter if quota == "day" else month_counter
+    limit = getattr(customer.account.plan, f"quota_{quota}")
+    client.set(
+        counter(customer.account.pk, customer.key.environment, now), limit if used is None else used
+    )
+
+
 async def test_a_suspended_quota_ends_them(pair: list[Socket], customer: Customer) -> None:
+    await sync_to_async(use_quota)(customer, "month")
     await sync_to_async(control_send)("quota_suspended", account_id=customer.account.pk)
     await ends_soon(pair, 4429, "quota_exceeded")
 
@@ -79,20 +92,45 @@ async def test_a_quota_that_is_used_up_ends_them_once(
 ) -> None:
     now = datetime.now(tz=UTC)
 
-    def use_all() -> None:
-        client: Any = sync_redis()
-        owner = f"{customer.account.pk}:{customer.key.environment}"
-        limit = customer.account.plan.quota_day
-        client.set(f"focsal:auth:day:{owner}:{int(now.timestamp()) // 86_400}", limit)
-
     def look() -> int:
         return quota_notices_send(customer.key.environment, now)
 
-    await sync_to_async(use_all)()
+    await sync_to_async(use_quota)(customer, "day")
     assert await sync_to_async(look)() == 1
     await ends_soon(pair, 4429, "quota_exceeded")
+    assert await sync_to_async(look)() == 0
+
+
+@pytest.mark.parametrize("quota", ["day", "month"])
+async def test_a_used_up_quota_lets_nobody_in_until_it_starts_again(
+    customer: Customer, web: Web, quota: str
+) -> None:
     async with web.socket(customer.plaintext) as socket:
-        assert await sync_to_async(look)() == 0
+        await socket.say(op="ping")
+        assert (await socket.hear())["op"] == "pong"
+        began = asyncio.get_running_loop().time()
+        await sync_to_async(use_quota)(customer, quota)
+        # Nobody tells the process: it looks.
+        frame = await socket.until(op="error")
+        assert (frame["code"], frame["quota"]) == ("quota_exceeded", quota)
+        assert await socket.closed() == (4429, "quota_exceeded")
+        assert asyncio.get_running_loop().time() - began < 5
+    async with web.http(headers=customer.headers) as http:
+        rest = await http.get("/v1/ws/sessions")
+        sse = await http.get("/v1/sse", params={"channels": CHANNEL})
+    async with web.socket(customer.plaintext) as socket:
+        refused = await socket.hear()
+        assert await socket.closed() == (4429, "quota_exceeded")
+    # The same on all three, the seconds that pass between them apart.
+    longest = 86_400 if quota == "day" else 31 * 86_400
+    for answer in (rest.json(), sse.json(), refused):
+        assert (answer["code"], answer["quota"]) == ("quota_exceeded", quota)
+        assert 0 < answer["retry_after"] <= longest
+        assert abs(answer["retry_after"] - rest.json()["retry_after"]) <= 5
+    assert (rest.status_code, sse.status_code) == (429, 429)
+    limit = getattr(customer.account.plan, f"quota_{quota}")
+    await sync_to_async(use_quota)(customer, quota, limit - 1)
+    async with web.socket(customer.plaintext) as socket:
         await socket.say(op="ping")
         assert (await socket.hear())["op"] == "pong"
 

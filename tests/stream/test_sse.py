@@ -112,6 +112,17 @@ async def test_the_last_id_resumes_every_channel(
         assert [frame["data"]["id"] for frame in frames if frame["channel"] == BTC] == ["11", "13"]
 
 
+async def test_a_key_in_the_address_is_warned_of(web: Web, world: World) -> None:
+    path = f"/v1/sse?channels={BTC}&api_key={world.eve.plaintext}"
+    async with web.http() as http, http.stream("GET", path) as answer:
+        heard = Stream(answer)
+        _, warning = await heard.hear()
+        assert (warning["op"], warning["code"]) == ("warning", "key_in_url")
+        _, ack = await heard.until(op="subscribed")
+        assert ack["channel"] == BTC
+    assert world.eve.plaintext not in web.log
+
+
 async def test_a_ticket_opens_a_stream(web: Web, world: World) -> None:
     async with web.http(headers=world.eve.headers) as http:
         ticket = (await http.post("/v1/ws/ticket")).json()["ticket"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from apps.markets.contracts_ohlcv import OHLCV_METRIC
 from apps.markets.contracts_open_interest import OPEN_INTEREST_METRIC
 from apps.markets.contracts_positioning import POSITIONING_METRIC
 from apps.markets.engines.context import ContextResult
+from apps.markets.past import forget_windows
 from apps.markets.refresh_basis import METHOD_VERSION as BASIS_VERSION
 from apps.markets.refresh_basis import AssetBasis, load_basis
 from apps.markets.refresh_basis_payload import basis_context, basis_payload
@@ -65,54 +66,55 @@ class _Inputs(Protocol):
     @property
     def asset(self) -> str: ...
     @property
+    def tier(self) -> AssetTier: ...
+    @property
     def coverage(self) -> float: ...
     @property
     def health(self) -> Mapping[str, VenueHealth]: ...
 
 
-class _OfTier(Protocol):
+class _OfVenues(Protocol):
     @property
-    def tier(self) -> AssetTier: ...
+    def venues(self) -> Collection[str]: ...
 
 
 _Input = TypeVar("_Input", bound=_Inputs)
 _Context = TypeVar("_Context")
-_Tiered = TypeVar("_Tiered", bound=_OfTier)
 
 
 def build_funding(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
     """Funding answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
-    return list(_funding(assets, _now_ms(as_of_ms), as_of_ms))
+    return _funding(assets, _now_ms(as_of_ms), as_of_ms)
 
 
 def build_volume_flow(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
     """Volume-flow answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
-    return list(_volume_flow(assets, _now_ms(as_of_ms), as_of_ms))
+    return _volume_flow(assets, _now_ms(as_of_ms), as_of_ms)
 
 
 def build_open_interest(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
     """Open interest as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
-    return list(_open_interest(assets, _now_ms(as_of_ms), as_of_ms))
+    return _open_interest(assets, _now_ms(as_of_ms), as_of_ms)
 
 
 def build_liquidations(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
     """Liquidations as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
-    return list(_liquidations(assets, _now_ms(as_of_ms), as_of_ms))
+    return _liquidations(assets, _now_ms(as_of_ms), as_of_ms)
 
 
 def build_basis(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
     """Basis answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
-    return list(_basis(assets, _now_ms(as_of_ms), as_of_ms))
+    return _basis(assets, _now_ms(as_of_ms), as_of_ms)
 
 
 def build_positioning(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
     """Positioning as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
-    return list(_positioning(assets, _now_ms(as_of_ms), as_of_ms))
+    return _positioning(assets, _now_ms(as_of_ms), as_of_ms)
 
 
 def build_ohlcv(assets: Sequence[str], as_of_ms: int | None = None) -> list[dict[str, Any]]:
     """OHLCV answers as of ``as_of_ms``, or now; an asset that fails is logged and left out."""
-    return list(_ohlcv(assets, _now_ms(as_of_ms), as_of_ms))
+    return _ohlcv(assets, _now_ms(as_of_ms), as_of_ms)
 
 
 def refresh_funding(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
@@ -157,135 +159,106 @@ def _now_ms(as_of_ms: int | None) -> int:
     return market_clock.now_ms()
 
 
-def _funding(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> Iterable[dict[str, Any]]:
-    loaded = load_funding(assets, now_ms, as_of_ms)
-
+def _funding(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> list[dict[str, Any]]:
     def payload(one: AssetFunding, context: ContextResult, offset: int) -> Payload:
         meta = _meta(one, FUNDING_METRIC, FUNDING_METHOD, one.used_venues, now_ms, as_of_ms)
         return funding_payload(one, context, offset, meta)
 
-    found: dict[str, dict[str, Any]] = {}
-    for batch in _by_tier(loaded):
-        sizes = [len(one.venues) + 1 for one in batch]
-        answers = _payloads(FUNDING_METRIC, batch, sizes, funding_context(batch), payload)
-        found |= {answer["asset"]: answer for answer in answers}
-    return [found[asset] for asset in assets if asset in found]
+    loaded = load_funding(assets, now_ms, as_of_ms)
+    return _answers(FUNDING_METRIC, assets, loaded, funding_context, payload, _per_venue)
 
 
-def _volume_flow(
-    assets: Sequence[str], now_ms: int, as_of_ms: int | None
-) -> Iterable[dict[str, Any]]:
+def _volume_flow(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> list[dict[str, Any]]:
     def payload(one: AssetFlow, context: ContextResult, offset: int) -> Payload:
         meta = _meta(one, FLOW_METRIC, FLOW_METHOD, one.used, now_ms, as_of_ms)
         return flow_payload(one, context, offset, meta)
 
-    found: dict[str, dict[str, Any]] = {}
-    for batch in _by_tier(load_flow(assets, now_ms, as_of_ms)):
-        sizes = [len(one.futures) + 1 for one in batch]
-        answers = _payloads(FLOW_METRIC, batch, sizes, flow_context(batch), payload)
-        found |= {answer["asset"]: answer for answer in answers}
-    return [found[asset] for asset in assets if asset in found]
+    loaded = load_flow(assets, now_ms, as_of_ms)
+    return _answers(
+        FLOW_METRIC, assets, loaded, flow_context, payload, lambda one: len(one.futures) + 1
+    )
 
 
 def _open_interest(
     assets: Sequence[str], now_ms: int, as_of_ms: int | None
-) -> Iterable[dict[str, Any]]:
+) -> list[dict[str, Any]]:
     def payload(one: AssetInterest, context: ContextResult, offset: int) -> Payload:
         used, method = one.used_venues, OPEN_INTEREST_METHOD
         meta = _meta(one, OPEN_INTEREST_METRIC, method, used, now_ms, as_of_ms)
         return open_interest_payload(one, context, offset, meta)
 
-    found: dict[str, dict[str, Any]] = {}
-    for batch in _by_tier(load_open_interest(assets, now_ms, as_of_ms)):
-        sizes = [len(one.venues) + 1 for one in batch]
-        context = open_interest_context(batch)
-        answers = _payloads(OPEN_INTEREST_METRIC, batch, sizes, context, payload)
-        found |= {answer["asset"]: answer for answer in answers}
-    return [found[asset] for asset in assets if asset in found]
+    loaded = load_open_interest(assets, now_ms, as_of_ms)
+    return _answers(
+        OPEN_INTEREST_METRIC, assets, loaded, open_interest_context, payload, _per_venue
+    )
 
 
-def _liquidations(
-    assets: Sequence[str], now_ms: int, as_of_ms: int | None
-) -> Iterable[dict[str, Any]]:
+def _liquidations(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> list[dict[str, Any]]:
     def payload(one: AssetLiquidations, context: ContextResult, offset: int) -> Payload:
         used, method = [*one.used, *one.estimated], LIQUIDATIONS_METHOD
         meta = _meta(one, LIQUIDATIONS_METRIC, method, used, now_ms, as_of_ms)
         return liquidations_payload(one, context, offset, meta)
 
-    found: dict[str, dict[str, Any]] = {}
-    for batch in _by_tier(load_liquidations(assets, now_ms, as_of_ms)):
-        sizes = [len(one.venues) + 1 for one in batch]
-        context = liquidations_context(batch)
-        answers = _payloads(LIQUIDATIONS_METRIC, batch, sizes, context, payload)
-        found |= {answer["asset"]: answer for answer in answers}
-    return [found[asset] for asset in assets if asset in found]
+    loaded = load_liquidations(assets, now_ms, as_of_ms)
+    return _answers(LIQUIDATIONS_METRIC, assets, loaded, liquidations_context, payload, _per_venue)
 
 
-def _basis(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> Iterable[dict[str, Any]]:
+def _basis(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> list[dict[str, Any]]:
     def payload(one: AssetBasis, context: ContextResult, offset: int) -> Payload:
         meta = _meta(one, BASIS_METRIC, BASIS_METHOD, one.used_venues, now_ms, as_of_ms)
         return basis_payload(one, context, offset, meta)
 
-    found: dict[str, dict[str, Any]] = {}
-    for batch in _by_tier(load_basis(assets, now_ms, as_of_ms)):
-        sizes = [len(one.venues) + 1 for one in batch]
-        answers = _payloads(BASIS_METRIC, batch, sizes, basis_context(batch), payload)
-        found |= {answer["asset"]: answer for answer in answers}
-    return [found[asset] for asset in assets if asset in found]
+    loaded = load_basis(assets, now_ms, as_of_ms)
+    return _answers(BASIS_METRIC, assets, loaded, basis_context, payload, _per_venue)
 
 
-def _positioning(
-    assets: Sequence[str], now_ms: int, as_of_ms: int | None
-) -> Iterable[dict[str, Any]]:
+def _positioning(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> list[dict[str, Any]]:
     def payload(one: AssetPositioning, context: ContextResult, offset: int) -> Payload:
         used, method = one.used_venues, POSITIONING_METHOD
         meta = _meta(one, POSITIONING_METRIC, method, used, now_ms, as_of_ms)
         return positioning_payload(one, context, offset, meta)
 
-    found: dict[str, dict[str, Any]] = {}
-    for batch in _by_tier(load_positioning(assets, now_ms, as_of_ms)):
-        sizes = [context_rows(one) for one in batch]
-        context = positioning_context(batch)
-        answers = _payloads(POSITIONING_METRIC, batch, sizes, context, payload)
-        found |= {answer["asset"]: answer for answer in answers}
-    return [found[asset] for asset in assets if asset in found]
+    loaded = load_positioning(assets, now_ms, as_of_ms)
+    return _answers(POSITIONING_METRIC, assets, loaded, positioning_context, payload, context_rows)
 
 
-def _by_tier(loaded: Sequence[_Tiered]) -> Iterator[list[_Tiered]]:
-    """Tiers have grids of their own, so windows of different length."""
-    ordered = sorted(loaded, key=lambda one: one.tier.value)
-    for _, group in groupby(ordered, key=lambda one: one.tier):
-        yield list(group)
-
-
-def _ohlcv(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> Iterable[dict[str, Any]]:
+def _ohlcv(assets: Sequence[str], now_ms: int, as_of_ms: int | None) -> list[dict[str, Any]]:
     def payload(one: AssetCandles, ranked: Mapping[Key, Ranked], _offset: int) -> Payload:
         meta = _meta(one, OHLCV_METRIC, OHLCV_METHOD, one.perp.used, now_ms, as_of_ms)
         return ohlcv_payload(one, ranked, meta)
 
-    found: dict[str, dict[str, Any]] = {}
-    for batch in _by_tier(load_candles(assets, now_ms, as_of_ms)):
-        answers = _payloads(OHLCV_METRIC, batch, [1] * len(batch), ohlcv_context(batch), payload)
-        found |= {answer["asset"]: answer for answer in answers}
-    return [found[asset] for asset in assets if asset in found]
+    loaded = load_candles(assets, now_ms, as_of_ms)
+    return _answers(OHLCV_METRIC, assets, loaded, ohlcv_context, payload, lambda _: 1)
 
 
-def _payloads(
+def _per_venue(one: _OfVenues) -> int:
+    """Contexts of an asset: its venues', then its aggregate's."""
+    return len(one.venues) + 1
+
+
+def _answers(
     metric: str,
-    batch: Sequence[_Input],
-    sizes: Sequence[int],
-    context: _Context,
+    assets: Sequence[str],
+    loaded: Sequence[_Input],
+    contexts: Callable[[Sequence[_Input]], _Context],
     payload: Callable[[_Input, _Context, int], Payload],
-) -> Iterable[dict[str, Any]]:
-    """One asset that cannot be answered does not stop the others."""
-    offset = 0
-    for one, size in zip(batch, sizes, strict=True):
-        try:
-            yield payload(one, context, offset).to_payload()
-        except Exception:
-            ASSET_FAILURES.labels(metric).inc()
-            log.exception("snapshot_asset_failed", metric=metric, asset=one.asset)
-        offset += size
+    size: Callable[[_Input], int],
+) -> list[dict[str, Any]]:
+    """One answer per asset, in their order. Tiers have grids of their own, so contexts are made tier by
+    tier; ``size`` says how many an asset has. One that cannot be answered does not stop the others."""
+    found: dict[str, dict[str, Any]] = {}
+    ordered = sorted(loaded, key=lambda one: one.tier.value)
+    for _, group in groupby(ordered, key=lambda one: one.tier):
+        batch, offset = list(group), 0
+        context = contexts(batch)
+        for one in batch:
+            try:
+                found[one.asset] = payload(one, context, offset).to_payload()
+            except Exception:
+                ASSET_FAILURES.labels(metric).inc()
+                log.exception("snapshot_asset_failed", metric=metric, asset=one.asset)
+            offset += size(one)
+    return [found[asset] for asset in assets if asset in found]
 
 
 def _meta(
@@ -337,4 +310,5 @@ def _documents(
             log.exception("snapshot_encoding_failed", metric=metric, asset=answer["asset"])
             continue
         found.append(document)
+    forget_windows()
     return found

@@ -34,8 +34,8 @@ _PAGES: Final[dict[str, tuple[Any, Callable[[HistoryQuery, int], Page]]]] = {
 }
 # (metric, interval, rows of the page): goals in ms are those of one busy core.
 CASES: Final = (
-    ("ohlcv", "1h", 500, 100.0),
-    ("ohlcv", "1h", 5000, 400.0),
+    ("ohlcv", "1h", 500, 40.0),
+    ("ohlcv", "1h", 5000, 200.0),
     ("funding", "settlement", 500, 100.0),
     ("open_interest", "1h", 500, 100.0),
 )

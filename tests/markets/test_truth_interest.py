@@ -21,7 +21,7 @@ __all__ = ["start"]
 
 FloatArray = npt.NDArray[np.float64]
 TOLD_TOGETHER = 1e-5
-"""Mark, coins and USD of one row: what rounding of the printed digits leaves, at worst of the cheapest coins."""
+"""Mark, coins and USD of one row: what rounding of the printed digits leaves of cheap coins."""
 
 
 def worst(usd: Any, base: Any, mark: Any) -> float:
@@ -32,7 +32,7 @@ def worst(usd: Any, base: Any, mark: Any) -> float:
 
 
 async def asked(client: Client, venue: str, path: str, **query: str) -> Any:
-    url = client.sandbox.urls()[venue]["rest"] + path
+    url = f"{client.sandbox.urls()[venue]['rest']}{path}"
     async with client.http.get(url, params=query) as answer:
         assert answer.status == 200
         return await answer.json()

@@ -7,9 +7,9 @@ summed exactly (``math.fsum``): a window equals the sum of its trades, in whatev
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -129,26 +129,73 @@ def window_sums(
         return found
     heard_ms = end_ms if known_until_ms is None else min(end_ms, known_until_ms)
     *places, end = np.searchsorted(bars.open_ms, [*starts_ms.values(), end_ms]).tolist()
-    base = min(places, default=end)
-    volume_usd, volume_base, buy_usd, buy_base = (
-        column[base:end].tolist()
-        for column in (bars.volume_usd, bars.volume_base, bars.buy_usd, bars.buy_base)
-    )
-    for (name, start_ms), place in zip(starts_ms.items(), places, strict=True):
+    totals = _totals(bars, places, end)
+    for (name, start_ms), total in zip(starts_ms.items(), totals, strict=True):
         known_ms = heard_ms - max(start_ms, known_since_ms)
-        if known_ms <= 0:
-            continue
-        first = place - base
-        trades = bars.trades[place:end]
-        found[name] = FlowSum(
-            volume_usd=_exact(volume_usd[first:], USD_DECIMALS),
-            volume_base=_exact(volume_base[first:], BASE_DECIMALS),
-            buy_usd=_exact(buy_usd[first:], USD_DECIMALS),
-            buy_base=_exact(buy_base[first:], BASE_DECIMALS),
-            trades=None if (trades < 0).any() else int(trades.sum()),
-            coverage=known_ms / (end_ms - start_ms),
-        )
+        if known_ms > 0:
+            found[name] = FlowSum(*total, coverage=known_ms / (end_ms - start_ms))
     return found
+
+
+_Total: TypeAlias = tuple[float | None, float | None, float | None, float | None, int | None]
+# A double is cut in two whole numbers, of which a day's sum stays below 2^63: multiples of 2^-12 (up to
+# 2^38 USD or coins a minute), and of 2^-64.
+_COARSE: Final = 12
+_FINE: Final = 52
+_MOST_BARS: Final = 2000
+_LARGEST: Final = 2.0**38
+
+
+def _totals(bars: MinuteBars, places: Sequence[int], end: int) -> list[_Total]:
+    """Volume and buys in USD and coins, and trades, of the bars from each place on."""
+    base = min(places, default=end)
+    columns = (bars.volume_usd, bars.volume_base, bars.buy_usd, bars.buy_base)
+    values = np.array([column[base:end] for column in columns])
+    trades = bars.trades[base:end]
+    unknown = np.isnan(values)
+    if unknown.any():
+        values = np.where(unknown, 0.0, values)
+    if not values.size or values.shape[1] > _MOST_BARS or not (np.abs(values) < _LARGEST).all():
+        return [_total_of(columns, bars.trades, place, end) for place in places]
+    scaled = values * 2.0**_COARSE
+    whole = np.floor(scaled)
+    parts = np.concatenate(
+        [
+            whole.astype(np.int64),
+            ((scaled - whole) * 2.0**_FINE).astype(np.int64),
+            unknown.astype(np.int64),
+            trades[None],
+            (trades < 0)[None].astype(np.int64),
+        ]
+    )
+    # Sums between the places, then from each place to the end.
+    cuts = sorted({place - base for place in places if place < end})
+    summed = np.add.reduceat(parts, cuts, axis=1)[:, ::-1].cumsum(axis=1)[:, ::-1]
+    from_place = dict(zip(cuts, summed.T.tolist(), strict=True))
+    nothing = [0] * parts.shape[0]
+    return [_from_parts(from_place.get(place - base, nothing)) for place in places]
+
+
+def _from_parts(parts: Sequence[int]) -> _Total:
+    usd, base, buy_usd, buy_base = (
+        None
+        if parts[8 + at]
+        else round(((parts[at] << _FINE) + parts[4 + at]) / (1 << (_COARSE + _FINE)), decimals)
+        for at, decimals in enumerate((USD_DECIMALS, BASE_DECIMALS, USD_DECIMALS, BASE_DECIMALS))
+    )
+    return usd, base, buy_usd, buy_base, None if parts[13] else parts[12]
+
+
+def _total_of(columns: Sequence[FloatArray], trades: IntArray, place: int, end: int) -> _Total:
+    usd, base, buy_usd, buy_base = (column[place:end].tolist() for column in columns)
+    counts = trades[place:end]
+    return (
+        _exact(usd, USD_DECIMALS),
+        _exact(base, BASE_DECIMALS),
+        _exact(buy_usd, USD_DECIMALS),
+        _exact(buy_base, BASE_DECIMALS),
+        None if (counts < 0).any() else int(counts.sum()),
+    )
 
 
 def add_sums(sums: Iterable[FlowSum]) -> FlowSum:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from apps.markets.engines.volume_flow import (
     session_start_ms,
     state_of,
     window_sum,
+    window_sums,
 )
 
 NOW = 1_700_000_060_000  # 20 s into a minute
@@ -129,3 +131,25 @@ def test_session_starts_at_midnight_utc() -> None:
 )
 def test_states(ratio: float | None, state: str | None) -> None:
     assert state_of(ratio) == state
+
+
+def test_sums_are_exact_whatever_the_sizes() -> None:
+    """Against exact fractions: prices from 1e-8 to 1e5, amounts that differ by ten orders of magnitude."""
+    rng = np.random.default_rng(3)
+    for size in (0, 1, 565, 1440):
+        usd = rng.lognormal(8, 4, size)
+        base = usd / rng.lognormal(2, 6)
+        buy_usd, buy_base = usd * rng.random(size), base * rng.random(size)
+        buy_usd[size // 2 : size // 2 + 1] = np.nan
+        minutes = MinuteBars(
+            np.arange(size) * MINUTE_MS, base, usd, buy_base, buy_usd, rng.integers(0, 99, size)
+        )
+        starts = {str(count): max(0, size - count) * MINUTE_MS for count in (5, 60, 1440)}
+        for name, found in window_sums(minutes, starts, size * MINUTE_MS + 1, 0).items():
+            part = slice(max(0, size - int(name)), None)
+            assert found.volume_usd == round(float(sum(map(Fraction, usd[part].tolist()))), 6)
+            assert found.buy_base == round(float(sum(map(Fraction, buy_base[part].tolist()))), 8)
+            is_known = not np.isnan(buy_usd[part]).any()
+            expected = round(math.fsum(buy_usd[part].tolist()), 6) if is_known else None
+            assert found.buy_usd == expected
+            assert found.trades == int(minutes.trades[part].sum())

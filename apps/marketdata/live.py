@@ -1,4 +1,4 @@
-"""Live state: the newest known numbers of every instrument, kept in Redis and rewritten each second.
+"""Live state: the newest known numbers of every instrument, kept in Redis and rewritten as they change.
 
 One hash per market: field = ``Instrument.key``, value = msgpack of :class:`LiveState`. Only ``ingest``
 writes it. A number that is not known is None; times are integer milliseconds of market time.

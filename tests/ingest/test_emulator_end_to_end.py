@@ -17,7 +17,6 @@ from asgiref.sync import sync_to_async
 from apps.ingest.emulator import Emulator
 from apps.ingest.management.commands.sandbox import token_file
 from apps.ingest.service import IngestConfig, IngestService
-from apps.ingest.sharding import Shard
 from apps.marketdata import selectors
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.normalisation import FUNDING
@@ -25,14 +24,14 @@ from apps.sandbox.control import TOKEN_HEADER
 from apps.sandbox.faces.registry import PORTS
 from apps.sandbox.faces.registry import VENUES as FACES
 from apps.venues.registry import ADAPTERS
-from tests.ingest.test_service import until
+from tests.ingest.rig import STOP_S, Few, until
 from tests.sandbox.conftest import free_ports
 
 pytestmark = [
     pytest.mark.django_db(databases=["market"], transaction=True),
     pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]
-SHARD = next(shard for shard in (Shard(i, 20) for i in range(20)) if "BTC" in shard.assets)
+SHARD = Few(names=("AAVE", "BTC", "UNI"))
 
 
 @asynccontextmanager
@@ -62,12 +61,18 @@ async def test_the_emulators_market_arrives_in_tables_and_live_state(tmp_path: P
     port = free_ports(PORTS)
     async with emulator(port) as control:
         config = IngestConfig(
-            market="sandbox", shard=SHARD, spool_dir=tmp_path, emulator=control, seed=1
+            market="sandbox",
+            shard=SHARD,
+            spool_dir=tmp_path,
+            emulator=control,
+            seed=1,
+            history_days=31,
         )
         service = IngestService(config)
         running = asyncio.create_task(service.run())
         try:
-            await until(lambda: ready(service), "backfill is ready")
+            # From the start of the emulator's process on, and with every window of a month.
+            await until(lambda: ready(service), "backfill is ready", at_most_s=240.0)
             await until(all_live, "every perpetual is live")
             await until(all_well, "every venue is well")
             await cut(port, "okx")
@@ -81,8 +86,6 @@ async def test_the_emulators_market_arrives_in_tables_and_live_state(tmp_path: P
     await sync_to_async(check_rows)()
 
 
-STOP_S = 35.0
-"""The grace that a supervisor gives; a process that needs longer is a defect."""
 seen_ill: set[str] = set()
 
 

@@ -13,6 +13,8 @@ _KEY: Final = re.compile(r"\bfk_(live|test)_[0-9A-Za-z]{4,}")
 _QUERY_SECRET: Final = re.compile(r"(?i)\b(api_key|token|ticket|password|secret)=[^&\s\"']+")
 _BEARER: Final = re.compile(r"(?i)\bbearer\s+\S+")
 _URL_PASSWORD: Final = re.compile(r"(://[^:/@\s]*):[^@/\s]+@")
+# One-time links: their last part opens a door for who reads it first.
+_LINK_SECRET: Final = re.compile(r"(/account/reveal/|/password/reset/key/)[^/\s\"'?]+")
 _SECRET_FIELDS: Final = frozenset(
     {"api_key", "authorization", "password", "secret", "token", "ticket", "x-api-key", "cookie"}
 )
@@ -20,9 +22,10 @@ MASK: Final = "[redacted]"
 
 
 def redact(text: str) -> str:
-    """Mask API keys, bearer tokens, secret query parameters and passwords in URLs."""
+    """Mask API keys, bearer tokens, one-time links, secret query parameters and passwords in URLs."""
     text = _KEY.sub(lambda found: f"fk_{found.group(1)}_{MASK}", text)
     text = _QUERY_SECRET.sub(lambda found: f"{found.group(1)}={MASK}", text)
+    text = _LINK_SECRET.sub(rf"\1{MASK}", text)
     text = _BEARER.sub(f"Bearer {MASK}", text)
     return _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
 
@@ -90,6 +93,8 @@ def logging_config(level: str) -> dict[str, Any]:
             "uvicorn.access": {"handlers": [], "propagate": False},
             "ccxt": {"level": "WARNING"},
             "axes": {"level": "WARNING"},
+            # Two lines for each call.
+            "stripe": {"level": "WARNING"},
         },
     }
 

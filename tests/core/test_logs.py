@@ -11,7 +11,7 @@ import pytest
 import structlog
 from django.conf import settings
 
-from apps.core.logs import get_logger, logging_config, redact
+from apps.core.logs import MASK, get_logger, logging_config, redact
 
 KEY = "fk_live_" + "A1b2C3d4" * 4
 
@@ -109,3 +109,9 @@ def test_the_access_log_of_the_server_is_off() -> None:
     """It would print keys of query strings."""
     config = settings.LOGGING["loggers"]["uvicorn.access"]
     assert config == {"handlers": [], "propagate": False}
+
+
+@pytest.mark.parametrize("path", ["/account/reveal/", "/password/reset/key/"])
+def test_the_secret_of_a_link_is_masked(path: str) -> None:
+    text = redact(f"Not Found: {path}s3cret-Link_of-1/ and https://example.com{path}1x-other?a=1")
+    assert text == f"Not Found: {path}{MASK}/ and https://example.com{path}{MASK}?a=1"

@@ -72,7 +72,7 @@ async def test_the_emulators_market_arrives_in_tables_and_live_state(tmp_path: P
         running = asyncio.create_task(service.run())
         try:
             # From the start of the emulator's process on, and with every window of a month.
-            await until(lambda: ready(service), "backfill is ready", at_most_s=240.0)
+            await until(lambda: ready(service), "backfill is ready", seconds=240.0)
             await until(all_live, "every perpetual is live")
             await until(all_well, "every venue is well")
             await cut(port, "okx")

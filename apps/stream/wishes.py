@@ -132,7 +132,8 @@ def _options(channel: Channel, message: Mapping[str, Any]) -> dict[str, Any]:
             expected = f"an option of {channel.spec.name} ({', '.join(names) or 'it has none'})"
             raise invalid("filters", expected, name)
         if option.name in found:
-            raise invalid(name, f"one of {option.name} and {name}", "both")
+            words = " and ".join((option.name, *option.aliases))
+            raise invalid(name, f"one of {words}", "both")
         try:
             parsed = option.parse(value)
         except ValueError as error:

@@ -304,7 +304,8 @@ def test_who_has_paid_waits_for_nothing_queued_before() -> None:
     with app.connection_for_write() as connection:
         queue = connection.SimpleQueue(name)
         for task in (tick, tick, process):
-            task.apply_async(queue=queue.queue, connection=connection)
+            send: Any = task.apply_async
+            send(queue=queue.queue, connection=connection)
         order = []
         for _ in range(3):
             message = queue.get(timeout=5)

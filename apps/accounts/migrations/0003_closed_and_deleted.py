@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_export_window'),
+        ("accounts", "0002_export_window"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='account',
-            name='closed_at',
+            model_name="account",
+            name="closed_at",
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
     ]

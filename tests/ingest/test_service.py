@@ -30,11 +30,9 @@ START = T0 + 20_000
 DAY = 86_400_000
 
 
-async def until(
-    condition: Callable[[], Awaitable[bool]], what: str, at_most_s: float = 40.0
-) -> None:
-    """Wait for the other side."""
-    async with asyncio.timeout(at_most_s):
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Wait for the other side, at most 40 s."""
+    async with asyncio.timeout(40):
         while not await condition():  # noqa: ASYNC110 Redis and PostgreSQL have no event to await
             await asyncio.sleep(0.05)
     assert what

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.templatetags.static import static
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
@@ -40,6 +41,12 @@ def landing(request: HttpRequest) -> HttpResponse:
 @require_safe
 def pricing(request: HttpRequest) -> HttpResponse:
     return render(request, "site/pricing.html", {**page_context(), "plans": _plans()})
+
+
+@require_safe
+def icon(request: HttpRequest) -> HttpResponse:
+    """Where browsers look that were told of no icon, such as in the admin."""
+    return HttpResponseRedirect(static("img/icon.svg"))
 
 
 @require_POST

@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern] = [
     path("", site.landing, name="home"),
     path("pricing/", site.pricing, name="pricing"),
     path("status/", status.status, name="status"),
+    path("favicon.ico", site.icon, name="icon"),
     path("theme/", site.set_theme, name="theme"),
     path("language/", set_language, name="language"),
     path("openapi.json", openapi, name="openapi"),

@@ -73,6 +73,10 @@ def test_the_sample_is_the_answer_of_this_moment() -> None:
     assert '"z_score": null' in text
 
 
+def test_browsers_find_the_icon() -> None:
+    assert Client().get("/favicon.ico")["Location"].endswith("img/icon.svg")
+
+
 def forget(metric: str, asset: str) -> None:
     sync_redis().delete(store.snapshot_key(metric, asset))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -98,38 +97,5 @@ async def test_a_broken_body_is_named(tmp_path: Path, form: str) -> None:
             assert error is not None
             words[venue] = "REST "
             await until(partial(are_told, rig, words), f"{venue}: it is named")
-        assert set((await rig.book_states()).values()) == {"live"}
-        await has_recovered(rig)
-
-
-async def test_what_a_venue_asks_for_holds_all_its_calls(tmp_path: Path) -> None:
-    """A ban of two minutes: nobody asks again before, and no other venue waits."""
-    async with running(tmp_path) as rig:
-        runner = rig.venue("binance")
-        rig.cause("http_status", venue="binance", status=418, count=1)
-        assert isinstance(await asked(rig, "binance"), VenueThrottled)
-        assert 110 < runner.caller.held_s() <= 120
-        for venue in VENUES[1:]:
-            assert rig.venue(venue).caller.held_s() == 0
-            assert await asked(rig, venue) is None
-        face = [one for key, one in rig.sandbox.faces.items() if key.venue == "binance"]
-        before = sum(one.requests for one in face)
-        await until(lambda: are_told(rig, {"binance": "HTTP 418"}), "it is named")
-        assert sum(one.requests for one in face) == before
-
-
-async def test_slow_answers_are_waited_for_and_too_slow_ones_named(tmp_path: Path) -> None:
-    """Two seconds hurt nobody; more than a client waits is said, and streams go on throughout."""
-    async with running(tmp_path) as rig:
-        for venue in VENUES:
-            rig.cause("delay", venue=venue, seconds=2)
-        for venue in VENUES:
-            assert await asked(rig, venue) is None
-        assert await rig.is_well()
-        rig.cause("delay", seconds=50)
-        found = await asyncio.gather(*(asked(rig, venue) for venue in VENUES))
-        assert [type(error) for error in found] == [VenueUnavailable] * len(VENUES)
-        words = dict.fromkeys(VENUES, "REST ")
-        await until(lambda: are_told(rig, words), "all are named")
         assert set((await rig.book_states()).values()) == {"live"}
         await has_recovered(rig)

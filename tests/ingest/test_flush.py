@@ -8,7 +8,6 @@ from typing import Any, cast
 import pytest
 import redis.asyncio as aredis
 
-from apps.ingest import flush
 from apps.ingest.flush import Flusher
 from apps.ingest.metrics import Tallies
 from apps.ingest.state import MarketState
@@ -138,7 +137,7 @@ async def test_what_was_being_told_at_the_end_is_told_once_more() -> None:
 
 async def test_telling_that_costs_much_is_rare(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu_s = iter([0.0, 0.010])
-    monkeypatch.setattr(flush.time, "thread_time", lambda: next(cpu_s))
+    monkeypatch.setattr("apps.ingest.flush.time.thread_time", lambda: next(cpu_s))
     told = Told()
     flusher, _ = flusher_of(told)
     await flusher.flush()

@@ -162,7 +162,7 @@ def _stop_inside_a_write(path: Path, ready: Connection) -> None:
         ready.send(os.getpid())
         signal.pause()
 
-    ring._store = store  # type: ignore[method-assign]  # stands still in the middle of a write
+    ring._store = store  # type: ignore[method-assign,assignment]  # stands still in the middle of a write
     ring.at(101 * HOUR_MS, load)
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from apps.sandbox.backend import busier
 from apps.sandbox.faces.registry import FACES, VenueFace
-from apps.sandbox.market.model import SeededMarket
 from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.model import SeededMarket
 
 MINUTE: int = 1_763_719_200_000 // 60_000
 MINUTES: int = 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from apps.core.logs import get_logger
@@ -38,6 +39,8 @@ _STALLED_S: Final = 120.0
 """A venue whose history has not grown for so long is down: the others are not held up."""
 _LONGEST_FILL_S: Final = 600.0
 """Nor are they when its request limits are so narrow that a month takes longer."""
+_BOOKS_WAIT_S: Final = 120.0
+"""Books wait for the first history, but not longer: they are most of what streams cost."""
 _REPAIRS_TOGETHER_S: Final = 30.0
 _TELL_EVERY_S: Final = 0.5
 _LOOK_S: Final = 5.0
@@ -66,11 +69,18 @@ class HistoryFiller:
         self._ready = asyncio.Event()
         self._complete = asyncio.Event()
         self._repaired = asyncio.Event()
+        self._nothing_urgent = asyncio.Event()
         self._pace = Pace()
         self._convoy = Convoy()
         self._counted: set[str] = set()
         self._grown_at: dict[str, float] = {}
         """When the history of a venue that is listed last grew."""
+
+    async def urgent_done(self) -> None:
+        """Until answers no longer wait for history, or so long that live data comes first again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BOOKS_WAIT_S):
+                await self._nothing_urgent.wait()
 
     def repaired(self) -> None:
         """Stored history changed further back than readers look by themselves."""
@@ -97,6 +107,7 @@ class HistoryFiller:
                 for venue in venues
             ]
             await self._until_filled(filled)
+            self._nothing_urgent.set()
             self._progress.state, self._progress.phase = READY, "done"
             await self._history_changed()
             self._ready.set()
@@ -137,6 +148,8 @@ class HistoryFiller:
         self._progress.total = len(jobs)
         if jobs and all(job.missing_ms <= CATCH_UP_MS for job in jobs):
             self._progress.state = READY
+        if not jobs or self._progress.state == READY:
+            self._nothing_urgent.set()
 
     async def _fill_venue(
         self, venue: VenueRunner, filled: asyncio.Event, group: asyncio.TaskGroup

@@ -15,7 +15,7 @@ _LAG_LOOK_S: Final = 0.05
 _LATE_S: Final = 0.1
 TOGETHER: Final = 2
 """Pieces under way at once, over all venues."""
-AHEAD: Final = 2
+AHEAD: Final = 4
 """Assets between the first venue of a convoy and the last."""
 
 

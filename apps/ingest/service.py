@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ from apps.marketdata.watching import watch_spans_extend
 from apps.venues.base import VenueAdapter
 from apps.venues.ccxt_generic.factory import make_adapter
 from apps.venues.lateness import Lateness
+from apps.venues.limiter import BudgetFactory, LocalBudget
 from apps.venues.registry import ADAPTERS
 
 logger = get_logger(__name__)
@@ -128,8 +130,9 @@ class IngestService:
             on_event=self._feed_features,
             on_instruments=lambda: self._share_instruments(writer),
             on_history=lambda: filler.repaired(),
-            budgets=RedisBudgets(self._redis, self._config.shard.count),
+            budgets=self._budgets(),
             lateness=self._lateness,
+            before_books=lambda: filler.urgent_done(),
         )
         self.venues = [VenueRunner(setup, place) for setup in await self._setups()]
         filler = HistoryFiller(
@@ -159,6 +162,15 @@ class IngestService:
                 group.create_task(self._keep_watched())
         finally:
             await self._finish(flusher, writer)
+
+    def _budgets(self) -> BudgetFactory:
+        """Shared through Redis, but for an emulator that nobody else asks."""
+        config = self._config
+        if config.emulator is not None and config.shard.count == 1:
+            return lambda _name, weight, window_s: LocalBudget(
+                weight, window_s, monotonic=time.monotonic
+            )
+        return RedisBudgets(self._redis, config.shard.count)
 
     async def _setups(self) -> Sequence[VenueSetup]:
         config = self._config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -62,6 +62,10 @@ _NOT_WATCHED: Final = frozenset(
 )
 
 
+async def at_once() -> None:
+    """Wait for nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workplace:
     """What the venues of one process share."""
@@ -79,6 +83,8 @@ class Workplace:
     budgets: BudgetFactory
     lateness: Lateness
     """Of this process's event loop, in market milliseconds."""
+    before_books: Callable[[], Awaitable[None]] = at_once
+    """What order books, the heaviest of all streams, wait for."""
 
     def now_ms(self) -> int:
         return self.now_ns() // NS_PER_MS
@@ -249,6 +255,7 @@ class VenueRunner:
         if not isinstance(client, Connecting):
             return
         offer, place = self.setup.adapter.offer, self._place
+        client.postpone_books(place.before_books)
         count, window_s = offer.connects
         client.pace_connects(
             RequestPool(

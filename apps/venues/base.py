@@ -282,6 +282,10 @@ class Connecting(Protocol):
         :meth:`StreamClient.run`."""
         ...
 
+    def postpone_books(self, until: Callable[[], Awaitable[None]]) -> None:
+        """Wait for this before connecting for books alone; called before :meth:`StreamClient.run`."""
+        ...
+
     @property
     def connection_count(self) -> int:
         """Connections held at once, replacements not counted."""

@@ -26,8 +26,8 @@ class LaneOwner(Protocol):
 
     def lost(self, specs: tuple[StreamSpec, ...], reason: str) -> None: ...
 
-    async def may_connect(self) -> None:
-        """Wait until the address may open another connection."""
+    async def may_connect(self, specs: tuple[StreamSpec, ...]) -> None:
+        """Wait until these channels are wanted and the address may open another connection."""
         ...
 
 
@@ -72,7 +72,7 @@ class Lane:
 
     async def _stream(self) -> str:
         """Run sessions one after the other, overlapped, until one is lost; the reason."""
-        await self._owner.may_connect()
+        await self._owner.may_connect(self.specs)
         session = self._owner.open_session(self.connection, self.specs)
         running = self._start(session)
         lifetime_s = self._lifetime_s()
@@ -119,7 +119,7 @@ class Lane:
         self, old: Session, running: asyncio.Future[str]
     ) -> tuple[Session, asyncio.Future[str]]:
         """Open a second connection and close the first once the second delivers."""
-        await self._owner.may_connect()
+        await self._owner.may_connect(self.specs)
         new = self._owner.open_session(self.connection, self.specs)
         new.is_standby = True
         starting = self._start(new)

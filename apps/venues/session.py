@@ -425,7 +425,11 @@ class Session:
             raise SessionEnded("acknowledged but no data")
 
     def _is_silent(self, channel: Channel, now_ns: int) -> bool:
-        return self._silence_s(channel, now_ns) > channel.allowed_s(self.wiring.timing)
+        since, allowed_s = channel.silent_since, channel.allowed_s(self.wiring.timing)
+        # What was late is looked up only for channels that look silent: there are hundreds of others.
+        if since is None or now_ns - since <= allowed_s * NS_PER_S:
+            return False
+        return self._silence_s(channel, now_ns) > allowed_s
 
     def _silence_s(self, channel: Channel, now_ns: int) -> float:
         """Its silence, without the time in which we could not have heard it."""

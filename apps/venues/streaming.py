@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, Final
 
@@ -86,6 +86,7 @@ class BaseStreamClient:
     venue: ClassVar[str]
     connections: ClassVar[tuple[str, ...]]
     rules: ClassVar[Mapping[InstrumentKind, ContinuityRule]]
+    _before_books: Callable[[], Awaitable[None]] | None = None
 
     def __init__(
         self,
@@ -222,6 +223,10 @@ class BaseStreamClient:
         if len(self.lanes) > count:
             self.lanes = self._lanes(packed=True)
 
+    def postpone_books(self, until: Callable[[], Awaitable[None]]) -> None:
+        """See :class:`apps.venues.base.Connecting`."""
+        self._before_books = until
+
     @property
     def connection_count(self) -> int:
         return len(self.lanes)
@@ -238,7 +243,9 @@ class BaseStreamClient:
 
     # --- what lanes and sessions report ---------------------------------------------------------------
 
-    async def may_connect(self) -> None:
+    async def may_connect(self, specs: tuple[StreamSpec, ...] = ()) -> None:
+        if self._before_books is not None and specs and all(one.kind == "book" for one in specs):
+            await self._before_books()
         if self._connects is not None:
             await self._connects.acquire()
 

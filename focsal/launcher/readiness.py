@@ -157,7 +157,7 @@ def wait(host: str, port: int, check: Callable[[], None], stop: StopSignal) -> N
             check()
             if time.monotonic() - changed_at > STALLED_S:
                 raise LauncherError(f"not ready, no progress for 10 minutes: {describe(health)}")
-            stop.wait(0.3)
+            stop.wait(1.0)
             stop.check()
     finally:
         progress.close()

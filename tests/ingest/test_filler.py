@@ -40,6 +40,21 @@ def test_it_waits_for_every_venue_that_gets_on() -> None:
     asyncio.run(scenario())
 
 
+def test_books_wait_for_what_is_urgent_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        one = _filler()
+        waiting = asyncio.create_task(one.urgent_done())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        one._nothing_urgent.set()
+        async with asyncio.timeout(5):
+            await waiting
+
+    asyncio.run(scenario())
+    monkeypatch.setattr(filler, "_BOOKS_WAIT_S", 0.01)
+    asyncio.run(_filler().urgent_done())
+
+
 def test_a_venue_that_stands_still_does_not_hold_up_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -52,7 +52,8 @@ _THINNING: Final = 120.0
 _RECENT: Final = 0.8
 _PACE_MEAN: Final = 1.55
 """Of what ``_pace`` makes before it is divided by this."""
-_CACHED: Final = {"base": 40, "forced": 40, "hours": 1_500, "days": 190, "five": 2_700}
+# Two days of every asset are live; beside them a month of the few assets that are asked about together.
+_CACHED: Final = {"base": 200, "forced": 200, "hours": 2_500, "days": 400, "five": 2_700}
 
 
 @dataclass(frozen=True, slots=True)

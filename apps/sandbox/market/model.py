@@ -41,7 +41,7 @@ from apps.sandbox.market.venue_days import Gone, VenueDay, forced_lots, gone_of,
 
 # Kept per listing: today and yesterday (a rolling day), and room for questions about the past.
 _DAYS_EACH: Final = 2
-_DAYS_SPARE: Final = 40
+_DAYS_SPARE: Final = 200
 _FIVE: Final = 5
 
 

@@ -31,7 +31,7 @@ _EIGHT_HOURS: Final = (3, 0.55)
 _NINETY_MINUTES: Final = (16, 0.35)
 _MOMENTUM: Final = 0.6
 _RAMP: Final = np.arange(DAY_MINUTES + 1, dtype=np.float64) / DAY_MINUTES
-_CACHED: Final = 340
+_CACHED: Final = 600
 
 
 @dataclass(frozen=True, slots=True)

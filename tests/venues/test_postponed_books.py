@@ -1,0 +1,41 @@
+"""Connections that carry books alone wait until they are wanted; all others open at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from apps.venues.base import StreamSpec
+from apps.venues.streaming import BaseStreamClient
+
+BOOK = StreamSpec("public", "btcusdt@depth@100ms", "BTC", "book", 15.0)
+TRADE = StreamSpec("market", "btcusdt@aggTrade", "BTC", "trade", 180.0)
+
+
+@pytest.fixture
+def client() -> BaseStreamClient:
+    made = BaseStreamClient.__new__(BaseStreamClient)
+    made._connects = None
+    return made
+
+
+async def test_books_wait_and_the_rest_does_not(client: BaseStreamClient) -> None:
+    wanted = asyncio.Event()
+
+    async def until_wanted() -> None:
+        await wanted.wait()
+
+    client.postpone_books(until_wanted)
+    await client.may_connect((TRADE,))
+    await client.may_connect((TRADE, BOOK))
+    books = asyncio.create_task(client.may_connect((BOOK, BOOK)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not books.done()
+    wanted.set()
+    await books
+
+
+async def test_nothing_waits_where_nothing_was_said(client: BaseStreamClient) -> None:
+    await client.may_connect((BOOK,))

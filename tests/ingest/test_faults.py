@@ -16,6 +16,7 @@ from apps.venues import bookfeed
 from tests.ingest.rig import Counts, Rig, running, until
 
 pytestmark = [
+    pytest.mark.quiet,
     pytest.mark.django_db(databases=["market"], transaction=True),
     pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]

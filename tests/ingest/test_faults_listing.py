@@ -12,6 +12,7 @@ from apps.sandbox.faces.registry import VENUES
 from tests.ingest.rig import Counts, Rig, running, until
 
 pytestmark = [
+    pytest.mark.quiet,
     pytest.mark.django_db(databases=["market"], transaction=True),
     pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]

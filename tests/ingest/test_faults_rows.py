@@ -14,6 +14,7 @@ from tests.ingest.rig import running, until
 from tests.ingest.truth import MINUTE_MS, differences
 
 pytestmark = [
+    pytest.mark.quiet,
     pytest.mark.django_db(databases=["market"], transaction=True),
     pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]

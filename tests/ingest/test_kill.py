@@ -18,6 +18,7 @@ from tests.ingest.truth import MINUTE_MS
 from tests.sandbox.conftest import free_ports
 
 pytestmark = [
+    pytest.mark.quiet,
     pytest.mark.django_db(databases=["default", "market"], transaction=True),
     pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]

@@ -25,6 +25,7 @@ from apps.snapshots import store
 from tests.ingest.rig import FEW, Rig, running, until
 
 pytestmark = [
+    pytest.mark.quiet,
     pytest.mark.django_db(databases=["market"], transaction=True),
     pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]

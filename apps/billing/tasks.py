@@ -11,7 +11,7 @@ from apps.billing.reconcile import billing_reconcile, graces_end
 from apps.billing.reveal import reveal_letters_send, reveal_wipe
 
 
-@shared_task(name="billing.process", priority=0)
+@shared_task(name="billing.process")
 def process() -> None:
     """On each event, and every few seconds for what a killed worker left behind."""
     events_process(timezone.now())

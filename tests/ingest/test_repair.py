@@ -94,6 +94,7 @@ async def has_done(service: IngestService, pieces: int) -> bool:
     return service.progress.background_done >= pieces
 
 
+@pytest.mark.quiet
 async def test_what_the_stream_brought_is_not_asked_for_again(tmp_path: Path) -> None:
     market_clock.freeze(START * 1_000_000)
     first = FakeVenue(market_clock.now_ms)

@@ -15,8 +15,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = f"focsal-{MARKET}"
 # 0 goes first: who has paid waits for no refresh of the market that was queued before.
-CELERY_TASK_DEFAULT_PRIORITY = 6
-CELERY_TASK_ROUTES = {"billing.process": {"priority": 0}}
+# By routes alone: a default priority would overrule them.
+CELERY_TASK_ROUTES = {"billing.process": {"priority": 0}, "*": {"priority": 6}}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": f"focsal:{MARKET}:celery:",

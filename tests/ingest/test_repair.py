@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from django.db import connections
 
 from apps.core.clock import market_clock
 from apps.core.redis import sync_redis
+from apps.ingest.filler import HistoryFiller
 from apps.ingest.progress import backfill_key
 from apps.ingest.service import IngestService
 from apps.marketdata import selectors
@@ -20,7 +22,7 @@ from apps.marketdata.gaps import NO_DATA, gaps_of
 from apps.marketdata.instruments import Instrument
 from apps.marketdata.services import backfill_spans
 from apps.marketdata.writers import rows_write
-from tests.ingest.fake_venue import NS, PERP, FakeVenue, requests_of
+from tests.ingest.fake_venue import NS, FakeVenue, requests_of
 from tests.ingest.test_service import DAY, START, ingest, until
 from tests.marketdata.samples import MINUTE, T0, at, oi_row
 
@@ -51,6 +53,16 @@ class Interest(FakeVenue):
 async def is_complete() -> bool:
     raw = await sync_to_async(sync_redis().hgetall)(backfill_key())
     return bool(raw.get(b"background_state") == b"complete")
+
+
+@pytest.fixture
+def no_look_for_holes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins when history is complete and would do, at a moment of its own, what the test does."""
+
+    async def rests(_filler: HistoryFiller) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(HistoryFiller, "_keep_whole", rests)
 
 
 def perp_id() -> int:
@@ -94,7 +106,7 @@ async def has_done(service: IngestService, pieces: int) -> bool:
     return service.progress.background_done >= pieces
 
 
-@pytest.mark.quiet
+@pytest.mark.usefixtures("no_look_for_holes")
 async def test_what_the_stream_brought_is_not_asked_for_again(tmp_path: Path) -> None:
     market_clock.freeze(START * 1_000_000)
     first = FakeVenue(market_clock.now_ms)
@@ -104,11 +116,13 @@ async def test_what_the_stream_brought_is_not_asked_for_again(tmp_path: Path) ->
         (runner,) = service.venues
         market_clock.freeze((START + 90 * MINUTE) * 1_000_000)
 
-        async def is_repaired() -> bool:
-            listing = service.state.listings[PERP.key]
-            return listing.coverage.held_until(START + 90 * MINUTE) > START
+        async def are_repaired() -> bool:
+            return all(
+                listing.coverage.held_until(START + 90 * MINUTE) > START
+                for listing in service.state.listings.values()
+            )
 
-        await until(is_repaired, "the first minute is repaired")
+        await until(are_repaired, "the first minute of each instrument is repaired")
         await service._history.advance(runner.repairs.held(market_clock.now_ms()))
 
         def end() -> int:
@@ -124,6 +138,7 @@ async def test_what_the_stream_brought_is_not_asked_for_again(tmp_path: Path) ->
     assert all(since >= T0 + 89 * MINUTE for since, _ in minutes)
 
 
+@pytest.mark.usefixtures("no_look_for_holes")
 async def test_holes_are_filled_from_the_venue_or_noted(tmp_path: Path) -> None:
     market_clock.freeze(START * 1_000_000)
     venue = Interest(market_clock.now_ms)

@@ -73,6 +73,7 @@ def test_seed_without_demo_only_ensures_plans() -> None:
 
 
 def test_seed_keeps_what_staff_changed() -> None:
+    run("seed")
     Plan.objects.filter(slug="pro").update(rate_per_minute=55)
     run("seed")
     assert Plan.objects.get(slug="pro").rate_per_minute == 55

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from django.db import connection
 
+from apps.tiers.catalogue import plans_ensure
 from apps.tiers.models import Plan
 from apps.usage.events import AdmissionEvent, admission_event
 from apps.usage.models import UsageRequest
@@ -32,6 +33,7 @@ def log(customer: Customer, ts: datetime, cost: int = 1, environment: str = "tes
 
 
 def test_the_coming_week_is_made_and_what_no_plan_shows_is_dropped() -> None:
+    plans_ensure()
     Plan.objects.filter(slug="enterprise").update(usage_log_days=100)
     kept, past = TODAY - timedelta(days=131), TODAY - timedelta(days=132)
     partitions_ensure([kept, past])

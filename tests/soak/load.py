@@ -1,9 +1,9 @@
 """The whole platform on all 65 assets for a while: what ingest costs, whether it grows, and a kill -9 in it.
 
-``FOCSAL_SOAK_MINUTES`` (30) and ``FOCSAL_SOAK_RATE`` (1) say how long and how busy. In the middle ingest is
-killed with -9; afterwards every minute of every perpetual must be stored once, equal to the venue's own.
-Memory is told at the start of ingest's longest life, after its warm-up and at its end; from one to the other
-it may not grow by more than ``MAX_GROWTH_PCT`` percent.
+``FOCSAL_SOAK_MINUTES`` (30) and ``FOCSAL_SOAK_RATE`` (1) say how long and how busy. Then ingest is killed
+with -9; when it has been back for a while, every minute of every perpetual must be stored once, equal to the
+venue's own. Memory is told at the start of ingest's longest life, after its warm-up and at its end; from one
+to the other it may not grow by more than ``MAX_GROWTH_PCT`` percent.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _AT_LEAST_S: Final = 240.0
 """Of steady running; in less time growth is told and not judged."""
 _MEMORY_OVER_S: Final = 30.0
 """Memory is the median of so long: single looks catch a piece of history on its way."""
+_BACK_FOR_S: Final = 180.0
+"""After the kill."""
 _MENDED_WITHIN_S: Final = 240.0
 _HISTORY: Final = """
 import json, os, urllib.request
@@ -83,11 +85,11 @@ def run() -> dict[str, Any]:
         environment = _environment_of(process)
         began = time.time()
         first_ms = (int(began) // 60 + 1) * 60_000
-        samples = _watch(process, MINUTES * 30)
+        samples = _watch(process, MINUTES * 60)
         (victim,) = _find(process, _INGEST)
         victim.kill()
         killed_s = time.time() - began
-        samples += _watch(process, MINUTES * 30, began=began)
+        samples += _watch(process, _BACK_FOR_S, began=began)
         last_ms = (int(time.time()) // 60) * 60_000
         environment |= {"SOAK_SPAN": f"{first_ms},{last_ms}"}
         history = _history(folder, environment)

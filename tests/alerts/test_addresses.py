@@ -87,6 +87,13 @@ def test_what_is_reachable_is_global_unicast(address: object) -> None:
 def test_any_text_is_taken_or_refused_and_nothing_else(text: str) -> None:
     for url in (text, f"https://{text}", f"https://example.com{text}"):
         try:
-            target_of(url)
-        except AddressRefused:
+            target = target_of(url)
+        except AddressRefused as refusal:
+            assert str(refusal).startswith("expected ")
             continue
+        assert (target.url, target.scheme) == (url, "https")
+        assert target.host == target.host.lower()
+        assert target.host.isascii()
+        assert target.host in url.lower()
+        assert 0 < target.port < 65_536
+        assert target.literal is None or target.literal.is_global

@@ -28,8 +28,8 @@ def _place(project: str, uid: int, mode: layout.ModeOf, program: Path = PROGRAM)
 
 
 def test_an_ordinary_user_keeps_everything_in_var() -> None:
-    placement = _place("/home/ann/clone", 1000, _modes(ann=0o700))
-    assert placement == Placement(Path("/home/ann/clone/var"), None, False)
+    placement = _place("/srv/ann/clone", 1000, _modes(ann=0o700))
+    assert placement == Placement(Path("/srv/ann/clone/var"), None, False)
 
 
 def test_root_in_an_open_folder_runs_postgres_as_nobody_there() -> None:
@@ -37,18 +37,18 @@ def test_root_in_an_open_folder_runs_postgres_as_nobody_there() -> None:
     assert placement == Placement(Path("/srv/clone/var"), NOBODY, False)
 
 
-@pytest.mark.parametrize("closed", ["root", "clone"])
+@pytest.mark.parametrize("closed", ["ann", "clone"])
 def test_root_in_a_closed_folder_moves_to_var_lib(closed: str) -> None:
-    placement = _place("/root/clone", 0, _modes(**{closed: 0o700}))
+    placement = _place("/srv/ann/clone", 0, _modes(**{closed: 0o700}))
     assert placement.folder.parent == Path("/var/lib/focsal")
     assert placement.user == NOBODY
     assert placement.copy_binaries
 
 
 def test_two_closed_clones_never_share_a_folder() -> None:
-    closed = _modes(root=0o700)
-    assert _place("/root/a", 0, closed).folder != _place("/root/b", 0, closed).folder
-    assert _place("/root/a", 0, closed).folder == _place("/root/a", 0, closed).folder
+    closed = _modes(ann=0o700)
+    assert _place("/srv/ann/a", 0, closed).folder != _place("/srv/ann/b", 0, closed).folder
+    assert _place("/srv/ann/a", 0, closed).folder == _place("/srv/ann/a", 0, closed).folder
 
 
 def test_binaries_that_others_cannot_run_are_copied() -> None:

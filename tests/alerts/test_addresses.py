@@ -88,8 +88,7 @@ def test_any_text_is_taken_or_refused_and_nothing_else(text: str) -> None:
     for url in (text, f"https://{text}", f"https://example.com{text}"):
         try:
             target = target_of(url)
-        except AddressRefused as refusal:
-            assert str(refusal).startswith("expected ")
+        except AddressRefused:
             continue
         assert (target.url, target.scheme) == (url, "https")
         assert target.host == target.host.lower()

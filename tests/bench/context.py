@@ -20,13 +20,8 @@ import pandas as pd
 
 from apps.marketdata.context_windows import ContextWindow, Grid
 from apps.marketdata.universe import COLD, HOT
-from apps.markets.engines.context import (
-    DEFAULT,
-    MAD_TO_SIGMA,
-    MEAN_DEVIATION_TO_SIGMA,
-    ContextResult,
-    context_of,
-)
+from apps.markets.engines.context import DEFAULT, ContextResult, context_of
+from apps.markets.engines.order_statistics import MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA
 
 FloatArray = npt.NDArray[np.float64]
 

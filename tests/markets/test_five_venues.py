@@ -14,7 +14,7 @@ from apps.marketdata.live import LiveState, SourceStatus, write_live
 from apps.marketdata.services import instruments_sync
 from apps.marketdata.universe import VENUES
 from apps.marketdata.writers import rows_write
-from apps.markets.engines.context import midrank_percentile
+from apps.markets.engines.order_statistics import midrank_percentile
 from apps.markets.engines.quality import typical_share
 from apps.markets.snapshots import build_funding, build_volume_flow
 from tests.markets.world import HOUR, LAST_SETTLEMENT, NOW_MS, Market, bar, funding_row, perp

@@ -11,7 +11,7 @@ from apps.core.redis import sync_redis
 from apps.marketdata.live import LiveState, SourceStatus, write_live
 from apps.marketdata.writers import rows_write
 from apps.markets import snapshots
-from apps.markets.engines.context import midrank_percentile
+from apps.markets.engines.order_statistics import midrank_percentile
 from apps.markets.refresh_funding_payload import funding_payload
 from apps.markets.snapshots import build_funding, refresh_funding
 from tests.markets.world import HOUR, LAST_SETTLEMENT, NOW_MS, Market, funding_row, perp, rate_at

@@ -32,7 +32,8 @@ from apps.ingest.series import (
 from apps.marketdata.instruments import Instrument
 from apps.marketdata.rows import SeriesRow
 from apps.marketdata.universe import ASSETS, tier_of
-from apps.venues.base import Offer, RestClient
+from apps.venues.offer import Offer
+from apps.venues.rest_client import RestClient
 
 __all__ = [
     "BACKGROUND", "BACKGROUND_CONCURRENCY", "CATCH_UP_MS", "COARSE_BAR_S", "CONCURRENCY",

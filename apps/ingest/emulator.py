@@ -10,7 +10,8 @@ import msgspec
 
 from apps.core.clock import ClockLine
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import ALL_ASSETS, StreamSpec, VenueEndpoints
+from apps.venues.base import VenueEndpoints
+from apps.venues.stream_client import ALL_ASSETS, StreamSpec
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0)
 _LONG_TIMEOUT: Final = aiohttp.ClientTimeout(total=60.0)

@@ -16,7 +16,8 @@ from apps.ingest.retry import RestCaller
 from apps.ingest.state import Listing, MarketState
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.universe import AssetTier, tier_of
-from apps.venues.base import ListsOpenInterest, RestClient, VenueError
+from apps.venues.errors import VenueError
+from apps.venues.rest_client import ListsOpenInterest, RestClient
 
 logger = get_logger(__name__)
 

@@ -19,7 +19,8 @@ from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.positioning import SERIES, SNAPSHOT_S, TAKER, TAKER_S
 from apps.marketdata.rows import PositioningRow
 from apps.marketdata.universe import AssetTier, tier_of
-from apps.venues.base import RestClient, VenueError
+from apps.venues.errors import VenueError
+from apps.venues.rest_client import RestClient
 
 logger = get_logger(__name__)
 

@@ -18,16 +18,10 @@ from apps.ingest.record_files import FACTS, RecordingWriter, write_manifest
 from apps.ingest.setups import VenueSetup, listed_instruments
 from apps.marketdata.events import Event
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import (
-    GivesBookBodies,
-    ParseIssue,
-    RestClient,
-    StreamClient,
-    StreamState,
-    StreamStatus,
-    Tappable,
-    VenueError,
-)
+from apps.venues.errors import VenueError
+from apps.venues.parsing import ParseIssue
+from apps.venues.rest_client import GivesBookBodies, RestClient
+from apps.venues.stream_client import StreamClient, StreamState, StreamStatus, Tappable
 
 logger = get_logger(__name__)
 

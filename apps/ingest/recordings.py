@@ -19,7 +19,9 @@ from apps.marketdata.instruments import Instrument
 from apps.marketdata.models import Origin
 from apps.marketdata.normalisation import LIQUIDATIONS
 from apps.marketdata.rows import LiquidationRow
-from apps.venues.base import RestClient, RestClientFactory, VenueAdapter, VenueUnavailable
+from apps.venues.base import RestClientFactory, VenueAdapter
+from apps.venues.errors import VenueUnavailable
+from apps.venues.rest_client import RestClient
 
 T = TypeVar("T")
 _NS_PER_MS: Final = 1_000_000

@@ -14,7 +14,7 @@ from apps.marketdata.gaps import NO_DATA, NOT_PUBLISHED, WATCHED_SERIES, Gap, Ho
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.services import Held
 from apps.marketdata.universe import tier_of
-from apps.venues.base import VenueError
+from apps.venues.errors import VenueError
 
 if TYPE_CHECKING:
     from apps.ingest.venue import VenueRunner, Workplace

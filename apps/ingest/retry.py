@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from apps.core.logs import get_logger
 from apps.ingest.metrics import REST_ERRORS
 from apps.ingest.sources import SourceTracker
-from apps.venues.base import VenueBadAnswer, VenueBadRequest, VenueError, VenueRefused
+from apps.venues.errors import VenueBadAnswer, VenueBadRequest, VenueError, VenueRefused
 
 logger = get_logger(__name__)
 

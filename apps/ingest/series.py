@@ -20,7 +20,8 @@ from apps.marketdata.positioning import HISTORY_S as POSITIONING_S
 from apps.marketdata.positioning import SERIES as POSITIONING
 from apps.marketdata.rows import SeriesRow
 from apps.marketdata.universe import AssetTier, tier_of
-from apps.venues.base import GivesMarkHistory, Offer, RestClient
+from apps.venues.offer import Offer
+from apps.venues.rest_client import GivesMarkHistory, RestClient
 
 MINUTE_S: Final = 60
 FINE_S: Final = 300

@@ -11,7 +11,9 @@ from apps.ingest.emulator import Emulator
 from apps.ingest.recordings import with_recorder
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.models import Origin
-from apps.venues.base import RestClient, StreamSpec, VenueAdapter, VenueEndpoints
+from apps.venues.base import VenueAdapter, VenueEndpoints
+from apps.venues.rest_client import RestClient
+from apps.venues.stream_client import StreamSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from apps.marketdata.live import SOURCE_DEGRADED, SOURCE_DOWN, SOURCE_OK, SourceStatus
-from apps.venues.base import StreamState, StreamStatus, VenueError
+from apps.venues.errors import VenueError
+from apps.venues.stream_client import StreamState, StreamStatus
 
 _BAD: Final = frozenset({StreamStatus.STALE, StreamStatus.RECONNECTING})
 DOWN_AFTER_MS: Final = 30_000

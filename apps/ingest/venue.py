@@ -32,20 +32,19 @@ from apps.marketdata.listing_changes import Absence
 from apps.marketdata.live import SourceStatus
 from apps.marketdata.normalisation import LIQUIDATIONS
 from apps.marketdata.watching import Watched
-from apps.venues.base import (
+from apps.venues.errors import VenueError
+from apps.venues.lateness import Lateness
+from apps.venues.limiter import BudgetFactory, RequestPool
+from apps.venues.parsing import ParseIssue
+from apps.venues.rest_client import RestClient, TellsDrops
+from apps.venues.stream_client import (
     Connecting,
     Forgetting,
-    ParseIssue,
-    RestClient,
     StreamClient,
     StreamSpec,
     StreamState,
     StreamStatus,
-    TellsDrops,
-    VenueError,
 )
-from apps.venues.lateness import Lateness
-from apps.venues.limiter import BudgetFactory, RequestPool
 
 logger = get_logger(__name__)
 

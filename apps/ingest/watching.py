@@ -11,8 +11,8 @@ from math import isfinite
 from typing import Final, NamedTuple
 
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import ALL_ASSETS, StreamSpec, StreamState, StreamStatus
-from apps.venues.session import Timing
+from apps.venues.stream_client import ALL_ASSETS, StreamSpec, StreamState, StreamStatus
+from apps.venues.timing import Timing
 
 NS_PER_MS: Final = 1_000_000
 _TIMING: Final = Timing()

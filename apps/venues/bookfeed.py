@@ -17,7 +17,9 @@ from apps.marketdata.books import BookState, BookSynchroniser, ContinuityRule, O
 from apps.marketdata.events import BookDelta, BookSnapshot
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.venues.backoff import Backoff
-from apps.venues.base import FetchSnapshot, Sleep, VenueError
+from apps.venues.errors import VenueError
+from apps.venues.stream_client import FetchSnapshot
+from apps.venues.timing import Sleep
 
 SNAPSHOTS_IN_FLIGHT: Final = 4
 SNAPSHOT_PATIENCE_S: Final = 5.0

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final, Protocol
 
 from apps.venues.backoff import Backoff
-from apps.venues.base import ALL_ASSETS, Sleep, StreamSpec
-from apps.venues.session import Session, SessionEnded, Timing
+from apps.venues.session import Session, SessionEnded
+from apps.venues.stream_client import ALL_ASSETS, StreamSpec
+from apps.venues.timing import Sleep, Timing
 
 _OWN_LANE: Final = frozenset({"book", "quote"})
 """Heavy kinds get connections of their own, so that a flood of books does not delay trades."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from apps.venues.base import Sleep
+from apps.venues.timing import Sleep
 
 LEAST_S: Final = 0.25
 """Less is what timers and other tasks cost at any time."""

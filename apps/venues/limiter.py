@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final, Protocol
 
-from apps.venues.base import Sleep
+from apps.venues.timing import Sleep
 
 LIVE_SHARE: Final = 0.4
 """Part of every budget that background work leaves alone."""

@@ -15,16 +15,11 @@ from typing import Any, ClassVar, Final, NamedTuple, NotRequired, TypedDict, Unp
 import aiohttp
 
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import (
-    NowNs,
-    Sleep,
-    VenueBadAnswer,
-    VenueEndpoints,
-    VenueError,
-    VenueUnavailable,
-)
+from apps.venues.base import VenueEndpoints
+from apps.venues.errors import VenueBadAnswer, VenueError, VenueUnavailable
 from apps.venues.limiter import BudgetFactory, RequestPool
 from apps.venues.rows import Row, readable
+from apps.venues.timing import NowNs, Sleep
 
 TIMEOUT_S: Final = 15.0
 
@@ -62,7 +57,7 @@ _last_answer: ContextVar[Answer | None] = ContextVar("last_venue_answer", defaul
 
 
 class PublicRest:
-    """Base of :class:`apps.venues.base.RestClient` implementations: a venue adds its calls."""
+    """Base of :class:`apps.venues.rest_client.RestClient` implementations: a venue adds its calls."""
 
     venue: ClassVar[str]
 

@@ -1,25 +1,27 @@
 """One WebSocket from connect to close: subscribe, check acks, watch for silence, hand frames on.
 
-What differs between venues is a :class:`Dialect`. A session ends with :class:`SessionEnded`, which says
-why; keeping sessions alive is :mod:`apps.venues.streaming`'s work.
+What differs between venues is a :class:`~apps.venues.dialect.Dialect`. A session ends with
+:class:`SessionEnded`, which says why; keeping sessions alive is :mod:`apps.venues.streaming`'s work.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from apps.venues.base import NowNs, Sleep, StreamSpec, StreamStatus
+from apps.venues.channel import Channel
+from apps.venues.dialect import Dialect
 from apps.venues.lateness import Lateness
+from apps.venues.stream_client import StreamSpec, StreamStatus
+from apps.venues.timing import NS_PER_S, NowNs, Sleep, Timing
 
-NS_PER_S: Final = 1_000_000_000
 _FADING: Final = 0.999
 """Per round of the watch: a second by default, so that half of it is gone in twelve minutes."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -27,122 +29,6 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 class SessionEnded(Exception):
     """The connection is over; the text is the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds. Silence is measured by ``now_ns`` (a paused replay is not silent), the rest by the loop.
-
-    While our own loop is late nobody is silent and no answer is overdue.
-    """
-
-    open_timeout: float = 10.0
-    ack_timeout: float = 10.0
-    first_frame: float = 15.0
-    """After this long without any data a connection is taken to be on the wrong path."""
-    watch_period: float = 1.0
-    resubscribe_after: float = 30.0
-    """A silent channel among lively ones is subscribed anew after this long, then after twice as long, and
-    so on up to 32 times."""
-    resubscribe_at_once: int = 10
-    """Silent channels subscribed anew in one round of the watch: many at once are no storm."""
-    patience: float = 3.0
-    """A channel may be silent this many times as long as it usually is."""
-    longest_patience: float = 10.0
-    """But no longer than so many times what its plan says."""
-    lifetime: float = 23 * 3600 + 50 * 60
-    """Venues cut connections after 24 h; ours are replaced before."""
-    lifetime_spread: float = 20 * 60
-    """Lifetimes are shortened by up to this much, so that not all end together."""
-    overlap: float = 30.0
-    """A replacement has this long to deliver before the old connection is closed."""
-    healthy_after: float = 30.0
-    """A connection that lived this long starts the back-off anew."""
-    ping_interval: float = 20.0
-    """Our own pings find half-open connections; the library answers the venue's."""
-    ping_timeout: float = 30.0
-
-
-class Dialect(Protocol):
-    """How one venue's WebSocket is spoken to."""
-
-    max_channels: int
-
-    def url(self, connection: str) -> str: ...
-
-    def batch_size(self, connection: str) -> int:
-        """Channels per subscribe message."""
-        ...
-
-    def message_gap_s(self, connection: str) -> float:
-        """Least time between two messages that we send."""
-        ...
-
-    def subscribe(self, request_id: int, channels: Iterable[str]) -> bytes: ...
-
-    def unsubscribe(self, request_id: int, channels: Iterable[str]) -> bytes: ...
-
-    def channel_of(self, frame: bytes) -> str | None:
-        """Channel that a data frame belongs to, read without decoding it; None for other frames."""
-        ...
-
-    # What not every protocol has; a dialect that inherits from this class may leave these out.
-
-    max_book_channels: int | None = None
-    """``max_channels`` of connections that carry books or quotes, where the venue advises fewer."""
-    requests_per_hour: int | None = None
-    """Subscribe and unsubscribe messages that one connection may send in any hour."""
-    answers_pings: bool = True
-    """The venue answers ping frames; if not, something must be heard between two keep-alives."""
-
-    def greetings(self, connection: str) -> Iterable[bytes]:
-        """Messages sent once, before anything is subscribed."""
-        return ()
-
-    def keep_alive(self, connection: str) -> tuple[float, bytes] | None:
-        """(seconds, message): what the venue wants to hear from us that often."""
-        return None
-
-    def reply(self, frame: bytes) -> bytes | None:
-        """What a frame that belongs to no channel must be answered with at once."""
-        return None
-
-
-@dataclass(slots=True)
-class Channel:
-    """Health of one subscribed channel in one session."""
-
-    spec: StreamSpec
-    status: StreamStatus = StreamStatus.CONNECTING
-    last_frame_ns: int | None = None
-    subscribed_ns: int | None = None
-    resubscribed_at: float = 0.0
-    resubscriptions: int = 0
-    """In a row, without a frame in between."""
-    usual_ns: float = 0.0
-    """The longest silence of late that ended by itself; it fades within the hour."""
-
-    def heard(self, now_ns: int) -> None:
-        """A frame has come."""
-        if self.last_frame_ns is not None and self.status is StreamStatus.LIVE:
-            gap = now_ns - self.last_frame_ns
-            if gap > self.usual_ns:
-                self.usual_ns = gap
-        self.last_frame_ns = now_ns
-        self.resubscriptions = 0
-
-    def allowed_s(self, timing: Timing) -> float:
-        """How long it may be silent: what its plan says, or longer where it is known to be quiet."""
-        planned = self.spec.max_silence_s
-        if self.last_frame_ns is None:
-            return max(planned, timing.first_frame)
-        usual = timing.patience * self.usual_ns / NS_PER_S
-        return max(planned, min(usual, timing.longest_patience * planned))
-
-    @property
-    def silent_since(self) -> int | None:
-        """Its last frame, or when it was subscribed; None before that."""
-        return self.last_frame_ns if self.last_frame_ns is not None else self.subscribed_ns
 
 
 @dataclass(frozen=True, slots=True)

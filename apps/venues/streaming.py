@@ -1,6 +1,6 @@
 """Keeps a venue's stream plan alive: one lane per connection, each reconnecting by itself.
 
-Nothing here knows a venue: the differences are a :class:`~apps.venues.session.Dialect`, a parser per
+Nothing here knows a venue: the differences are a :class:`~apps.venues.dialect.Dialect`, a parser per
 connection group and the books' continuity rules.
 """
 
@@ -23,25 +23,23 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import (
+from apps.venues.base import VenueEndpoints
+from apps.venues.bookfeed import BookFeed
+from apps.venues.dialect import Dialect
+from apps.venues.lanes import Lane, cancel, split_into_lanes
+from apps.venues.limiter import RequestPool
+from apps.venues.parsing import ParseIssue, Parser, ParserStats
+from apps.venues.session import Session, Wiring
+from apps.venues.stream_client import (
     FetchSnapshot,
-    NowNs,
     OnEvent,
     OnFrame,
     OnState,
-    ParseIssue,
-    Parser,
-    ParserStats,
-    Sleep,
     StreamSpec,
     StreamState,
     StreamStatus,
-    VenueEndpoints,
 )
-from apps.venues.bookfeed import BookFeed
-from apps.venues.lanes import Lane, cancel, split_into_lanes
-from apps.venues.limiter import RequestPool
-from apps.venues.session import Dialect, Session, Timing, Wiring
+from apps.venues.timing import NowNs, Sleep, Timing
 
 MAX_SEEN: Final = 2_000
 """Per instrument."""
@@ -78,7 +76,7 @@ def _is_known(memory: dict[int, dict[str, None]], key: int, name: str) -> bool:
 
 
 class BaseStreamClient:
-    """A venue's streaming client; see :class:`apps.venues.base.StreamClient`.
+    """A venue's streaming client; see :class:`apps.venues.stream_client.StreamClient`.
 
     A venue adds its names, the rules of its books, its dialect and its parsers.
     """
@@ -166,7 +164,7 @@ class BaseStreamClient:
         return self._stats
 
     def tap(self, listener: OnFrame) -> None:
-        """See :class:`apps.venues.base.Tappable`. Costs nothing where it is not called."""
+        """See :class:`apps.venues.stream_client.Tappable`. Costs nothing where it is not called."""
         frame, now_ns = self._wiring.on_frame, self._now_ns
 
         def tapped(session: Session, raw: bytes) -> None:
@@ -201,11 +199,11 @@ class BaseStreamClient:
                 self._status(spec, StreamStatus.STOPPED, "stopped")
 
     def pace_connects(self, pool: RequestPool) -> None:
-        """See :class:`apps.venues.base.Connecting`."""
+        """See :class:`apps.venues.stream_client.Connecting`."""
         self._connects = pool
 
     def forget(self, gone: Iterable[Instrument]) -> None:
-        """See :class:`apps.venues.base.Forgetting`."""
+        """See :class:`apps.venues.stream_client.Forgetting`."""
         left = {(one.kind is InstrumentKind.SPOT, one.symbol): one for one in gone}
         for lane in self.lanes:
             is_spot = self.is_spot(lane.connection)
@@ -219,12 +217,12 @@ class BaseStreamClient:
                 self._feed.forget(one)
 
     def hold_at_most(self, count: int) -> None:
-        """See :class:`apps.venues.base.Connecting`."""
+        """See :class:`apps.venues.stream_client.Connecting`."""
         if len(self.lanes) > count:
             self.lanes = self._lanes(packed=True)
 
     def postpone_books(self, until: Callable[[], Awaitable[None]]) -> None:
-        """See :class:`apps.venues.base.Connecting`."""
+        """See :class:`apps.venues.stream_client.Connecting`."""
         self._before_books = until
 
     @property

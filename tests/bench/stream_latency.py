@@ -25,7 +25,7 @@ from apps.feed.writer import FeedWriter  # noqa: E402 - needs loaded apps
 from apps.ingest.publish import FeedPublisher  # noqa: E402 - needs loaded apps
 from apps.marketdata.instruments import Instrument, InstrumentKind  # noqa: E402 - needs loaded apps
 from apps.marketdata.universe import ASSETS  # noqa: E402 - needs loaded apps
-from apps.venues.base import ParserStats  # noqa: E402 - needs loaded apps
+from apps.venues.parsing import ParserStats  # noqa: E402 - needs loaded apps
 from apps.venues.registry import ADAPTERS  # noqa: E402 - needs loaded apps
 from tests.bench.stream_clients import stamp  # noqa: E402 - needs loaded apps
 from tests.bench.stream_world import server, sockets, world  # noqa: E402 - needs loaded apps

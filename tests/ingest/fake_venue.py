@@ -21,15 +21,11 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import (
-    ParserStats,
-    StreamSpec,
-    StreamState,
-    StreamStatus,
-    VenueAdapter,
-    VenueError,
-)
+from apps.venues.base import VenueAdapter
 from apps.venues.binance.adapter import ADAPTER
+from apps.venues.errors import VenueError
+from apps.venues.parsing import ParserStats
+from apps.venues.stream_client import StreamSpec, StreamState, StreamStatus
 from tests.marketdata.samples import instrument
 
 NS = 1_000_000

@@ -14,7 +14,8 @@ from apps.ingest.sources import SourceTracker
 from apps.marketdata.events import Candle, FundingKind, FundingRate
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.rows import SeriesRow
-from apps.venues.base import Offer, Reach, VenueBadAnswer
+from apps.venues.errors import VenueBadAnswer
+from apps.venues.offer import Offer, Reach
 from tests.ingest.fake_venue import FakeVenue
 from tests.marketdata.samples import T0, instrument
 

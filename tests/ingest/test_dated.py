@@ -18,8 +18,8 @@ from apps.ingest.venue import VenueRunner
 from apps.marketdata.events import IndexPrice, MarkPrice, OpenInterest
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.rows import BasisRow
-from apps.venues.base import Offer
 from apps.venues.binance.adapter import ADAPTER
+from apps.venues.offer import Offer
 from tests.ingest.fake_venue import FakeVenue
 from tests.marketdata.samples import T0, instrument
 

@@ -10,9 +10,9 @@ import pytest
 
 from apps.sandbox.faces.registry import VENUES
 from apps.venues import errors
-from apps.venues.base import VenueError, VenueRefused, VenueThrottled, VenueUnavailable
 from apps.venues.bybit import errors as bybit_errors
 from apps.venues.deribit import refusals as deribit_refusals
+from apps.venues.errors import VenueError, VenueRefused, VenueThrottled, VenueUnavailable
 from tests.ingest.rig import Rig, running, until
 
 pytestmark = [

@@ -23,7 +23,7 @@ from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.positioning import SERIES, SNAPSHOT_S, TAKER, TAKER_S, published_series
 from apps.marketdata.rows import PositioningRow
 from apps.marketdata.universe import ASSETS, VENUES, AssetTier, tier_of
-from apps.venues.base import VenueUnavailable
+from apps.venues.errors import VenueUnavailable
 from apps.venues.registry import ADAPTERS
 from tests.marketdata.samples import instrument
 

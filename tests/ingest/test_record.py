@@ -22,8 +22,10 @@ from apps.ingest.setups import emulator_setups
 from apps.marketdata.events import Control, Event
 from apps.marketdata.instruments import Instrument
 from apps.sandbox.backend import ReplayBackend
-from apps.venues.base import StreamState, VenueEndpoints, VenueError
+from apps.venues.base import VenueEndpoints
+from apps.venues.errors import VenueError
 from apps.venues.registry import ADAPTERS
+from apps.venues.stream_client import StreamState
 from tests.sandbox.conftest import FEW, Client, Starter, start
 
 __all__ = ["start"]

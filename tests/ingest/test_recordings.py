@@ -13,8 +13,8 @@ from apps.ingest.series import PHASES, SERIES, Ask, Series
 from apps.marketdata.events import OpenInterest, PositionSide, Quality
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.rows import LiquidationRow, OpenInterestRow
-from apps.venues.base import RestClient
 from apps.venues.registry import ADAPTERS
+from apps.venues.rest_client import RestClient
 
 T0 = 1_795_248_000_000
 PERP = Instrument(

@@ -18,7 +18,8 @@ from apps.ingest.sharding import Shard
 from apps.marketdata import selectors
 from apps.marketdata.clocksync import clock_key
 from apps.marketdata.live import LiveState
-from apps.venues.base import StreamStatus, VenueRefused
+from apps.venues.errors import VenueRefused
+from apps.venues.stream_client import StreamStatus
 from tests.ingest.fake_venue import PERP, SPECS, SPOT, FakeVenue, requests_of
 from tests.marketdata.samples import MINUTE, T0, at
 

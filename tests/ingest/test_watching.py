@@ -17,7 +17,8 @@ from apps.ingest.watching import UNNOTICED_MS, EventWatch, KeySpan
 from apps.marketdata import selectors
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.watching import LIQUIDATIONS, watch_spans
-from apps.venues.base import StreamSpec, StreamState, StreamStatus, VenueAdapter
+from apps.venues.base import VenueAdapter
+from apps.venues.stream_client import StreamSpec, StreamState, StreamStatus
 from tests.ingest.fake_venue import PERP, SPECS, SPOT, FakeVenue
 from tests.ingest.test_service import ingest, live, until
 from tests.marketdata.samples import MINUTE, T0, instrument

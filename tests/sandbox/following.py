@@ -14,8 +14,9 @@ from apps.ingest.setups import VenueSetup, emulator_setups, listed_instruments
 from apps.marketdata.books import BookState
 from apps.marketdata.events import Event
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import RestClient, StreamClient, StreamState, StreamStatus
 from apps.venues.registry import ADAPTERS
+from apps.venues.rest_client import RestClient
+from apps.venues.stream_client import StreamClient, StreamState, StreamStatus
 from tests.sandbox.conftest import Client
 
 

@@ -12,13 +12,8 @@ from apps.marketdata.events import BookDelta, Trade
 from apps.sandbox.faces.registry import VENUES
 from apps.sandbox.fault_catalog import FAULTS
 from apps.sandbox.faults import Action, Faults, UnknownFault, is_kind, words_of
-from apps.venues.base import (
-    StreamStatus,
-    VenueError,
-    VenueRefused,
-    VenueThrottled,
-    VenueUnavailable,
-)
+from apps.venues.errors import VenueError, VenueRefused, VenueThrottled, VenueUnavailable
+from apps.venues.stream_client import StreamStatus
 from tests.sandbox.conftest import Client, Starter
 from tests.sandbox.following import Watched, following, rest_of, until
 

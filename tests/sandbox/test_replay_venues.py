@@ -17,8 +17,8 @@ from apps.sandbox.faces.registry import MAIN, VENUES, face_of
 from apps.sandbox.replay.known import KNOWN
 from apps.sandbox.replay.player import align
 from apps.sandbox.replay.restamp import restamp
-from apps.venues.base import StreamState, StreamStatus, Tappable
 from apps.venues.registry import ADAPTERS
+from apps.venues.stream_client import StreamState, StreamStatus, Tappable
 from tests.sandbox.conftest import Starter
 
 ALTS = "binance-usdm-alts-20210722"

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from apps.marketdata.events import Control, Event, IndexPrice, VolatilityIndex
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import ParseIssue, Parser, ParserStats, VenueAdapter
+from apps.venues.base import VenueAdapter
+from apps.venues.parsing import ParseIssue, Parser, ParserStats
 from apps.venues.registry import ADAPTERS
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "venues"

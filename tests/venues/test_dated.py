@@ -12,7 +12,6 @@ import pytest
 
 from apps.marketdata.events import BookDelta, BookSnapshot, IndexPrice, MarkPrice, OpenInterest
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import ParserStats
 from apps.venues.binance import adapter as binance
 from apps.venues.binance.symbols import futures_from_exchange_info
 from apps.venues.bybit import adapter as bybit
@@ -23,6 +22,7 @@ from apps.venues.deribit.symbols import futures as deribit_futures
 from apps.venues.deribit.symbols import listed_rows
 from apps.venues.okx import adapter as okx
 from apps.venues.okx.symbols import futures_of as okx_futures
+from apps.venues.parsing import ParserStats
 
 NOW = 1_784_000_000_000
 RECV = NOW * 1_000_000

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from apps.venues.base import StreamStatus
 from apps.venues.lateness import Lateness
-from apps.venues.session import NS_PER_S, Session, SessionEnded, Timing, Wiring, _Request
+from apps.venues.session import Session, SessionEnded, Wiring, _Request
+from apps.venues.stream_client import StreamStatus
+from apps.venues.timing import NS_PER_S, Timing
 from tests.venues.test_session import Dummy, spec
 
 

@@ -10,12 +10,13 @@ import pytest
 from aiohttp import web
 
 from apps.marketdata.events import MarkPrice
-from apps.venues.base import GivesMarkHistory, VenueEndpoints
+from apps.venues.base import VenueEndpoints
 from apps.venues.binance.rest import BinanceRestClient
 from apps.venues.bybit.rest import BybitRestClient
 from apps.venues.marks import paired
 from apps.venues.okx.rest import OkxRestClient
 from apps.venues.registry import ADAPTERS
+from apps.venues.rest_client import GivesMarkHistory
 from tests.venues.adapter_contract import fixture_instruments
 
 STEP_S, STEP = 300, 300_000

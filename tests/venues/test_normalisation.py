@@ -23,7 +23,7 @@ from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.normalisation import FUNDING, LIQUIDATIONS, OPEN_INTEREST, LiquidationRule
 from apps.marketdata.universe import VENUES
 from apps.markets.engines.funding import annual_rate, rate_per_8h
-from apps.venues.base import ParserStats
+from apps.venues.parsing import ParserStats
 from apps.venues.registry import ADAPTERS
 
 TS_MS = 1_763_719_200_120

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from apps.venues.base import StreamSpec
+from apps.venues.stream_client import StreamSpec
 from apps.venues.streaming import BaseStreamClient
 
 BOOK = StreamSpec("public", "btcusdt@depth@100ms", "BTC", "book", 15.0)

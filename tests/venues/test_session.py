@@ -1,43 +1,23 @@
-"""Silence by a channel's own cadence, and subscribing anew without storms."""
+"""Subscribing anew without storms, forgetting, and channels on connections."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
 
-from apps.venues.base import StreamSpec, StreamStatus
+from apps.venues.dialect import Dialect
 from apps.venues.lanes import split_into_lanes
 from apps.venues.limiter import RequestPool
-from apps.venues.session import NS_PER_S, Channel, Dialect, Session, Timing, Wiring, _Request
+from apps.venues.session import Session, Wiring, _Request
+from apps.venues.stream_client import StreamSpec, StreamStatus
 from apps.venues.streaming import BaseStreamClient
+from apps.venues.timing import NS_PER_S, Timing
 
 TIMING = Timing()
 
 
 def spec(number: int, max_silence_s: float = 120.0) -> StreamSpec:
     return StreamSpec("public", f"trade{number}", "BTC", "trade", max_silence_s, f"S{number}")
-
-
-def test_a_quiet_instrument_is_given_its_own_time() -> None:
-    channel = Channel(spec(1), StreamStatus.LIVE)
-    now = 0
-    assert channel.allowed_s(TIMING) == 120.0
-    for gap_s in (1, 100, 2):
-        now += gap_s * NS_PER_S
-        channel.heard(now)
-    # It was silent for 100 s and came back: three times that is nothing unusual.
-    assert channel.allowed_s(TIMING) == 300.0
-    now += 1000 * NS_PER_S
-    channel.heard(now)
-    assert channel.allowed_s(TIMING) == 1200.0
-
-
-def test_an_outage_teaches_no_patience() -> None:
-    channel = Channel(spec(1), StreamStatus.LIVE)
-    channel.heard(0)
-    channel.status = StreamStatus.STALE
-    channel.heard(3600 * NS_PER_S)
-    assert channel.allowed_s(TIMING) == 120.0
 
 
 class Dummy(Dialect):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from apps.venues.base import Offer, Reach, VenueAdapter, VenueEndpoints
+from apps.venues.base import VenueAdapter, VenueEndpoints
 from apps.venues.binance.parse import VENUE
 from apps.venues.binance.rest import BinanceRestClient
 from apps.venues.binance.stream import (
@@ -15,6 +15,7 @@ from apps.venues.binance.stream import (
     stream_plan,
 )
 from apps.venues.binance.symbols import DEFAULT_FUNDING_INTERVAL_H
+from apps.venues.offer import Offer, Reach
 
 ADAPTER: Final = VenueAdapter(
     venue=VENUE,

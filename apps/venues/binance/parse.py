@@ -33,8 +33,8 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import ParseOutcome, ParserStats
 from apps.venues.binance import wire
+from apps.venues.parsing import ParseOutcome, ParserStats
 from apps.venues.values import BadValue, UnknownValue
 
 VENUE: Final = "binance"

@@ -21,11 +21,6 @@ from apps.marketdata.events import (
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import (
-    VenueBadAnswer,
-    VenueError,
-    VenueThrottled,
-)
 from apps.venues.binance import rest_rows
 from apps.venues.binance.parse import INTERVAL_S, NS_PER_MS, VENUE, Market, depth_snapshot
 from apps.venues.binance.symbols import (
@@ -33,7 +28,7 @@ from apps.venues.binance.symbols import (
     futures_from_exchange_info,
     instruments_from_exchange_info,
 )
-from apps.venues.errors import error_for_status
+from apps.venues.errors import VenueBadAnswer, VenueError, VenueThrottled, error_for_status
 from apps.venues.marks import paired
 from apps.venues.public_rest import Answer, PublicRest, Wiring
 from apps.venues.rows import Row, interval_name
@@ -71,7 +66,7 @@ _WEIGHT: Final = {
 
 
 class BinanceRestClient(PublicRest):
-    """See :class:`apps.venues.base.RestClient`."""
+    """See :class:`apps.venues.rest_client.RestClient`."""
 
     venue = VENUE
 
@@ -169,7 +164,7 @@ class BinanceRestClient(PublicRest):
     async def mark_history(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
     ) -> list[MarkPrice]:
-        """See :class:`apps.venues.base.GivesMarkHistory`. An index is named by its pair."""
+        """See :class:`apps.venues.rest_client.GivesMarkHistory`. An index is named by its pair."""
         pair, span = instrument.symbol.partition("_")[0], (interval_s, start_ms, end_ms)
         marks, indices = [
             {row.open_time: row.close for row in await self._klines(Market.UM, call, name, *span)}
@@ -199,7 +194,7 @@ class BinanceRestClient(PublicRest):
             raise VenueBadAnswer(VENUE, f"depth of {instrument.symbol}: {error}") from error
 
     async def book_body(self, instrument: Instrument) -> bytes:
-        """See :class:`apps.venues.base.GivesBookBodies`."""
+        """See :class:`apps.venues.rest_client.GivesBookBodies`."""
         is_spot = instrument.kind is InstrumentKind.SPOT
         pool = self._weight_pools[Market.SPOT if is_spot else Market.UM]
         await pool.acquire(_DEPTH_WEIGHT[instrument.kind])

@@ -14,15 +14,11 @@ import orjson
 from apps.marketdata.books import BINANCE_SPOT, BINANCE_UM, ContinuityRule
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.universe import AssetTier, is_known_asset, tier_of
-from apps.venues.base import (
-    ALL_ASSETS,
-    Parser,
-    ParserStats,
-    StreamSpec,
-    VenueEndpoints,
-)
+from apps.venues.base import VenueEndpoints
 from apps.venues.binance.parse import VENUE, BinanceParser, Market
-from apps.venues.session import Dialect
+from apps.venues.dialect import Dialect
+from apps.venues.parsing import Parser, ParserStats
+from apps.venues.stream_client import ALL_ASSETS, StreamSpec
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTIONS: Final = ("market", "public", "spot")
@@ -70,7 +66,7 @@ def stream_plan(instruments: Iterable[Instrument]) -> list[StreamSpec]:
 
 
 class BinanceDialect(Dialect):
-    """See :class:`apps.venues.session.Dialect`."""
+    """See :class:`apps.venues.dialect.Dialect`."""
 
     # The venue allows 1024; fewer keep a reconnect small.
     max_channels = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from apps.venues.base import Offer, VenueAdapter, VenueEndpoints
+from apps.venues.base import VenueAdapter, VenueEndpoints
 from apps.venues.bybit.convert import VENUE
 from apps.venues.bybit.rest import BybitRestClient
 from apps.venues.bybit.stream import (
@@ -15,6 +15,7 @@ from apps.venues.bybit.stream import (
     stream_plan,
 )
 from apps.venues.bybit.symbols import DEFAULT_FUNDING_INTERVAL_H
+from apps.venues.offer import Offer
 
 ADAPTER: Final = VenueAdapter(
     venue=VENUE,

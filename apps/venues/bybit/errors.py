@@ -7,16 +7,17 @@ from typing import Any, Final
 
 import msgspec
 
-from apps.venues.base import (
+from apps.venues.bybit.convert import VENUE
+from apps.venues.errors import (
     VenueBadAnswer,
     VenueBadRequest,
     VenueError,
     VenueRefused,
     VenueThrottled,
     VenueUnavailable,
+    error_for_status,
+    retry_after_s,
 )
-from apps.venues.bybit.convert import VENUE
-from apps.venues.errors import error_for_status, retry_after_s
 
 WINDOW_S: Final = 5.0
 REFUSED_S: Final = 600.0

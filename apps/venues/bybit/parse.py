@@ -22,9 +22,9 @@ from apps.marketdata.events import (
     Quality,
 )
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import ParseOutcome, ParserStats
 from apps.venues.bybit import convert, tickers, wire
 from apps.venues.bybit.convert import NS_PER_MS, VENUE
+from apps.venues.parsing import ParseOutcome, ParserStats
 from apps.venues.values import BadValue, UnknownValue
 
 _HEAD: Final = b'{"topic":"'

@@ -21,12 +21,6 @@ from apps.marketdata.events import (
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import (
-    VenueBadAnswer,
-    VenueError,
-    VenueRefused,
-    VenueThrottled,
-)
 from apps.venues.bybit import convert, rest_rows, tickers, wire
 from apps.venues.bybit.convert import NS_PER_MS, VENUE
 from apps.venues.bybit.errors import REFUSED_S, WINDOW_S, result_of
@@ -37,6 +31,7 @@ from apps.venues.bybit.symbols import (
     listed_instruments,
     perpetuals_of,
 )
+from apps.venues.errors import VenueBadAnswer, VenueError, VenueRefused, VenueThrottled
 from apps.venues.marks import paired
 from apps.venues.public_rest import Answer, PublicRest, Wiring
 from apps.venues.rows import Row, interval_name
@@ -65,7 +60,7 @@ _CATEGORY: Final = "linear"
 
 
 class BybitRestClient(PublicRest):
-    """See :class:`apps.venues.base.RestClient`."""
+    """See :class:`apps.venues.rest_client.RestClient`."""
 
     venue = VENUE
 
@@ -159,7 +154,7 @@ class BybitRestClient(PublicRest):
     async def mark_history(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
     ) -> list[MarkPrice]:
-        """See :class:`apps.venues.base.GivesMarkHistory`."""
+        """See :class:`apps.venues.rest_client.GivesMarkHistory`."""
         span, row_type = (interval_s, start_ms, end_ms), rest_rows.PriceRow
         marks, indices = [
             {row.start: row.close for row in await self._klines(name, row_type, instrument, *span)}

@@ -20,10 +20,10 @@ from apps.marketdata.events import (
 )
 from apps.marketdata.instruments import Instrument
 from apps.venues import settlements
-from apps.venues.base import VenueBadAnswer
 from apps.venues.bybit import convert, tickers
 from apps.venues.bybit.convert import NS_PER_MS, VENUE
 from apps.venues.bybit.wire import INTERVAL_S, Level, Ms, Price, Seq, Volume
+from apps.venues.errors import VenueBadAnswer
 from apps.venues.values import BadValue
 
 _INTERVALS_H: Final = frozenset({1.0, 2.0, 4.0, 8.0})

@@ -14,15 +14,12 @@ import orjson
 from apps.marketdata.books import BYBIT, ContinuityRule
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.universe import AssetTier, is_known_asset, tier_of
-from apps.venues.base import (
-    Parser,
-    ParserStats,
-    StreamSpec,
-    VenueEndpoints,
-)
+from apps.venues.base import VenueEndpoints
 from apps.venues.bybit.convert import VENUE
 from apps.venues.bybit.parse import BybitParser
-from apps.venues.session import Dialect
+from apps.venues.dialect import Dialect
+from apps.venues.parsing import Parser, ParserStats
+from apps.venues.stream_client import StreamSpec
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTIONS: Final = ("linear", "spot")
@@ -80,7 +77,7 @@ def channel_of(frame: bytes) -> str | None:
 
 
 class BybitDialect(Dialect):
-    """See :class:`apps.venues.session.Dialect`."""
+    """See :class:`apps.venues.dialect.Dialect`."""
 
     # 200 topics of the longest kind are 8,000 characters, well inside MAX_ARGS_CHARS.
     max_channels = 200

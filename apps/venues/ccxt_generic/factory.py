@@ -10,15 +10,11 @@ from typing import Final
 from apps.marketdata.books import BookSynchroniser
 from apps.marketdata.events import Event
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import (
-    Offer,
-    Parser,
-    ParserStats,
-    StreamSpec,
-    VenueAdapter,
-    VenueEndpoints,
-)
+from apps.venues.base import VenueAdapter, VenueEndpoints
 from apps.venues.ccxt_generic.rest import CcxtRestClient
+from apps.venues.offer import Offer
+from apps.venues.parsing import Parser, ParserStats
+from apps.venues.stream_client import StreamSpec
 
 OFFER: Final = Offer(
     candles=False,

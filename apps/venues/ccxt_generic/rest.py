@@ -17,16 +17,7 @@ from apps.marketdata.events import (
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import (
-    NowNs,
-    VenueBadAnswer,
-    VenueBadRequest,
-    VenueEndpoints,
-    VenueError,
-    VenueRefused,
-    VenueThrottled,
-    VenueUnavailable,
-)
+from apps.venues.base import VenueEndpoints
 from apps.venues.ccxt_generic.symbols import Drop, instruments_from_markets
 from apps.venues.ccxt_generic.units import (
     interval_h,
@@ -35,7 +26,16 @@ from apps.venues.ccxt_generic.units import (
     predicted,
     settled,
 )
+from apps.venues.errors import (
+    VenueBadAnswer,
+    VenueBadRequest,
+    VenueError,
+    VenueRefused,
+    VenueThrottled,
+    VenueUnavailable,
+)
 from apps.venues.limiter import BudgetFactory, RequestPool
+from apps.venues.timing import NowNs
 
 _TIMEOUT_MS: Final = 15_000
 _POOL_S: Final = 10.0
@@ -44,7 +44,7 @@ _BACK_OFF_S: Final = 30.0
 
 
 class CcxtRestClient:
-    """See :class:`apps.venues.base.RestClient`. ``venue`` is ccxt's id.
+    """See :class:`apps.venues.rest_client.RestClient`. ``venue`` is ccxt's id.
 
     ``endpoints.rest`` empty means the venue's own addresses; otherwise its scheme, host and port take
     the place of every one of them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from apps.venues.base import Offer, VenueAdapter, VenueEndpoints
+from apps.venues.base import VenueAdapter, VenueEndpoints
 from apps.venues.deribit.convert import RATE_HOURS, VENUE
 from apps.venues.deribit.rest import DeribitRestClient
 from apps.venues.deribit.stream import (
@@ -14,6 +14,7 @@ from apps.venues.deribit.stream import (
     make_parser,
     stream_plan,
 )
+from apps.venues.offer import Offer
 
 ADAPTER: Final = VenueAdapter(
     venue=VENUE,

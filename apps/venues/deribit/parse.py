@@ -24,10 +24,10 @@ from apps.marketdata.events import (
     VolatilityIndex,
 )
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import ParseOutcome, ParserStats
 from apps.venues.deribit import convert, wire
 from apps.venues.deribit.convert import NS_PER_MS, VENUE
 from apps.venues.deribit.perpetual import best_quote, perp_events, whole_book
+from apps.venues.parsing import ParseOutcome, ParserStats
 from apps.venues.values import BadValue, UnknownValue
 
 RESOLUTION_S: Final = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from apps.venues.base import VenueBadRequest, VenueError, VenueThrottled, VenueUnavailable
 from apps.venues.deribit import wire
 from apps.venues.deribit.convert import VENUE
+from apps.venues.errors import VenueBadRequest, VenueError, VenueThrottled, VenueUnavailable
 
 _TOO_MANY: Final = 10028
 THROTTLED_S: Final = 10.0

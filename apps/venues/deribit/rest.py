@@ -24,19 +24,14 @@ from apps.marketdata.events import (
     VolatilityIndex,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues import base
-from apps.venues.base import (
-    VenueBadAnswer,
-    VenueError,
-    VenueThrottled,
-)
 from apps.venues.deribit import convert, rest_rows, symbols, wire
 from apps.venues.deribit.convert import NS_PER_MS, VENUE
 from apps.venues.deribit.parse import RESOLUTION_S
 from apps.venues.deribit.perpetual import whole_book
 from apps.venues.deribit.refusals import THROTTLED_S, rpc_error
-from apps.venues.errors import error_for_status
+from apps.venues.errors import VenueBadAnswer, VenueError, VenueThrottled, error_for_status
 from apps.venues.public_rest import Answer, PublicRest, Wiring
+from apps.venues.rest_client import Drop
 from apps.venues.rows import interval_name
 from apps.venues.values import BadValue, UnknownValue
 
@@ -52,7 +47,7 @@ T = TypeVar("T")
 
 
 class DeribitRestClient(PublicRest):
-    """See :class:`apps.venues.base.RestClient`; the options' part comes on top of it."""
+    """See :class:`apps.venues.rest_client.RestClient`; the options' part comes on top of it."""
 
     venue = VENUE
 
@@ -75,7 +70,7 @@ class DeribitRestClient(PublicRest):
         self._known = {item.symbol: item for item in found}
         return found
 
-    def dropped(self) -> Sequence[base.Drop]:
+    def dropped(self) -> Sequence[Drop]:
         return self._drops
 
     async def funding_intervals(self) -> dict[str, float]:

@@ -18,9 +18,9 @@ from apps.marketdata.events import (
     VolatilityIndex,
 )
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import VenueBadAnswer
 from apps.venues.deribit import convert, wire
 from apps.venues.deribit.convert import NS_PER_MS, VENUE
+from apps.venues.errors import VenueBadAnswer
 from apps.venues.values import BadValue
 
 

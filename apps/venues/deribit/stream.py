@@ -15,18 +15,15 @@ import orjson
 from apps.marketdata.books import DERIBIT, ContinuityRule
 from apps.marketdata.events import Control
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import (
-    ALL_ASSETS,
-    Parser,
-    ParserStats,
-    StreamSpec,
-    VenueEndpoints,
-)
+from apps.venues.base import VenueEndpoints
 from apps.venues.deribit import wire
 from apps.venues.deribit.convert import VENUE
 from apps.venues.deribit.parse import DeribitParser
 from apps.venues.deribit.symbols import DVOL_ASSETS, PRICE_INDEX, currency_of
-from apps.venues.session import Dialect, Session
+from apps.venues.dialect import Dialect
+from apps.venues.parsing import Parser, ParserStats
+from apps.venues.session import Session
+from apps.venues.stream_client import ALL_ASSETS, StreamSpec
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTION: Final = "public"
@@ -101,7 +98,7 @@ def _option_streams(assets: Iterable[str]) -> list[StreamSpec]:
 
 
 class DeribitDialect(Dialect):
-    """See :class:`apps.venues.session.Dialect`."""
+    """See :class:`apps.venues.dialect.Dialect`."""
 
     max_channels = 200
 

@@ -7,18 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import (
-    FetchSnapshot,
-    NowNs,
-    Offer,
-    OnEvent,
-    OnState,
-    ParseIssue,
-    Reach,
-    StreamSpec,
-    VenueAdapter,
-    VenueEndpoints,
-)
+from apps.venues.base import VenueAdapter, VenueEndpoints
 from apps.venues.hyperliquid.liquidations import EstimatedLiquidations
 from apps.venues.hyperliquid.parse import FUNDING_INTERVAL_H, VENUE
 from apps.venues.hyperliquid.rest import HyperliquidRestClient
@@ -29,6 +18,10 @@ from apps.venues.hyperliquid.stream import (
     make_parser,
     stream_plan,
 )
+from apps.venues.offer import Offer, Reach
+from apps.venues.parsing import ParseIssue
+from apps.venues.stream_client import FetchSnapshot, OnEvent, OnState, StreamSpec
+from apps.venues.timing import NowNs
 
 
 def stream_client(

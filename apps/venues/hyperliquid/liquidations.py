@@ -20,7 +20,7 @@ from apps.marketdata.events import (
     Side,
     Trade,
 )
-from apps.venues.base import OnEvent
+from apps.venues.stream_client import OnEvent
 
 NS_PER_MS: Final = 1_000_000
 

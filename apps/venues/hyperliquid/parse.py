@@ -28,9 +28,9 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import ParseOutcome, ParserStats
 from apps.venues.hyperliquid import wire
 from apps.venues.hyperliquid.channels import channel_name
+from apps.venues.parsing import ParseOutcome, ParserStats
 from apps.venues.values import BadValue, UnknownValue
 
 VENUE: Final = "hyperliquid"

@@ -22,13 +22,13 @@ from apps.marketdata.events import (
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import (
+from apps.venues.errors import (
     VenueBadAnswer,
     VenueBadRequest,
     VenueError,
     VenueThrottled,
+    error_for_status,
 )
-from apps.venues.errors import error_for_status
 from apps.venues.hyperliquid import rest_rows, wire
 from apps.venues.hyperliquid.parse import INTERVAL_S, NS_PER_MS, VENUE, book_snapshot
 from apps.venues.hyperliquid.parse import state_of as events_of_state
@@ -52,7 +52,7 @@ State = MarkPrice | FundingRate | OpenInterest
 
 
 class HyperliquidRestClient(PublicRest):
-    """See :class:`apps.venues.base.RestClient`."""
+    """See :class:`apps.venues.rest_client.RestClient`."""
 
     venue = VENUE
 

@@ -15,15 +15,13 @@ from apps.marketdata.books import HYPERLIQUID, ContinuityRule
 from apps.marketdata.events import Control
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.universe import AssetTier, is_known_asset, tier_of
-from apps.venues.base import (
-    Parser,
-    ParserStats,
-    StreamSpec,
-    VenueEndpoints,
-)
+from apps.venues.base import VenueEndpoints
+from apps.venues.dialect import Dialect
 from apps.venues.hyperliquid.channels import FAST, channel_of, subscription_of
 from apps.venues.hyperliquid.parse import VENUE, HyperliquidParser
-from apps.venues.session import Dialect, Session
+from apps.venues.parsing import Parser, ParserStats
+from apps.venues.session import Session
+from apps.venues.stream_client import StreamSpec
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTIONS: Final = ("ws",)
@@ -57,7 +55,7 @@ def stream_plan(
 
 
 class HyperliquidDialect(Dialect):
-    """See :class:`apps.venues.session.Dialect`."""
+    """See :class:`apps.venues.dialect.Dialect`."""
 
     # 1000 subscriptions and 10 connections an address: two lanes carry the whole universe.
     max_channels = 200

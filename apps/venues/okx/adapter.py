@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from apps.venues.base import Offer, Reach, VenueAdapter, VenueEndpoints
+from apps.venues.base import VenueAdapter, VenueEndpoints
+from apps.venues.offer import Offer, Reach
 from apps.venues.okx.convert import VENUE
 from apps.venues.okx.rest import OkxRestClient
 from apps.venues.okx.stream import (

@@ -7,14 +7,15 @@ from typing import Any, Final
 
 import msgspec
 
-from apps.venues.base import (
+from apps.venues.errors import (
     VenueBadAnswer,
     VenueBadRequest,
     VenueError,
     VenueThrottled,
     VenueUnavailable,
+    error_for_status,
+    retry_after_s,
 )
-from apps.venues.errors import error_for_status, retry_after_s
 from apps.venues.okx.convert import VENUE
 
 _THROTTLED: Final = frozenset({"50011", "50061"})

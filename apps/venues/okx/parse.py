@@ -24,7 +24,6 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import ParseOutcome, ParserStats
 from apps.venues.okx import units, wire
 from apps.venues.okx.convert import (
     NS_PER_MS,
@@ -36,6 +35,7 @@ from apps.venues.okx.convert import (
     number,
     open_interest,
 )
+from apps.venues.parsing import ParseOutcome, ParserStats
 from apps.venues.values import BadValue, UnknownValue
 
 PONG: Final = b"pong"

@@ -20,11 +20,7 @@ from apps.marketdata.events import (
     PositioningRatio,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import (
-    VenueBadAnswer,
-    VenueError,
-    VenueThrottled,
-)
+from apps.venues.errors import VenueBadAnswer, VenueError, VenueThrottled
 from apps.venues.marks import paired
 from apps.venues.okx import convert, limits, rest_rows, wire
 from apps.venues.okx.convert import NS_PER_MS, VENUE
@@ -37,7 +33,10 @@ from apps.venues.values import BadValue, UnknownValue
 
 
 class OkxRestClient(PublicRest):
-    """See :class:`apps.venues.base.RestClient`. Each endpoint has a budget of its own, as at the venue."""
+    """See :class:`apps.venues.rest_client.RestClient`.
+
+    Each endpoint has a budget of its own, as at the venue.
+    """
 
     venue = VENUE
 
@@ -164,7 +163,7 @@ class OkxRestClient(PublicRest):
     async def mark_history(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
     ) -> list[MarkPrice]:
-        """See :class:`apps.venues.base.GivesMarkHistory`. An index has a name of its own."""
+        """See :class:`apps.venues.rest_client.GivesMarkHistory`. An index has a name of its own."""
         age = "" if self._is_recent(interval_s, start_ms) else "history-"
         marks, indices = [
             {

@@ -15,16 +15,12 @@ import orjson
 from apps.marketdata.books import OKX, ContinuityRule
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.universe import AssetTier, is_known_asset, tier_of
-from apps.venues.base import (
-    ALL_ASSETS,
-    Parser,
-    ParserStats,
-    StreamSpec,
-    VenueEndpoints,
-)
+from apps.venues.base import VenueEndpoints
+from apps.venues.dialect import Dialect
 from apps.venues.okx.convert import VENUE
 from apps.venues.okx.parse import OkxParser, index_name
-from apps.venues.session import Dialect
+from apps.venues.parsing import Parser, ParserStats
+from apps.venues.stream_client import ALL_ASSETS, StreamSpec
 from apps.venues.streaming import BaseStreamClient
 
 CONNECTIONS: Final = ("public", "business")
@@ -118,7 +114,7 @@ def channel_of(frame: bytes) -> str | None:
 
 
 class OkxDialect(Dialect):
-    """See :class:`apps.venues.session.Dialect`."""
+    """See :class:`apps.venues.dialect.Dialect`."""
 
     # The venue's cap is 64 kB of channel names; fewer keep a reconnect small.
     max_channels = 100

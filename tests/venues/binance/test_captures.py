@@ -19,9 +19,9 @@ import pytest
 from apps.marketdata.books import BookState, BookSynchroniser, Outcome
 from apps.marketdata.events import BookDelta, Candle, MarkPrice, Side, Trade
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import ParserStats
 from apps.venues.binance.parse import BinanceParser, Market, depth_snapshot
 from apps.venues.binance.stream import BOOK_RULES
+from apps.venues.parsing import ParserStats
 
 RECORDINGS = {
     "um 2023": (Market.UM, ["usdm_btcusdt_20230404", "usdm_btcusdt_20230405"], 1, 73_765),

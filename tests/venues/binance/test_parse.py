@@ -22,8 +22,8 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.instruments import InstrumentKind
-from apps.venues.base import ParseIssue, ParseOutcome, ParserStats
 from apps.venues.binance.parse import BinanceParser, Market, depth_snapshot
+from apps.venues.parsing import ParseIssue, ParseOutcome, ParserStats
 from tests.venues.adapter_contract import (
     FIXTURES,
     TS_RECV,

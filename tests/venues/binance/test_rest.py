@@ -11,17 +11,17 @@ import pytest
 from aiohttp import web
 
 from apps.marketdata.events import FundingKind, FundingRate, MarkPrice
-from apps.venues.base import (
+from apps.venues.base import VenueEndpoints
+from apps.venues.binance.parse import Market
+from apps.venues.binance.rest import BinanceRestClient
+from apps.venues.errors import (
     VenueBadAnswer,
     VenueBadRequest,
-    VenueEndpoints,
     VenueError,
     VenueRefused,
     VenueThrottled,
     VenueUnavailable,
 )
-from apps.venues.binance.parse import Market
-from apps.venues.binance.rest import BinanceRestClient
 from apps.venues.limiter import LocalBudget
 from tests.venues.adapter_contract import FIXTURES, fixture_instruments
 

@@ -13,15 +13,11 @@ import pytest
 from apps.marketdata.books import BookState
 from apps.marketdata.events import BookSnapshot, Event, Trade
 from apps.marketdata.instruments import Instrument
-from apps.venues.base import (
-    StreamSpec,
-    StreamState,
-    StreamStatus,
-    VenueEndpoints,
-    VenueThrottled,
-)
+from apps.venues.base import VenueEndpoints
 from apps.venues.binance.stream import BinanceDialect, BinanceStreamClient, stream_plan
-from apps.venues.session import Timing
+from apps.venues.errors import VenueThrottled
+from apps.venues.stream_client import StreamSpec, StreamState, StreamStatus
+from apps.venues.timing import Timing
 from tests.venues.adapter_contract import fixture_instruments, frame
 from tests.venues.local_venue import LocalVenue, Peer, Script, local_venue
 

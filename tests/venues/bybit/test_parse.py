@@ -17,16 +17,16 @@ from apps.marketdata.events import (
     PositionSide,
     Trade,
 )
-from apps.venues.base import (
+from apps.venues.bybit.errors import result_of
+from apps.venues.bybit.parse import BybitParser
+from apps.venues.bybit.symbols import interval_h, split_multiple
+from apps.venues.errors import (
     VenueBadRequest,
     VenueError,
     VenueRefused,
     VenueThrottled,
     VenueUnavailable,
 )
-from apps.venues.bybit.errors import result_of
-from apps.venues.bybit.parse import BybitParser
-from apps.venues.bybit.symbols import interval_h, split_multiple
 from tests.venues.adapter_contract import TS_RECV, fixture_instruments, frame, make_parser
 
 

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from apps.marketdata.books import BookState
 from apps.marketdata.events import Event
 from apps.marketdata.universe import ASSETS
-from apps.venues.base import StreamState, StreamStatus, VenueEndpoints
+from apps.venues.base import VenueEndpoints
 from apps.venues.bybit.stream import (
     MAX_ARGS_CHARS,
     BybitDialect,
@@ -21,6 +21,7 @@ from apps.venues.bybit.stream import (
     stream_plan,
 )
 from apps.venues.lanes import split_into_lanes
+from apps.venues.stream_client import StreamState, StreamStatus
 from tests.venues.adapter_contract import fixture_instruments
 from tests.venues.bybit.test_captures import perp
 

@@ -9,16 +9,11 @@ import pytest
 from aiohttp import web
 
 from apps.marketdata.events import FundingKind, FundingRate, MarkPrice
-from apps.venues.base import (
-    ListsOpenInterest,
-    TellsDrops,
-    VenueBadRequest,
-    VenueEndpoints,
-    VenueThrottled,
-    VenueUnavailable,
-)
+from apps.venues.base import VenueEndpoints
 from apps.venues.ccxt_generic.factory import make_adapter
 from apps.venues.ccxt_generic.rest import CcxtRestClient
+from apps.venues.errors import VenueBadRequest, VenueThrottled, VenueUnavailable
+from apps.venues.rest_client import ListsOpenInterest, TellsDrops
 
 NOW_MS = 1_763_700_000_000
 """2025-11-21 04:40 UTC."""

@@ -34,10 +34,10 @@ from apps.marketdata.events import (
     VolatilityIndex,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import ParserStats
 from apps.venues.deribit import convert, rest_rows, symbols, wire
 from apps.venues.deribit.parse import DeribitParser
 from apps.venues.deribit.perpetual import whole_book
+from apps.venues.parsing import ParserStats
 
 PERP = Instrument(
     venue="deribit", symbol="BTC-PERPETUAL", asset="BTC", kind=InstrumentKind.PERP, quote="USD",

@@ -27,8 +27,8 @@ from apps.marketdata.events import (
     Trade,
     VolatilityIndex,
 )
-from apps.venues.base import ParserStats
 from apps.venues.deribit.parse import DeribitParser
+from apps.venues.parsing import ParserStats
 from tests.venues.adapter_contract import fixture_instruments, frame
 
 BTC, SOL, CALL, XRP_CALL = fixture_instruments("deribit")

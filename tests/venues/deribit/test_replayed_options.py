@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from apps.marketdata.books import BookState
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import StreamSpec, StreamStatus
+from apps.venues.stream_client import StreamSpec, StreamStatus
 from tests.venues.deribit.test_stream import Listener, streaming
 
 NAME = "BTC-24SEP21-8000-P"

@@ -11,14 +11,9 @@ from aiohttp import web
 
 from apps.marketdata.events import FundingKind, FundingRate, Liquidation, MarkPrice, Trade
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import (
-    VenueBadAnswer,
-    VenueBadRequest,
-    VenueEndpoints,
-    VenueThrottled,
-    VenueUnavailable,
-)
+from apps.venues.base import VenueEndpoints
 from apps.venues.deribit.rest import DeribitRestClient
+from apps.venues.errors import VenueBadAnswer, VenueBadRequest, VenueThrottled, VenueUnavailable
 from tests.sandbox.faces.deribit.conftest import Served, serve
 from tests.venues.adapter_contract import fixture_instruments
 

@@ -28,10 +28,11 @@ from apps.marketdata.events import (
     VolatilityIndex,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import StreamSpec, StreamState, StreamStatus, VenueEndpoints
+from apps.venues.base import VenueEndpoints
 from apps.venues.deribit.rest import DeribitRestClient
 from apps.venues.deribit.stream import DeribitDialect, DeribitStreamClient, stream_plan
-from apps.venues.session import Timing
+from apps.venues.stream_client import StreamSpec, StreamState, StreamStatus
+from apps.venues.timing import Timing
 from tests.sandbox.faces.deribit.conftest import Served
 from tests.sandbox.faces.deribit.conftest import serve as serve_face
 from tests.venues.adapter_contract import fixture_instruments, frame

@@ -25,12 +25,12 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import ParserStats
 from apps.venues.hyperliquid import wire
 from apps.venues.hyperliquid.parse import HyperliquidParser, book_snapshot
 from apps.venues.hyperliquid.rest_rows import FundingRow, candles_of, settled_rates
 from apps.venues.hyperliquid.stream import BOOK_RULES
 from apps.venues.hyperliquid.symbols import instruments_from_meta, universe_of
+from apps.venues.parsing import ParserStats
 from apps.venues.rows import readable
 from apps.venues.streaming import Seen
 

@@ -22,9 +22,9 @@ from apps.marketdata.events import (
     Side,
     Trade,
 )
-from apps.venues.base import ParserStats
 from apps.venues.hyperliquid.channels import channel_name, channel_of, subscription_of
 from apps.venues.hyperliquid.parse import HyperliquidParser
+from apps.venues.parsing import ParserStats
 from tests.venues.adapter_contract import (
     TS_RECV,
     assert_sane,

@@ -12,12 +12,10 @@ import pytest
 from aiohttp import web
 
 from apps.marketdata.events import FundingKind, FundingRate, MarkPrice
-from apps.venues.base import (
-    ListsOpenInterest,
-    TellsDrops,
+from apps.venues.base import VenueEndpoints
+from apps.venues.errors import (
     VenueBadAnswer,
     VenueBadRequest,
-    VenueEndpoints,
     VenueError,
     VenueRefused,
     VenueThrottled,
@@ -25,6 +23,7 @@ from apps.venues.base import (
 )
 from apps.venues.hyperliquid.adapter import ADAPTER
 from apps.venues.hyperliquid.rest import HyperliquidRestClient
+from apps.venues.rest_client import ListsOpenInterest, TellsDrops
 from tests.venues.adapter_contract import FIXTURES, fixture_instruments
 
 BTC, PEPE, ETH = fixture_instruments("hyperliquid")

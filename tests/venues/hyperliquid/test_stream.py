@@ -15,13 +15,14 @@ import orjson
 from apps.marketdata.books import HYPERLIQUID, BookState, BookSynchroniser, Outcome
 from apps.marketdata.events import BookSnapshot, Control, Event, Trade
 from apps.marketdata.universe import ASSETS
-from apps.venues.base import StreamSpec, StreamState, StreamStatus, VenueEndpoints
+from apps.venues.base import VenueEndpoints
 from apps.venues.hyperliquid.stream import (
     HyperliquidDialect,
     HyperliquidStreamClient,
     stream_plan,
 )
-from apps.venues.session import Timing
+from apps.venues.stream_client import StreamSpec, StreamState, StreamStatus
+from apps.venues.timing import Timing
 from tests.venues.adapter_contract import fixture_instruments
 from tests.venues.local_venue import LocalVenue, Peer, Script, local_venue
 

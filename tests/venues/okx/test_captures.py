@@ -27,12 +27,12 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import ParserStats
 from apps.venues.okx.checksum import ChecksumBook
 from apps.venues.okx.errors import rows_of
 from apps.venues.okx.parse import OkxParser
 from apps.venues.okx.stream import BOOK_RULES, arg_of, channel_of
 from apps.venues.okx.symbols import NotUsable, instrument_of, listed_instruments, swaps_of
+from apps.venues.parsing import ParserStats
 
 RECORDING = "ws_books_trades_tickers_20220513"
 MS = 1_000_000

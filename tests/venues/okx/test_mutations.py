@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.venues.base import ParserStats
 from apps.venues.okx.parse import OkxParser
+from apps.venues.parsing import ParserStats
 from tests.venues.adapter_contract import (
     TS_RECV,
     assert_sane,

@@ -26,8 +26,8 @@ from apps.marketdata.events import (
     Trade,
 )
 from apps.marketdata.instruments import Instrument, InstrumentKind
-from apps.venues.base import ParserStats
 from apps.venues.okx.parse import OkxParser
+from apps.venues.parsing import ParserStats
 from tests.venues.adapter_contract import TS_RECV, fixture_instruments, frame
 
 BTC, PEPE, INVERSE = fixture_instruments("okx")

@@ -12,17 +12,16 @@ import pytest
 from aiohttp import web
 
 from apps.marketdata.events import FundingKind, FundingRate, MarkPrice
-from apps.venues.base import (
-    ListsOpenInterest,
-    TellsDrops,
+from apps.venues.base import VenueEndpoints
+from apps.venues.errors import (
     VenueBadAnswer,
     VenueBadRequest,
-    VenueEndpoints,
     VenueRefused,
     VenueThrottled,
     VenueUnavailable,
 )
 from apps.venues.okx.rest import OkxRestClient
+from apps.venues.rest_client import ListsOpenInterest, TellsDrops
 from tests.venues.adapter_contract import fixture_instruments
 
 BTC, PEPE, _ = fixture_instruments("okx")

@@ -14,7 +14,7 @@ import pytest
 
 from apps.marketdata.books import BookState
 from apps.marketdata.events import BookSnapshot, Control, Event, Trade
-from apps.venues.base import StreamSpec, StreamState, StreamStatus, VenueEndpoints
+from apps.venues.base import VenueEndpoints
 from apps.venues.okx.stream import (
     LIQUIDATIONS,
     OkxDialect,
@@ -23,7 +23,8 @@ from apps.venues.okx.stream import (
     channel_of,
     stream_plan,
 )
-from apps.venues.session import Timing
+from apps.venues.stream_client import StreamSpec, StreamState, StreamStatus
+from apps.venues.timing import Timing
 from tests.venues.adapter_contract import fixture_instruments, frame
 from tests.venues.local_venue import LocalVenue, local_venue
 from tests.venues.okx.peer import OkxPeer, background, script_of, then_accept

@@ -18,7 +18,7 @@ from apps.ingest.record import RecordOptions, VenueRecorder, record
 from apps.ingest.record_files import MANIFEST
 from apps.ingest.setups import VenueSetup, emulator_setups, live_setups
 from apps.marketdata.universe import ASSETS
-from apps.venues.base import VenueError
+from apps.venues.errors import VenueError
 from apps.venues.registry import ADAPTERS
 
 

@@ -22,9 +22,11 @@ from apps.marketdata.events import (
     Ticker,
     Trade,
 )
-from apps.venues.base import StreamState, StreamStatus, VenueEndpoints, VenueRefused
+from apps.venues.base import VenueEndpoints
 from apps.venues.bybit.rest import BybitRestClient
 from apps.venues.bybit.stream import BybitStreamClient, stream_plan
+from apps.venues.errors import VenueRefused
+from apps.venues.stream_client import StreamState, StreamStatus
 from tests.sandbox.faces.bybit.conftest import Starter, Venue
 
 DAY_MS = 86_400_000

@@ -19,9 +19,10 @@ from apps.marketdata.events import (
 )
 from apps.marketdata.instruments import InstrumentKind
 from apps.sandbox.market.options.terms import board_day, board_start_ms, expiries
-from apps.venues.base import ParserStats, VenueEndpoints
+from apps.venues.base import VenueEndpoints
 from apps.venues.deribit.parse import DeribitParser
 from apps.venues.deribit.rest import DeribitRestClient
+from apps.venues.parsing import ParserStats
 from tests.sandbox.faces.deribit.conftest import Served
 
 DAY_MS = 86_400_000

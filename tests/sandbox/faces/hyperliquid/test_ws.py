@@ -18,8 +18,9 @@ from apps.sandbox.faces.base import FaceContext, StreamEntry
 from apps.sandbox.faces.hyperliquid import face as face_module
 from apps.sandbox.faces.hyperliquid.face import FACTORY, channel_of, listings, stream_of
 from apps.sandbox.faults import Faults
-from apps.venues.base import StreamState, StreamStatus, VenueEndpoints
+from apps.venues.base import VenueEndpoints
 from apps.venues.hyperliquid.adapter import ADAPTER
+from apps.venues.stream_client import StreamState, StreamStatus
 from tests.sandbox.faces.hyperliquid.conftest import FEW, Starter
 from tests.venues.adapter_contract import frame
 

@@ -14,8 +14,8 @@ from apps.marketdata.events import BookDelta, BookSnapshot, Liquidation, Trade
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.sandbox.faces.base import StreamEntry
 from apps.sandbox.faces.okx.face import channel_of, stream_of
-from apps.venues.base import ParserStats
 from apps.venues.okx.parse import OkxParser
+from apps.venues.parsing import ParserStats
 from tests.sandbox.faces.okx.conftest import START_MS, Running, Starter
 
 BTC, PEPE, STRK = "BTC-USDT-SWAP", "PEPE-USDT-SWAP", "STRK-USDT-SWAP"

@@ -122,6 +122,11 @@ FAULTS: Final[Mapping[str, FaultSpec]] = {
             (_VENUE, Param("path", _text, "public, market, spot …; all when left out", "")),
         ),
         FaultSpec("gap", "book updates are lost", (_VENUE, _SYMBOL, _COUNT)),
+        FaultSpec(
+            "book_restart",
+            "the numbers of books begin anew, in the venue's own words (bybit, okx)",
+            (_ONE_VENUE, _SYMBOL),
+        ),
         FaultSpec("duplicate", "messages come twice", _FRAMES),
         FaultSpec("reorder", "messages come after their successors", _FRAMES),
         FaultSpec(

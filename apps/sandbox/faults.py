@@ -117,6 +117,8 @@ class Faults:
 
     now_s: Callable[[], float]
     drop_connections: Callable[[str, str], int] = lambda _venue, _path: 0
+    restart_books: Callable[[str, str], int | None] = lambda _venue, _symbol: 1
+    """How many books; None for a venue that never begins anew."""
     on_listings: Callable[[str], None] = lambda _venue: None
     """A venue's listings have changed."""
     venues: tuple[str, ...] = ()
@@ -202,6 +204,14 @@ class Faults:
 
     def _set_disconnect(self, venue: str, path: str) -> dict[str, Any]:
         return {"dropped": self.drop_connections(venue, path)}
+
+    def _set_book_restart(self, venue: str, symbol: str) -> dict[str, Any]:
+        books = self.restart_books(venue, symbol)
+        if books is None:
+            raise UnknownFault(f"book_restart: venue: {venue} never numbers its books anew")
+        if not books:
+            raise UnknownFault(f"book_restart: symbol: {venue} has no book of {symbol!r}")
+        return {"books": books}
 
     def _set_ack_without_data(self, venue: str, on: bool) -> dict[str, Any]:
         (self.mute.add if on else self.mute.discard)(venue)

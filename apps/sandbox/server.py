@@ -18,7 +18,7 @@ from apps.core.logs import get_logger
 from apps.sandbox.backend import Backend, ModelBackend, ReplayBackend
 from apps.sandbox.config import SandboxConfig
 from apps.sandbox.control import control_app
-from apps.sandbox.faces.base import Face
+from apps.sandbox.faces.base import Face, Restarting
 from apps.sandbox.faces.registry import FACES, VENUES, FaceKey, VenueFace, urls
 from apps.sandbox.faults import Faults
 from apps.sandbox.rest_faults import rest_faults
@@ -37,6 +37,7 @@ class Sandbox:
         self.faults = Faults(
             time.time,
             drop_connections=self._drop_connections,
+            restart_books=self._restart_books,
             on_listings=self._listings_changed,
             venues=VENUES,
         )
@@ -176,6 +177,11 @@ class Sandbox:
 
     def _drop_connections(self, venue: str, path: str) -> int:
         return sum(face.drop(path) for key, face in self.faces.items() if venue in ("", key.venue))
+
+    def _restart_books(self, venue: str, symbol: str) -> int | None:
+        faces = [face for key, face in self.faces.items() if key.venue == venue]
+        able = [face for face in faces if isinstance(face, Restarting)]
+        return sum(face.restart_books(symbol) for face in able) if able else None
 
     def _listings_changed(self, venue: str) -> None:
         for key, face in self.faces.items():

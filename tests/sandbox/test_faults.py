@@ -66,12 +66,16 @@ async def test_a_book_that_lost_an_update_is_repaired(
 ) -> None:
     sandbox = await start()
     async with following(sandbox, venue, other_than(venue)) as (hit, other):
+        client = hit.client
+        assert client is not None
+        if venue != "hyperliquid":
+            # Until then a lost update may be one that the fetched book holds already.
+            books = client.books.values()
+            await until(lambda: all(one.applied_count for one in books), "updates are applied")
         hit.events.clear()
         await cause(sandbox, fault, venue=venue, symbol=hit.book_symbol(), count=1)
         faults = sandbox.sandbox.faults
         await until(lambda: not any(one.left for one in faults.frames), "a frame was met")
-        client = hit.client
-        assert client is not None
         if fault in ("malformed", "truncated"):
             await until(lambda: client.stats.malformed.total() == 1, "it is counted")
         if any(isinstance(event, BookDelta) for event in hit.events):
@@ -324,7 +328,8 @@ def test_every_fault_of_the_catalogue_is_carried_out_and_ends() -> None:
         faults = Faults(lambda: 0.0)
         command = {one.name: values[one.name] for one in spec.params}
         faults.apply({"fault": spec.name, **command})
-        assert (faults.in_force() == quiet) == (spec.name in ("disconnect", "clear")), spec.name
+        is_done_at_once = spec.name in ("disconnect", "book_restart", "clear")
+        assert (faults.in_force() == quiet) == is_done_at_once, spec.name
         faults.apply({"fault": "clear"})
         assert faults.in_force() == quiet
         assert not faults.active

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -140,6 +140,15 @@ class Face(Protocol):
 
     async def close(self) -> None:
         """Say goodbye to every socket."""
+        ...
+
+
+@runtime_checkable
+class Restarting(Protocol):
+    """A face whose venue may begin the numbers of its books anew, and has words for it."""
+
+    def restart_books(self, symbol: str) -> int:
+        """Number a symbol's books from the start again, or all for ``*``; how many books."""
         ...
 
 

@@ -14,6 +14,7 @@ from apps.sandbox.faces.bybit.rest import RestFace
 from apps.sandbox.faces.bybit.session import PATH, SPOT, WebSocketFace, prefix_of
 from apps.sandbox.faces.bybit.source import ModelSource, ReplaySource, Source
 from apps.sandbox.faces.hub import Hub
+from apps.sandbox.faces.numbering import Numbering
 
 __all__ = ["FACTORY", "channel_of", "listings", "stream_of"]
 
@@ -63,10 +64,11 @@ class BybitFace:
             market, now_ms = context.market, context.now_ms
             spot = tuple(one for one in context.listings if one.kind == "spot")
             own = tuple(one for one in context.listings if one.kind != "spot")
-            self._publisher = Publisher(market, own, self.hub, now_ms)
-            self._spot = Publisher(market, spot, self.hub, now_ms, prefix_of(SPOT))
-            self._spot_source = ModelSource(market, spot, now_ms, SPOT)
-            return ModelSource(market, own, now_ms)
+            numbers, spots = Numbering(), Numbering()
+            self._publisher = Publisher(market, own, self.hub, now_ms, numbering=numbers)
+            self._spot = Publisher(market, spot, self.hub, now_ms, prefix_of(SPOT), spots)
+            self._spot_source = ModelSource(market, spot, now_ms, SPOT, spots)
+            return ModelSource(market, own, now_ms, numbering=numbers)
         if context.replay is None:
             raise ValueError("expected a market or a replay, got neither")
         return ReplaySource(context.replay, context.listings, context.now_ms)
@@ -96,6 +98,10 @@ class BybitFace:
 
     def drop(self, path: str) -> int:
         return self.sockets.drop(path)
+
+    def restart_books(self, symbol: str) -> int:
+        """See :class:`apps.sandbox.faces.base.Restarting`: a whole book with ``u`` 1."""
+        return sum(one.restart(symbol) for one in (self._publisher, self._spot) if one)
 
     async def close(self) -> None:
         await self.sockets.close()

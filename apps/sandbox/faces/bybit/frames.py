@@ -18,17 +18,13 @@ def trimmed(value: float, decimals: int) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
-def number_of(step: int) -> int:
-    """``u`` of a book: a pure function of its step, so that every reader agrees; one more each step."""
-    return step
-
-
 def sides(book: Book, depth: int) -> tuple[Levels, Levels]:
     """Best bids and asks of a book, best first."""
     return sorted(book.bids.items(), reverse=True)[:depth], sorted(book.asks.items())[:depth]
 
 
-def book_data(listing: Listing, step: int, bids: Levels, asks: Levels) -> str:
+def book_data(listing: Listing, step: int, number: int, bids: Levels, asks: Levels) -> str:
+    """``number``: the message's own (``u``). ``seq``, of the whole venue, never falls."""
     both = [
         ",".join(
             [
@@ -39,17 +35,15 @@ def book_data(listing: Listing, step: int, bids: Levels, asks: Levels) -> str:
         for levels in (bids, asks)
     ]
     return (
-        f'{{"s":"{listing.symbol}","b":[{both[0]}],"a":[{both[1]}],"u":{number_of(step)},'
-        f'"seq":{number_of(step) * 37}}}'
+        f'{{"s":"{listing.symbol}","b":[{both[0]}],"a":[{both[1]}],"u":{number},"seq":{step * 37}}}'
     )
 
 
-def book_push(
-    listing: Listing, depth: int, kind: str, time_ms: int, step: int, bids: Levels, asks: Levels
-) -> bytes:
+def book_push(listing: Listing, depth: int, kind: str, time_ms: int, data: str) -> bytes:
+    """``data``: as :func:`book_data` makes it."""
     return (
         f'{{"topic":"orderbook.{depth}.{listing.symbol}","type":"{kind}","ts":{time_ms},'
-        f'"data":{book_data(listing, step, bids, asks)},"cts":{time_ms}}}'
+        f'"data":{data},"cts":{time_ms}}}'
     ).encode()
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from apps.sandbox.faces.bybit import frames, tickers
 from apps.sandbox.faces.bybit.history import INTERVALS, Span, candles
 from apps.sandbox.faces.hub import Hub
+from apps.sandbox.faces.numbering import Numbering
+from apps.sandbox.fault_catalog import EVERYTHING
 from apps.sandbox.market.book import book_difference
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book, ForcedOrder, Market
@@ -43,6 +45,8 @@ class Feed:
     best: tuple[frames.Levels, frames.Levels] | None = None
     best_ms: int = 0
     """The touch as it was told last, and when."""
+    restarts: bool = False
+    """The next message is a whole book with the number 1."""
 
 
 class Publisher:
@@ -55,8 +59,11 @@ class Publisher:
         hub: Hub,
         now_ms: Callable[[], int],
         prefix: str = "",
+        numbering: Numbering | None = None,
     ) -> None:
-        """``prefix``: what this market's channels begin with in the hub, which both markets share."""
+        """``prefix``: what this market's channels begin with in the hub, which both markets share;
+        ``numbering``: shared with REST."""
+        self._numbering = numbering or Numbering()
         self._prefix = prefix
         self._market = market
         self._hub = hub
@@ -152,10 +159,21 @@ class Publisher:
     def _send(self, channel: str, data: bytes) -> None:
         self._hub.publish(f"{self._prefix}{channel}", data)
 
-    @staticmethod
-    def _whole(listing: Listing, depth: int, book: Book) -> bytes:
-        both = frames.sides(book, depth)
-        return frames.book_push(listing, depth, "snapshot", book.time_ms, book.step, *both)
+    def _whole(self, listing: Listing, depth: int, book: Book) -> bytes:
+        return self._book_push(listing, depth, "snapshot", book, *frames.sides(book, depth))
+
+    def _book_push(
+        self,
+        listing: Listing,
+        depth: int,
+        kind: str,
+        book: Book,
+        bids: frames.Levels,
+        asks: frames.Levels,
+    ) -> bytes:
+        number = self._numbering.of(listing.symbol, book.step)
+        data = frames.book_data(listing, book.step, number, bids, asks)
+        return frames.book_push(listing, depth, kind, book.time_ms, data)
 
     # --- trades and books -------------------------------------------------------------------------
 
@@ -196,10 +214,13 @@ class Publisher:
         if old is None or old.step >= newest:
             return
         depths = [depth for depth in frames.DEPTHS if f"orderbook.{depth}" in topics]
-        if 1 in depths:
+        if 1 in depths and not feed.restarts:
             self._publish_best(feed, newest)
             depths.remove(1)
-        if newest - old.step > _MOST_STEPS:
+        if feed.restarts:
+            self._numbering.begin(listing.symbol, newest)
+        if feed.restarts or newest - old.step > _MOST_STEPS:
+            feed.restarts = False
             feed.book = self._market.book(listing, newest)
             for depth in depths:
                 self._send_book(listing, depth, self._whole(listing, depth, feed.book))
@@ -209,6 +230,13 @@ class Publisher:
             for depth in depths:
                 self._send_book(listing, depth, self._change(listing, depth, old, book))
             feed.book = old = book
+
+    def restart(self, symbol: str) -> int:
+        """Numbers of a symbol's books, or of all for ``*``, begin anew, each with a whole book."""
+        feeds = [feed for name, feed in self._feeds.items() if symbol in (EVERYTHING, name)]
+        for feed in feeds:
+            feed.restarts = True
+        return len(feeds)
 
     def _publish_best(self, feed: Feed, step: int) -> None:
         """The touch is told whole when it changes, and again after three seconds without a change."""
@@ -229,7 +257,7 @@ class Publisher:
             before, after = frames.sides(old, depth), frames.sides(book, depth)
             bids = book_difference(dict(before[0]), dict(after[0]))
             asks = book_difference(dict(before[1]), dict(after[1]))
-        return frames.book_push(listing, depth, "delta", book.time_ms, book.step, bids, asks)
+        return self._book_push(listing, depth, "delta", book, bids, asks)
 
     # --- once a second ----------------------------------------------------------------------------
 

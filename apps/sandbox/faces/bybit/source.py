@@ -11,6 +11,7 @@ from apps.sandbox.faces.base import ReplayMemory
 from apps.sandbox.faces.bybit import frames, history
 from apps.sandbox.faces.bybit.history import Span
 from apps.sandbox.faces.bybit.tickers import ticker_row
+from apps.sandbox.faces.numbering import Numbering
 from apps.sandbox.market.dated import is_listed, listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Market
@@ -56,7 +57,10 @@ class ModelSource:
         listings: tuple[Listing, ...],
         now_ms: Callable[[], int],
         category: str = LINEAR,
+        numbering: Numbering | None = None,
     ) -> None:
+        """``numbering``: shared with the streams."""
+        self._numbering = numbering or Numbering()
         self.category = category
         self.listings = {listing.symbol: listing for listing in listings}
         self.now_ms = now_ms
@@ -76,7 +80,9 @@ class ModelSource:
     def book(self, symbol: str, depth: int) -> dict[str, Any]:
         listing = self.listings[symbol]
         book = self._market.book(listing, self.now_ms() // listing.book_step_ms)
-        data = orjson.loads(frames.book_data(listing, book.step, *frames.sides(book, depth)))
+        number = self._numbering.of(symbol, book.step)
+        sides = frames.sides(book, depth)
+        data = orjson.loads(frames.book_data(listing, book.step, number, *sides))
         number, seq = data.pop("u"), data.pop("seq")
         return {**data, "ts": self.now_ms(), "u": number, "seq": seq, "cts": book.time_ms}
 

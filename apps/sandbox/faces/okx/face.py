@@ -9,7 +9,9 @@ from aiohttp import web
 
 from apps.sandbox.faces.base import FaceContext, FaceFactory, ReplayMemory, StreamEntry
 from apps.sandbox.faces.hub import Hub
+from apps.sandbox.faces.numbering import Numbering
 from apps.sandbox.faces.okx.channels import connection_of, hub_channel, kind_of
+from apps.sandbox.faces.okx.frames import SEQS_PER_STEP
 from apps.sandbox.faces.okx.listings import VENUE, listings
 from apps.sandbox.faces.okx.publisher import Publisher
 from apps.sandbox.faces.okx.rest import RestFace
@@ -44,8 +46,10 @@ class OkxFace:
 
     def _source(self, context: FaceContext) -> Source:
         if context.market is not None:
-            self._publisher = Publisher(context.market, context.listings, self.hub, context.now_ms)
-            return ModelSource(context.market, context.listings, context.now_ms)
+            numbering = Numbering(SEQS_PER_STEP)
+            about = context.market, context.listings
+            self._publisher = Publisher(*about, self.hub, context.now_ms, numbering)
+            return ModelSource(*about, context.now_ms, numbering)
         if context.replay is None:
             raise ValueError("expected a market or a replay, got neither")
         return ReplaySource(context.replay, context.listings, context.now_ms)
@@ -71,6 +75,10 @@ class OkxFace:
 
     def drop(self, path: str) -> int:
         return self.sockets.drop(path)
+
+    def restart_books(self, symbol: str) -> int:
+        """See :class:`apps.sandbox.faces.base.Restarting`: a smaller number follows a larger one."""
+        return self._publisher.restart(symbol) if self._publisher else 0
 
     async def close(self) -> None:
         await self.sockets.close()

@@ -88,11 +88,6 @@ class Wire:
         )
 
 
-def seq_of(step: int) -> int:
-    """Sequence of a book: a pure function of its step, so that REST and every reader agree."""
-    return step * SEQS_PER_STEP
-
-
 def push(channel: str, subject: str, rows: str, action: str = "") -> bytes:
     word = f'"action":"{action}",' if action else ""
     return (
@@ -120,12 +115,12 @@ def sides(book: Book, depth: int) -> tuple[list[tuple[int, int]], list[tuple[int
     return sorted(book.bids.items(), reverse=True)[:depth], sorted(book.asks.items())[:depth]
 
 
-def top_row(wire: Wire, book: Book, depth: int) -> str:
+def top_row(wire: Wire, book: Book, depth: int, seq: int) -> str:
     """``bbo-tbt`` and ``books5``: whole each time, without a chain."""
     bids, asks = sides(book, depth)
     return (
         f'{{"asks":[{wire.levels(asks)}],"bids":[{wire.levels(bids)}],"ts":"{book.time_ms}",'
-        f'"seqId":{seq_of(book.step)}}}'
+        f'"seqId":{seq}}}'
     )
 
 

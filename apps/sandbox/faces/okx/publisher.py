@@ -11,11 +11,13 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from apps.sandbox.faces.hub import Hub
+from apps.sandbox.faces.numbering import Numbering
 from apps.sandbox.faces.okx import frames
 from apps.sandbox.faces.okx.channels import BOOK, CANDLES, INDEX, LIQUIDATIONS
 from apps.sandbox.faces.okx.frames import Wire
 from apps.sandbox.faces.okx.history import Page, candles
 from apps.sandbox.faces.okx.source import LIVE, live_row, ticker_row
+from apps.sandbox.fault_catalog import EVERYTHING
 from apps.sandbox.market.book import book_difference
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book, ForcedOrder, Market, MarkState
@@ -44,6 +46,8 @@ class Feed:
     told_step: int = -1
     told_ms: int = 0
     """Where the chain of the book's stream is, and since when."""
+    restarts: bool = False
+    """The next change has the first number."""
 
 
 class Fill(NamedTuple):
@@ -74,8 +78,14 @@ class Publisher:
     """Pushes of every listing of the face."""
 
     def __init__(
-        self, market: Market, listings: Sequence[Listing], hub: Hub, now_ms: Callable[[], int]
+        self,
+        market: Market,
+        listings: Sequence[Listing],
+        hub: Hub,
+        now_ms: Callable[[], int],
+        numbering: Numbering | None = None,
     ) -> None:
+        """``numbering``: shared with REST."""
         self._market = market
         self._hub = hub
         self._now_ms = now_ms
@@ -89,6 +99,7 @@ class Publisher:
         self._candles: dict[str, list[str]] = {}
         self._forced: dict[tuple[str, int], list[ForcedOrder]] = {}
         self._settled: dict[str, tuple[int, float]] = {}
+        self.numbering = numbering or Numbering(frames.SEQS_PER_STEP)
         hub.on_change.append(self._mark_stale)
 
     def _mark_stale(self) -> None:
@@ -196,7 +207,7 @@ class Publisher:
             feed.book = self._market.book(feed.wire.listing, feed.step)
         if feed.told_step < 0:
             feed.told_step, feed.told_ms = feed.step, feed.book.time_ms
-        seq = frames.seq_of(feed.told_step)
+        seq = self.numbering.of(symbol, feed.told_step)
         row = frames.book_row(feed.wire, feed.book.time_ms, seq, -1, *frames.sides(feed.book, 400))
         return frames.push(BOOK, symbol, row, "snapshot")
 
@@ -211,8 +222,18 @@ class Publisher:
         feed.step, feed.book = newest, book
         for name, depth in _TOPS.items():
             if name in names:
-                data = frames.push(name, listing.symbol, frames.top_row(wire, book, depth))
+                seq = self.numbering.of(listing.symbol, newest)
+                row = frames.top_row(wire, book, depth, seq)
+                data = frames.push(name, listing.symbol, row)
                 self._hub.publish(f"{name}:{listing.symbol}", data)
+
+    def restart(self, symbol: str) -> int:
+        """Sequences of a symbol's book, or of all for ``*``, begin anew: the next change follows the last
+        one told and has a smaller number than it."""
+        feeds = [feed for name, feed in self._feeds.items() if symbol in (EVERYTHING, name)]
+        for feed in feeds:
+            feed.restarts = True
+        return len(feeds)
 
     def _publish_changes(self, feed: Feed, old: Book, book: Book) -> None:
         """After a pause one push carries all that changed: the chain goes on from what was told last. A
@@ -221,13 +242,17 @@ class Publisher:
         bids, asks = book_difference(old.bids, book.bids), book_difference(old.asks, book.asks)
         if not (bids or asks) and book.time_ms - feed.told_ms < _IDLE_MS:
             return
-        before = frames.seq_of(feed.told_step if feed.told_step >= 0 else feed.step)
+        told = feed.told_step if feed.told_step >= 0 else feed.step
+        before = self.numbering.of(symbol, told)
         if bids or asks:
+            if feed.restarts:
+                feed.restarts = False
+                self.numbering.begin(symbol, book.step)
             feed.told_step = book.step
         elif feed.told_step < 0:
             feed.told_step = feed.step
         feed.told_ms = book.time_ms
-        seq = frames.seq_of(feed.told_step)
+        seq = self.numbering.of(symbol, feed.told_step)
         row = frames.book_row(feed.wire, book.time_ms, seq, before, bids, asks)
         self._hub.publish(f"{BOOK}:{symbol}", frames.push(BOOK, symbol, row, "update"))
 

@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from apps.sandbox.faces.base import ReplayMemory
+from apps.sandbox.faces.numbering import Numbering
 from apps.sandbox.faces.okx import frames, history
 from apps.sandbox.faces.okx.bars import Bar
 from apps.sandbox.faces.okx.errors import unknown_instrument
@@ -104,8 +105,16 @@ def _listed_trade(row: dict[str, Any]) -> dict[str, Any]:
 class ModelSource:
     """The seeded market."""
 
-    def __init__(self, market: Market, listings: tuple[Listing, ...], now_ms: Any) -> None:
+    def __init__(
+        self,
+        market: Market,
+        listings: tuple[Listing, ...],
+        now_ms: Any,
+        numbering: Numbering | None = None,
+    ) -> None:
+        """``numbering``: shared with the streams."""
         self.wires = {listing.symbol: Wire(listing) for listing in listings}
+        self._numbering = numbering or Numbering(frames.SEQS_PER_STEP)
         self._market = market
         self.now_ms = now_ms
         self._started_ms = int(now_ms())
@@ -119,7 +128,7 @@ class ModelSource:
         wire = self.wires[symbol]
         step = self.now_ms() // wire.listing.book_step_ms
         book = self._market.book(wire.listing, step)
-        row = orjson.loads(frames.top_row(wire, book, depth))
+        row = orjson.loads(frames.top_row(wire, book, depth, self._numbering.of(symbol, step)))
         return [row]
 
     def full_book(self, symbol: str, depth: int) -> Rows:

@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from apps.stream.asyncapi import asyncapi
 
+admin.autodiscover()
 # The admin's own sign-in form would pass the second factor and the brute-force guard by.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # as allauth documents
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from apps.core.logs import get_logger
+from apps.core.memory import give_back
 from apps.ingest.backfill import (
     BACKGROUND,
     BACKGROUND_CONCURRENCY,
@@ -110,6 +111,7 @@ class HistoryFiller:
             self._nothing_urgent.set()
             self._progress.state, self._progress.phase = READY, "done"
             await self._history_changed()
+            give_back()
             self._ready.set()
             took_s = round(time.monotonic() - started, 1)
             late = [venue for venue, event in filled.items() if not event.is_set()]
@@ -117,6 +119,7 @@ class HistoryFiller:
             await asyncio.gather(*complete)
             self._progress.background_state = COMPLETE
             await self._history_changed()
+            give_back()
             self._complete.set()
             took_s = round(time.monotonic() - started, 1)
             logger.info("history_complete", seconds=took_s)

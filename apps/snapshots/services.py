@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from apps.core.clock import market_clock, wall_now_ns
 from apps.core.logs import get_logger
+from apps.core.memory import give_back
 from apps.core.redis import market_key, sync_redis
 from apps.marketdata.clocksync import sync_market_clock
 from apps.marketdata.delivery import delivering
@@ -43,6 +44,8 @@ def due_refresh() -> int:
         for metric, refresher in refreshers():
             for tier in AssetTier:
                 published += _refresh_once(metric, tier, refresher, inputs)
+    if published:
+        give_back()
     return published
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from focsal.settings.environment import (
@@ -28,9 +29,11 @@ VAR_DIR = BASE_DIR / "var"
 PUBLIC_BASE_URL = env_str("FOCSAL_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
 
 INSTALLED_APPS = [
-    "daphne",
+    # The command `runserver` alone needs it, and each process would load twisted for it.
+    *(["daphne"] if "runserver" in sys.argv else []),
     "unfold",
-    "django.contrib.admin",
+    # Staff pages are registered by the URLs: processes without pages do without them.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.postgres",
     "django.contrib.contenttypes",

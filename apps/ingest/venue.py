@@ -24,6 +24,7 @@ from apps.ingest.sharding import Shard
 from apps.ingest.sources import SourceTracker
 from apps.ingest.state import MarketState
 from apps.ingest.storage import HistoryThread, StreamWriter
+from apps.ingest.troubles import Trouble, Troubles
 from apps.ingest.watching import EventWatch
 from apps.marketdata.books import BookSynchroniser
 from apps.marketdata.events import BookSnapshot, Control, Event, MarketEvent, Trade
@@ -116,7 +117,7 @@ class VenueRunner:
         self._trade_channels: dict[tuple[str, str], str] = {}
         feed = LIQUIDATIONS.get(self.venue)
         self._liquidations = EventWatch(feed.carried_by if feed is not None else ())
-        self._last_trouble: tuple[str, ...] = ()
+        self._troubles = Troubles()
         self._list_again = asyncio.Event()
         """A channel fell silent or was refused: its symbol may be gone."""
         self._events = EVENTS.labels(self.venue)
@@ -224,6 +225,7 @@ class VenueRunner:
             await self._client.stop()
 
     async def close(self) -> None:
+        self._log(self._troubles.rest())
         await self.rest.close()
 
     async def _stream(self) -> None:
@@ -330,7 +332,7 @@ class VenueRunner:
 
     def _on_state(self, state: StreamState) -> None:
         self.tracker.on_state(state)
-        self._log_trouble(state)
+        self._troubles.add(state)
         if state.status is StreamStatus.STALE and state.reason.startswith(_SYMBOL_DOUBTS):
             self._list_again.set()
         self._follow_liquidations(state)
@@ -362,16 +364,12 @@ class VenueRunner:
             if span.key in self.ids
         ]
 
-    def _log_trouble(self, state: StreamState) -> None:
-        """Once per cause: a lost connection tells the same of a hundred channels."""
-        if state.status not in (StreamStatus.STALE, StreamStatus.RECONNECTING):
-            return
-        cause = (state.connection, state.kind, state.status, state.reason)
-        if cause != self._last_trouble:
-            self._last_trouble = cause
+    def _log(self, troubles: list[Trouble]) -> None:
+        for one in troubles:
             logger.info(
-                "stream_state", venue=self.venue, channel=state.channel, status=state.status.value,
-                reason=state.reason,
+                "stream_trouble", venue=self.venue, connection=one.connection,
+                status=one.status.value, reason=one.reason, channels=one.count,
+                named=list(one.named),
             )  # fmt: skip
 
     def _on_issue(self, issue: ParseIssue) -> None:
@@ -381,6 +379,7 @@ class VenueRunner:
         )  # fmt: skip
 
     def update_metrics(self) -> None:
+        self._log(self._troubles.due(self._place.now_ms()))
         if self._client is None:
             return
         stats = self._client.stats

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -21,24 +18,10 @@ from apps.tiers.models import Plan
 from apps.usage.events import AdmissionEvent
 from apps.usage.store import usage_store
 from tests.customers import Customer, admission_request, make_customer
+from tests.staff import staff_client
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
 LISTS = ("accounts/user", "accounts/account", "tiers/plan", "keys/apikey", "usage/usagerequest")
-SignIn = Callable[..., Client]
-
-
-@pytest.fixture
-def sign_in() -> SignIn:
-    def as_member(*groups: str, is_superuser: bool = False) -> Client:
-        email = f"{'-'.join(groups) or 'root'}@focsal.test"
-        user = User.objects.create(email=email, is_staff=True, is_superuser=is_superuser)
-        user.groups.set(Group.objects.filter(name__in=groups))
-        TOTP.activate(user, generate_totp_secret())
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return as_member
 
 
 @pytest.fixture
@@ -60,9 +43,9 @@ def log_requests(customer: Customer, count: int) -> None:
 
 @pytest.mark.parametrize("page", LISTS)
 def test_lists_open_with_as_many_queries_for_many_rows_as_for_few(
-    sign_in: SignIn, alice: Customer, page: str
+    alice: Customer, page: str
 ) -> None:
-    root = sign_in(is_superuser=True)
+    root = staff_client(is_superuser=True)
     counts = []
     for number in range(2):
         log_requests(make_customer("enterprise", f"eve{number}"), 20 * number + 1)
@@ -86,13 +69,13 @@ def test_lists_open_with_as_many_queries_for_many_rows_as_for_few(
         ("usage/usagerequest", 403),
     ],
 )
-def test_only_people_accounts_and_plans_are_added(sign_in: SignIn, page: str, status: int) -> None:
-    assert sign_in(is_superuser=True).get(f"/admin/{page}/add/").status_code == status
+def test_only_people_accounts_and_plans_are_added(page: str, status: int) -> None:
+    assert staff_client(is_superuser=True).get(f"/admin/{page}/add/").status_code == status
 
 
-def test_detail_pages_open_and_show_no_secret(sign_in: SignIn, alice: Customer) -> None:
+def test_detail_pages_open_and_show_no_secret(alice: Customer) -> None:
     log_requests(alice, 1)
-    root = sign_in(is_superuser=True)
+    root = staff_client(is_superuser=True)
     usage_id = root.get("/admin/usage/usagerequest/").context["cl"].queryset.get().pk
     for page, pk in (
         ("accounts/user", alice.user.pk),
@@ -107,15 +90,15 @@ def test_detail_pages_open_and_show_no_secret(sign_in: SignIn, alice: Customer) 
         assert alice.key.sha256.encode() not in response.content
 
 
-def test_usage_is_found_by_request_id(sign_in: SignIn, alice: Customer) -> None:
+def test_usage_is_found_by_request_id(alice: Customer) -> None:
     log_requests(alice, 3)
-    root = sign_in(is_superuser=True)
+    root = staff_client(is_superuser=True)
     response = root.get("/admin/usage/usagerequest/?q=req_00000002")
     assert [row.request_id for row in response.context["cl"].queryset] == ["req_00000002"]
 
 
-def test_support_looks_and_changes_nothing(sign_in: SignIn, alice: Customer) -> None:
-    support = sign_in("support")
+def test_support_looks_and_changes_nothing(alice: Customer) -> None:
+    support = staff_client("support")
     for page in LISTS:
         assert support.get(f"/admin/{page}/").status_code == 200
         assert support.get(f"/admin/{page}/add/").status_code == 403
@@ -130,10 +113,8 @@ def revoke(client: Client, customer: Customer) -> Any:
     return client.post("/admin/keys/apikey/", data)
 
 
-def test_operations_revoke_keys(
-    sign_in: SignIn, alice: Customer, django_capture_on_commit_callbacks: Any
-) -> None:
-    operations = sign_in("operations")
+def test_operations_revoke_keys(alice: Customer, django_capture_on_commit_callbacks: Any) -> None:
+    operations = staff_client("operations")
     with django_capture_on_commit_callbacks(execute=True):
         assert revoke(operations, alice).status_code == 302
     key = ApiKey.objects.get(pk=alice.key.pk)
@@ -142,7 +123,7 @@ def test_operations_revoke_keys(
 
 
 def test_operations_edit_plans_and_the_limits_follow(
-    sign_in: SignIn, alice: Customer, django_capture_on_commit_callbacks: Any
+    alice: Customer, django_capture_on_commit_callbacks: Any
 ) -> None:
     plan = Plan.objects.get(slug="pro")
     data = {
@@ -152,13 +133,13 @@ def test_operations_edit_plans_and_the_limits_follow(
         "sort_order": "30", "is_public": "on",
     }  # fmt: skip
     with django_capture_on_commit_callbacks(execute=True):
-        response = sign_in("operations").post(f"/admin/tiers/plan/{plan.pk}/change/", data)
+        response = staff_client("operations").post(f"/admin/tiers/plan/{plan.pk}/change/", data)
     assert response.status_code == 302
     assert gate.admit(admission_request(alice.plaintext)).limit == 50
 
 
-def test_operations_cannot_promote_anybody(sign_in: SignIn, alice: Customer) -> None:
-    operations = sign_in("operations")
+def test_operations_cannot_promote_anybody(alice: Customer) -> None:
+    operations = staff_client("operations")
     own = User.objects.get(email="operations@focsal.test")
     assert operations.post(f"/admin/accounts/user/{own.pk}/change/").status_code == 403
     data = {"email": alice.user.email, "is_active": "on", "is_staff": "on", "is_superuser": "on"}

@@ -15,35 +15,19 @@ from allauth.mfa.totp.internal.auth import (
 )
 from django.contrib.auth import hashers
 from django.core import mail
-from django.core.cache import cache
 from django.test import Client
 from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 from apps.accounts import forms
 from apps.accounts.models import User
 from apps.accounts.services import email_mark_verified
-from apps.tiers.catalogue import plans_ensure
 from focsal.web import config
+from tests.accounts.conftest import customer_with_password
 from tests.accounts.test_sign_up import FORM
-from tests.customers import PASSWORD, Customer, make_customer
+from tests.customers import PASSWORD, Customer
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis", "_no_old_attempts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis", "no_old_attempts")]
 NEW = "another-horse-staple-9"
-
-
-@pytest.fixture
-def _no_old_attempts() -> None:
-    plans_ensure()
-    cache.clear()
-
-
-@pytest.fixture
-def alice() -> Customer:
-    customer = make_customer("pro")
-    customer.user.set_password(PASSWORD)
-    customer.user.save()
-    email_mark_verified(customer.user)
-    return customer
 
 
 def sign_in(email: str, password: str = PASSWORD, client: Client | None = None, **more: Any) -> Any:
@@ -94,10 +78,7 @@ class TestGuessing:
         refused = sign_in(alice.user.email, REMOTE_ADDR="10.9.9.9")
         assert refused.status_code == 200
         assert "Too many failed login attempts" in refused.content.decode()
-        other = make_customer("pro", "bob")
-        other.user.set_password(PASSWORD)
-        other.user.save()
-        email_mark_verified(other.user)
+        other = customer_with_password("pro", "bob")
         assert sign_in(other.user.email, REMOTE_ADDR="10.9.9.9").status_code == 302
 
     @pytest.mark.parametrize(

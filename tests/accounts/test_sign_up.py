@@ -19,34 +19,16 @@ from django.core.cache import cache
 from django.test import Client
 
 from apps.accounts.models import Account, User
-from apps.accounts.services import email_mark_verified
 from apps.keys.models import ApiKey
-from apps.tiers.catalogue import plans_ensure
 from tests.customers import PASSWORD, Customer, make_customer
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis", "_no_old_attempts")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis", "no_old_attempts")]
 FORM = {
     "email": "new@example.com",
     "password1": PASSWORD,
     "account_name": "New Capital",
     "has_read_risks": "on",
 }
-
-
-@pytest.fixture
-def _no_old_attempts() -> None:
-    """The login library counts attempts in the cache, which outlives a test's rollback."""
-    plans_ensure()
-    cache.clear()
-
-
-@pytest.fixture
-def alice() -> Customer:
-    customer = make_customer("pro")
-    customer.user.set_password(PASSWORD)
-    customer.user.save()
-    email_mark_verified(customer.user)
-    return customer
 
 
 def sign_in(customer: Customer, password: str = PASSWORD, client: Client | None = None) -> Any:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.usersessions.models import UserSession
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin
@@ -57,26 +55,12 @@ from apps.usage.events import AdmissionEvent
 from apps.usage.models import QuotaNotice, UsageRequest
 from apps.usage.store import usage_store
 from tests.customers import Customer
+from tests.staff import staff_client
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
 TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DP"
 SESSION_KEY = "s3ss10nk3ys3ss10nk3ys3ss10nk3y12"
 URL = "https://hooks.example.com/services/T0KEN/Wvq9"
-SIGN_IN = Callable[..., Client]
-
-
-@pytest.fixture
-def sign_in() -> SIGN_IN:
-    def as_member(*groups: str, is_superuser: bool = False) -> Client:
-        email = f"{'-'.join(groups) or 'root'}@focsal.test"
-        user = User.objects.create(email=email, is_staff=True, is_superuser=is_superuser)
-        user.groups.set(Group.objects.filter(name__in=groups))
-        TOTP.activate(user, generate_totp_secret())
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return as_member
 
 
 @pytest.fixture
@@ -163,14 +147,14 @@ def _address(model: type[Model], page: str = "") -> str:
 
 
 def test_every_list_every_search_and_every_record_opens(
-    sign_in: SIGN_IN, rows: dict[type[Model], Model], alice: Customer
+    rows: dict[type[Model], Model], alice: Customer
 ) -> None:
     hook = Webhook.objects.get()
     secrets = (
         alice.plaintext[12:], alice.key.sha256, TOTP_SECRET, SESSION_KEY, "T0KEN", "whsec_",
         "ab" * 32, base64.b64encode(bytes(hook.secret_sealed)).decode(), "gAAAA",
     )  # fmt: skip
-    root = sign_in(is_superuser=True)
+    root = staff_client(is_superuser=True)
     # A model that gets a staff page must be among the rows above.
     assert {model for model in admin.site._registry if model not in rows} - {Attempt} == set()
     for model in admin.site._registry:
@@ -184,10 +168,8 @@ def test_every_list_every_search_and_every_record_opens(
     assert root.get("/admin/").status_code == 200
 
 
-def test_every_filter_opens_and_lists_are_put_in_order(
-    sign_in: SIGN_IN, rows: dict[type[Model], Model]
-) -> None:
-    root = sign_in(is_superuser=True)
+def test_every_filter_opens_and_lists_are_put_in_order(rows: dict[type[Model], Model]) -> None:
+    root = staff_client(is_superuser=True)
     for model, pages in admin.site._registry.items():
         first = root.get(_address(model))
         specs = first.context["cl"].filter_specs
@@ -210,9 +192,9 @@ READ_ONLY: tuple[type[Model], ...] = (
 
 @pytest.mark.parametrize("model", READ_ONLY)
 def test_nobody_adds_edits_or_deletes_a_record(
-    sign_in: SIGN_IN, rows: dict[type[Model], Model], model: type[Model]
+    rows: dict[type[Model], Model], model: type[Model]
 ) -> None:
-    root = sign_in(is_superuser=True)
+    root = staff_client(is_superuser=True)
     pk = str(rows[model].pk).replace("_", "_5F")
     for page in ("add/", f"{pk}/delete/"):
         assert root.get(_address(model, page)).status_code == 403
@@ -229,10 +211,8 @@ def _act(client: Client, one: Model, action: str) -> None:
     assert answer.status_code == 200
 
 
-def test_support_sees_all_of_it_and_changes_nothing(
-    sign_in: SIGN_IN, rows: dict[type[Model], Model]
-) -> None:
-    support = sign_in("support")
+def test_support_sees_all_of_it_and_changes_nothing(rows: dict[type[Model], Model]) -> None:
+    support = staff_client("support")
     seen: tuple[type[Model], ...] = (*ALERTS, QuotaNotice, RevealLink)
     for model in seen:
         assert support.get(_address(model)).status_code == 200
@@ -251,9 +231,9 @@ def test_support_sees_all_of_it_and_changes_nothing(
 
 
 def test_operations_switch_off_and_send_again(
-    sign_in: SIGN_IN, rows: dict[type[Model], Model], django_capture_on_commit_callbacks: Any
+    rows: dict[type[Model], Model], django_capture_on_commit_callbacks: Any
 ) -> None:
-    operations = sign_in("operations")
+    operations = staff_client("operations")
     hook, rule = Webhook.objects.get(), AlertRule.objects.get()
     delivery = Delivery.objects.get()
     mail.outbox.clear()

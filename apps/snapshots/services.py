@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import LockError, RedisError
 
 from apps.core.clock import market_clock, wall_now_ns
 from apps.core.logs import get_logger
@@ -25,7 +26,6 @@ log = get_logger(__name__)
 
 # A worker that is killed in a slot gives it up after this; another one then takes it.
 _RUNNING_S: Final = 30
-_DONE: Final = b"done"
 _FILLING: Final = "running"
 """The backfill's state before contexts have their history."""
 
@@ -50,33 +50,38 @@ def due_refresh() -> int:
 
 
 def _refresh_once(metric: str, tier: AssetTier, refresher: Refresher, inputs: str) -> int:
+    """What the newest documents were made with is noted, so that whatever differs makes them anew."""
     slot = due_slot(market_clock.line, wall_now_ns(), CADENCE_S[tier])
-    assets = assets_of(tier)
-    claim = market_key("slot", metric, tier.value, inputs, slot.name)
     client = sync_redis()
-    if not client.set(claim, b"running", nx=True, ex=_RUNNING_S):
-        if client.get(claim) != _DONE:
-            return 0
-        assets = _unpublished(metric, assets)
-        claim = market_key("slot", metric, tier.value, "first")
-        if not assets or not client.set(claim, b"running", nx=True, ex=_RUNNING_S):
-            return 0
-    is_slot = len(assets) == len(assets_of(tier))
-    published = 0
+    noted, wanted = market_key("slot", metric, tier.value), f"{slot.name}|{inputs}".encode()
+    assets = _due(metric, tier, client.get(noted) == wanted)
+    # One worker at a time: another with other inputs would overtake it, or be overtaken.
+    busy = client.lock(f"{noted}:busy", timeout=_RUNNING_S, blocking=False)
+    if not assets or not busy.acquire():
+        return 0
     try:
-        published = _refresh(metric, tier, refresher, assets)
+        # It may have been done while we looked.
+        assets = _due(metric, tier, client.get(noted) == wanted)
+        published = _refresh(metric, tier, refresher, assets) if assets else 0
     except Exception as error:
         BATCH_FAILURES.labels(metric, tier.value).inc()
         log.exception("snapshot_batch_failed", metric=metric, tier=tier.value, error=str(error))
-        client.delete(claim)
         return 0
-    if is_slot and published:
-        client.set(claim, _DONE, ex=2 * CADENCE_S[tier])
-        client.hset(published_key(), f"{metric}:{tier.value}", inputs.partition(":")[0])
     else:
-        # Nothing to publish yet, or only the missing ones: look again soon.
-        client.delete(claim)
-    return published
+        if published and len(assets) == len(assets_of(tier)):
+            client.set(noted, wanted, ex=2 * CADENCE_S[tier])
+            client.hset(published_key(), f"{metric}:{tier.value}", inputs.partition(":")[0])
+        return published
+    finally:
+        # A worker that took too long has lost it to another.
+        with suppress(LockError):
+            busy.release()
+
+
+def _due(metric: str, tier: AssetTier, is_done: bool) -> tuple[str, ...]:
+    """All assets; of a slot that is done, those that still have nothing to show."""
+    assets = assets_of(tier)
+    return _unpublished(metric, assets) if is_done else assets
 
 
 def _refresh(metric: str, tier: AssetTier, refresher: Refresher, assets: Sequence[str]) -> int:

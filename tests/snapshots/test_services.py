@@ -141,13 +141,50 @@ def test_one_tier_that_fails_does_not_stop_the_other(refresher: Refresher, at: _
 def test_a_worker_killed_in_its_slot_gives_it_up(refresher: Refresher, at: _Clock) -> None:
     services.due_refresh()
     at(65)
-    name = due_slot(market_clock.line, NOON_NS + 65 * 1_000_000_000, 60).name
-    claim = market_key("slot", METRIC, "hot", "unknown:", name)
-    sync_redis().set(claim, b"running", ex=30)
+    busy = f"{market_key('slot', METRIC, 'hot')}:busy"
+    sync_redis().set(busy, b"another", ex=30)
     assert services.due_refresh() == 0
-    assert 0 < sync_redis().ttl(claim) <= 30
-    sync_redis().delete(claim)
+    assert 0 < sync_redis().ttl(busy) <= 30
+    sync_redis().delete(busy)
     assert services.due_refresh() == 15
+    assert not sync_redis().exists(busy)
+
+
+def test_a_worker_that_took_too_long_leaves_the_claim_of_its_follower(
+    refresher: Refresher, at: _Clock
+) -> None:
+    busy = f"{market_key('slot', METRIC, 'hot')}:busy"
+
+    def slow(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+        if "BTC" in assets:
+            sync_redis().set(busy, b"another", ex=30)
+        return refresher(assets, now_ms)
+
+    registry.register_refresher(METRIC, slow)
+    assert services.due_refresh() == 65
+    assert sync_redis().get(busy) == b"another"
+
+
+def test_one_worker_at_a_time_whatever_it_saw(refresher: Refresher, at: _Clock) -> None:
+    """A start finds what the last run left in Redis, and then what this run says."""
+    inner: list[int] = []
+
+    def meanwhile(assets: Sequence[str], now_ms: int) -> list[SnapshotDocument]:
+        if not inner:
+            inner.append(0)
+            sync_redis().hset(market_key("backfill"), "state", "running")
+            inner[0] = services.due_refresh()
+        return refresher(assets, now_ms)
+
+    sync_redis().hset(market_key("backfill"), "state", "ready")
+    registry.register_refresher(METRIC, meanwhile)
+    assert services.due_refresh() == 65
+    # COLD was free; HOT was being made.
+    assert inner == [50]
+    sync_redis().hset(market_key("backfill"), "state", "ready")
+    assert services.due_refresh() == 0
+    states = sync_redis().hgetall(services.published_key())
+    assert states == {f"{METRIC}:hot".encode(): b"ready", f"{METRIC}:cold".encode(): b"ready"}
 
 
 def test_an_asset_without_snapshot_does_not_wait(refresher: Refresher, at: _Clock) -> None:
@@ -197,8 +234,8 @@ def test_a_venue_that_comes_or_goes_publishes_everything_again(
     assert heard("binance", SOURCE_OK) == 65
     assert heard("okx", SOURCE_DEGRADED) == 65
     assert heard("okx", SOURCE_OK) == 0
-    # Back to a set of venues that this slot was published with: the next slot will tell.
-    assert heard("okx", SOURCE_DOWN) == 0
+    # Back to what an earlier document of this slot was made with: nobody waits for the next slot.
+    assert heard("okx", SOURCE_DOWN) == 65
 
 
 def test_a_replay_that_starts_again_publishes_again(refresher: Refresher, at: _Clock) -> None:

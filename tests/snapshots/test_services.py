@@ -25,7 +25,6 @@ from apps.marketdata.universe import COLD, HOT
 from apps.snapshots import registry, services, store
 from apps.snapshots.contracts import SnapshotDocument
 from apps.snapshots.registry import SnapshotSpec
-from apps.snapshots.schedule import due_slot
 from apps.snapshots.tasks import tick
 
 pytestmark = pytest.mark.django_db(databases=["market"], transaction=True)

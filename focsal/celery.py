@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery, signals
 
 from apps.core import task_context
+from focsal.accounts_worker import AccountsWorker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "focsal.settings")
 
@@ -17,6 +18,8 @@ app = Celery("focsal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 task_context.connect()
+accounts_worker = AccountsWorker(app)
+accounts_worker.connect()
 
 
 @signals.setup_logging.connect
@@ -36,6 +39,9 @@ def _keep_what_is_loaded(**_: Any) -> None:
 @signals.worker_ready.connect
 @signals.beat_init.connect
 def _serve_metrics(**_: Any) -> None:
+    if accounts_worker.is_this:
+        # The first worker has the port.
+        return
     # Settings are complete only now, not when this module is imported.
     from apps.core.metrics import serve_metrics
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Final
 
@@ -18,6 +19,8 @@ from apps.alerts.streaming import events_stream
 from apps.core.logs import get_logger
 
 _ROUNDS: Final = 5
+# Receivers that let us wait never hold all threads of a worker: payments are worked off beside them.
+_AT_ONCE: Final = threading.BoundedSemaphore(2)
 _KEPT: Final = timedelta(days=30)
 _REPEATABLE: Final = timedelta(hours=24)
 _log = get_logger(__name__)
@@ -26,6 +29,15 @@ _log = get_logger(__name__)
 @shared_task(name="alerts.deliver", ignore_result=True)
 def deliver() -> int:
     """At each event, and every few seconds for what is due again or a killed worker left behind."""
+    if not _AT_ONCE.acquire(blocking=False):
+        return 0
+    try:
+        return _deliver()
+    finally:
+        _AT_ONCE.release()
+
+
+def _deliver() -> int:
     try:
         events_stream()
     except RedisError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kombu import Exchange, Queue
+
 from focsal.settings.data import REDIS_CELERY_URL
 from focsal.settings.market import MARKET
 
@@ -14,9 +16,22 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = f"focsal-{MARKET}"
-# 0 goes first: who has paid waits for no refresh of the market that was queued before.
+# What concerns accounts has workers of its own (``celery worker --accounts``): it never waits for the market.
+CELERY_ACCOUNTS_QUEUE = f"focsal-{MARKET}-accounts"
+CELERY_TASK_QUEUES = [
+    Queue(name, Exchange(name), routing_key=name)
+    for name in (CELERY_TASK_DEFAULT_QUEUE, CELERY_ACCOUNTS_QUEUE)
+]
+# 0 goes first: who has paid waits for nothing that was queued before.
 # By routes alone: a default priority would overrule them.
-CELERY_TASK_ROUTES = {"billing.process": {"priority": 0}, "*": {"priority": 6}}
+CELERY_TASK_ROUTES = {
+    "billing.process": {"queue": CELERY_ACCOUNTS_QUEUE, "priority": 0},
+    **{
+        f"{name}.*": {"queue": CELERY_ACCOUNTS_QUEUE, "priority": 6}
+        for name in ("accounts", "alerts", "billing", "keys", "usage")
+    },
+    "*": {"priority": 6},
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": f"focsal:{MARKET}:celery:",

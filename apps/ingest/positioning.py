@@ -11,9 +11,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from apps.core.clock import NS_PER_MS
 from apps.core.logs import get_logger
 from apps.ingest.retry import RestCaller
+from apps.marketdata.columns import Columns
 from apps.marketdata.events import PositioningRatio
 from apps.marketdata.instruments import Instrument, InstrumentKind
 from apps.marketdata.positioning import SERIES, SNAPSHOT_S, TAKER, TAKER_S
@@ -42,29 +45,30 @@ def period_of(series: str) -> int:
 
 def positioning_rows(
     row_id: int, ratios: Iterable[PositioningRatio], origin: str, known_at_ms: int | None = None
-) -> list[PositioningRow]:
+) -> Columns[PositioningRow]:
     """Venue samples as rows; a taker period is of the moment of its end, and not stored before.
 
     ``known_at_ms``: when the answer came; None for the past, which was known when it was of.
     """
-    rows: list[PositioningRow] = []
-    for one in ratios:
-        covers_s = one.period_s if one.series == TAKER else 0
-        ts = one.ts_event // NS_PER_MS + covers_s * 1000
-        if ts > one.ts_recv // NS_PER_MS:
-            continue
-        rows.append(
-            PositioningRow(
-                instrument_id=row_id,
-                series=one.series,
-                ts=ts,
-                known_at=ts if known_at_ms is None else max(ts, known_at_ms),
-                long_share=one.long_share,
-                period_s=covers_s,
-                origin=origin,
-            )
-        )
-    return rows
+    found = Columns.of(PositioningRatio, ratios)
+    is_taker = found.array("series", object) == TAKER
+    covers_s = np.where(is_taker, found.array("period_s", np.int64), 0)
+    ts = found.array("ts_event", np.int64) // NS_PER_MS + covers_s * 1000
+    is_over = ts <= found.array("ts_recv", np.int64) // NS_PER_MS
+    found, ts = found.where(is_over), ts[is_over]
+    return Columns(
+        PositioningRow,
+        len(found),
+        {
+            "instrument_id": row_id,
+            "series": found.column("series"),
+            "ts": ts,
+            "known_at": ts if known_at_ms is None else np.maximum(ts, known_at_ms),
+            "long_share": found.column("long_share"),
+            "period_s": covers_s[is_over],
+            "origin": origin,
+        },
+    )
 
 
 class Question(NamedTuple):

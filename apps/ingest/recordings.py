@@ -12,8 +12,10 @@ from typing import Any, Final, TypeVar, cast
 
 import aiohttp
 import msgspec
+import numpy as np
 
 from apps.ingest.emulator import Emulator
+from apps.marketdata.columns import Columns
 from apps.marketdata.events import Liquidation, OpenInterest, PositionSide, Quality
 from apps.marketdata.instruments import Instrument
 from apps.marketdata.models import Origin
@@ -60,39 +62,48 @@ class RecordedRest:
 
     async def open_interest_history(
         self, instrument: Instrument, period_s: int, start_ms: int, end_ms: int
-    ) -> list[OpenInterest]:
+    ) -> Sequence[OpenInterest]:
         if not self.recorded_series:
             return await self._rest.open_interest_history(instrument, period_s, start_ms, end_ms)
         rows = await self._ask(
             "open_interest", RecordedInterest, instrument, start_ms, end_ms, step_s=period_s
         )
-        return [
-            OpenInterest(instrument, ts * _NS_PER_MS, ts * _NS_PER_MS, contracts, base, usd)
-            for ts, contracts, base, usd in zip(
-                rows.ts_ms, rows.contracts, rows.base, rows.usd, strict=True
-            )
-        ]
+        times = np.array(rows.ts_ms, dtype=np.int64) * _NS_PER_MS
+        return Columns(
+            OpenInterest,
+            len(times),
+            {
+                "instrument": instrument,
+                "ts_event": times,
+                "ts_recv": times,
+                "oi_contracts": np.array(rows.contracts),
+                "oi_base": np.array(rows.base),
+                "oi_usd": np.array(rows.usd),
+            },
+        )
 
     async def liquidation_history(
         self, instrument: Instrument, start_ms: int, end_ms: int
-    ) -> list[Liquidation]:
+    ) -> Sequence[Liquidation]:
         rows = await self._ask("liquidations", RecordedLiquidations, instrument, start_ms, end_ms)
         quality = LIQUIDATIONS[instrument.venue].quality or Quality.ESTIMATED
-        columns = (rows.ts_ms, rows.span_s, rows.side, rows.price, rows.base, rows.usd)
-        return [
-            Liquidation(
-                instrument,
-                ts * _NS_PER_MS,
-                ts * _NS_PER_MS,
-                _SIDES[side],
-                price,
-                base,
-                usd,
-                quality,
-                f"recorded:{span_s}:{ts}:{side}",
-            )
-            for ts, span_s, side, price, base, usd in zip(*columns, strict=True)
-        ]
+        times = np.array(rows.ts_ms, dtype=np.int64) * _NS_PER_MS
+        named = zip(rows.span_s, rows.ts_ms, rows.side, strict=True)
+        return Columns(
+            Liquidation,
+            len(times),
+            {
+                "instrument": instrument,
+                "ts_event": times,
+                "ts_recv": times,
+                "position_side": [_SIDES[side] for side in rows.side],
+                "price": np.array(rows.price),
+                "qty_base": np.array(rows.base),
+                "notional_usd": np.array(rows.usd),
+                "quality": quality,
+                "event_id": [f"recorded:{span_s}:{ts}:{side}" for span_s, ts, side in named],
+            },
+        )
 
     async def _ask(
         self,
@@ -138,20 +149,22 @@ def origin_of(rest: RestClient, series: str) -> str:
     return Origin.RECORDED.value if series in recorded else Origin.VENUE.value
 
 
-def liquidation_rows(row_id: int, events: Sequence[Liquidation]) -> list[LiquidationRow]:
+def liquidation_rows(row_id: int, events: Sequence[Liquidation]) -> Columns[LiquidationRow]:
     """Recorded sums, known at their end."""
-    return [
-        LiquidationRow(
-            instrument_id=row_id,
-            ts=one.ts_event // _NS_PER_MS,
-            event_id=one.event_id,
-            known_at=one.ts_event // _NS_PER_MS,
-            side=one.position_side.value,
-            price=one.price,
-            qty_base=one.qty_base,
-            notional_usd=one.notional_usd,
-            quality=one.quality.value,
-            origin=Origin.RECORDED.value,
-        )
-        for one in events
-    ]
+    found = Columns.of(Liquidation, events)
+    ts = found.array("ts_event", np.int64) // _NS_PER_MS
+    amounts = {name: found.column(name) for name in ("price", "qty_base", "notional_usd")}
+    return Columns(
+        LiquidationRow,
+        len(found),
+        {
+            "instrument_id": row_id,
+            "ts": ts,
+            "event_id": found.column("event_id"),
+            "known_at": ts,
+            "side": found.column("position_side"),
+            **amounts,
+            "quality": found.column("quality"),
+            "origin": Origin.RECORDED.value,
+        },
+    )

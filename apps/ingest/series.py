@@ -161,7 +161,7 @@ async def _fetch_open_interest(rest: RestClient, ask: Ask) -> Sequence[SeriesRow
         ask.instrument, ask.interval_s, ask.since_ms, ask.until_ms
     )
     origin = origin_of(rest, Series.OPEN_INTEREST)
-    return [row._replace(origin=origin) for row in open_interest_rows(ask.row_id, samples)]
+    return open_interest_rows(ask.row_id, samples, origin)
 
 
 # --- liquidations --------------------------------------------------------------------------------------

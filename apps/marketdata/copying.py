@@ -7,13 +7,14 @@ the other side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from apps.marketdata.columns import Column, Columns
 from apps.marketdata.rows import SeriesRow, SeriesTable
 
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -47,32 +48,44 @@ def encode_staged(table: SeriesTable, rows: Sequence[SeriesRow]) -> bytes:
 
 
 def _fields(table: SeriesTable, rows: Sequence[SeriesRow], *, is_staged: bool) -> Iterator[_Field]:
-    columns = zip(table.columns, table.column_types, zip(*rows, strict=True), strict=True)
-    for name, kind, values in columns:
+    columns: Iterable[Column]
+    if isinstance(rows, Columns):
+        columns = [rows.column(name) for name in table.columns]
+    else:
+        columns = map(list, zip(*rows, strict=True))
+    for name, kind, values in zip(table.columns, table.column_types, columns, strict=True):
         if kind == "text":
             yield _texts(values)
         elif name in table.TIME and not is_staged:
-            since = np.array(values, dtype=np.int64) - _PG_EPOCH_MS
+            since = np.asarray(values, dtype=np.int64) - _PG_EPOCH_MS
             yield _Field((since * 1000).astype(">i8"), 8)
         else:
             yield _numbers(values, np.dtype(_NUMBERS[kind]))
 
 
-def _numbers(values: Sequence[Any], dtype: np.dtype[Any]) -> _Field:
+def _numbers(values: Column, dtype: np.dtype[Any]) -> _Field:
     """None, and a float that is not finite, become NULL."""
+    if values is None:
+        return _Field(np.zeros((), dtype=dtype), _NULL)
     if dtype.kind == "f":
-        floats = np.array(values, dtype=np.float64)
+        floats = np.asarray(values, dtype=np.float64)
         missing = ~np.isfinite(floats)
         found = floats.astype(dtype)
+    elif isinstance(values, list) and None in values:
+        missing = np.array([one is None for one in values])
+        found = np.array([one or 0 for one in values], dtype=dtype)
     else:
-        missing = np.array([one is None for one in values]) if None in values else np.zeros(1, bool)
-        found = np.array([one or 0 for one in values] if missing.any() else values, dtype=dtype)
+        return _Field(np.asarray(values).astype(dtype), dtype.itemsize)
     if not missing.any():
         return _Field(found, dtype.itemsize)
+    if not missing.ndim:
+        return _Field(found, _NULL)
     return _Field(found, np.where(missing, _NULL, dtype.itemsize))
 
 
-def _texts(values: Sequence[str | None]) -> _Field:
+def _texts(values: Any) -> _Field:
+    if isinstance(values, str):
+        values = [values]
     first = values[0]
     if first is not None and values.count(first) == len(values):
         one = _bytes(first)
@@ -92,19 +105,26 @@ def _bytes(value: str | None) -> bytes:
 def _encode(count: int, fields: Sequence[_Field]) -> bytes:
     if not count:
         return _HEADER + _END
+    uneven = [field.widths for field in fields if not isinstance(field.widths, int)]
+    if not uneven:
+        return b"".join((_HEADER, _records(count, fields, slice(None), 0), _END))
     shape = np.zeros(count, dtype=np.int64)
-    for field in fields:
-        if not isinstance(field.widths, int):
-            base = int(field.widths.max()) - _NULL + 1
-            shape = np.unique(shape * base + field.widths - _NULL, return_inverse=True)[1]
-    parts = [_records(fields, np.flatnonzero(shape == one)) for one in range(int(shape.max()) + 1)]
+    for widths in uneven:
+        base = int(widths.max()) - _NULL + 1
+        shape = np.unique(shape * base + widths - _NULL, return_inverse=True)[1]
+    parts = []
+    for one in range(int(shape.max()) + 1):
+        chosen = np.flatnonzero(shape == one)
+        parts.append(_records(len(chosen), fields, chosen, int(chosen[0])))
     return b"".join((_HEADER, *parts, _END))
 
 
-def _records(fields: Sequence[_Field], chosen: npt.NDArray[np.intp]) -> bytes:
-    """Rows of the same widths."""
+def _records(
+    count: int, fields: Sequence[_Field], chosen: npt.NDArray[np.intp] | slice, first: int
+) -> bytes:
+    """The chosen rows, which are of the same widths: those of the row ``first``."""
     widths = [
-        field.widths if isinstance(field.widths, int) else int(field.widths[chosen[0]])
+        field.widths if isinstance(field.widths, int) else int(field.widths[first])
         for field in fields
     ]
     layout: list[tuple[str, str]] = [("count", ">i2")]
@@ -112,7 +132,7 @@ def _records(fields: Sequence[_Field], chosen: npt.NDArray[np.intp]) -> bytes:
         layout.append((f"width{at}", ">i4"))
         if width > 0:
             layout.append((f"value{at}", field.dtype(width)))
-    records = np.empty(len(chosen), dtype=layout)
+    records = np.empty(count, dtype=layout)
     records["count"] = len(fields)
     for at, (field, width) in enumerate(zip(fields, widths, strict=True)):
         records[f"width{at}"] = width

@@ -13,10 +13,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import numpy as np
 import psycopg
 from django.db import connections, transaction
 from django.db.utils import IntegrityError
 
+from apps.marketdata.columns import Columns
 from apps.marketdata.copying import encode_rows, encode_staged
 from apps.marketdata.partitions import ensure_partitions, forget_known_partitions
 from apps.marketdata.rows import TABLES, SeriesRow, SeriesTable
@@ -41,9 +43,7 @@ def rows_write(rows: Iterable[SeriesRow], *, is_new: bool = False) -> int:
 
     ``is_new``: probably none of them is stored yet.
     """
-    groups: dict[SeriesTable, list[SeriesRow]] = {}
-    for row in rows:
-        groups.setdefault(TABLES[type(row)], []).append(row)
+    groups = _by_table(rows)
     if not groups:
         return 0
     connection_refresh()
@@ -55,9 +55,25 @@ def rows_write(rows: Iterable[SeriesRow], *, is_new: bool = False) -> int:
         return _write(groups, is_new=False)
 
 
-def _write(groups: dict[SeriesTable, list[SeriesRow]], *, is_new: bool) -> int:
+def _by_table(rows: Iterable[SeriesRow]) -> dict[SeriesTable, Sequence[SeriesRow]]:
+    if isinstance(rows, Columns):
+        return {TABLES[rows.row_type]: rows} if len(rows) else {}
+    groups: dict[SeriesTable, list[SeriesRow]] = {}
+    for row in rows:
+        groups.setdefault(TABLES[type(row)], []).append(row)
+    return dict(groups)
+
+
+def _days_of(rows: Sequence[SeriesRow]) -> set[int]:
+    """Since the epoch."""
+    if isinstance(rows, Columns):
+        return set(np.unique(rows.array("ts", np.int64) // _DAY_MS).tolist())
+    return {row.ts // _DAY_MS for row in rows}
+
+
+def _write(groups: dict[SeriesTable, Sequence[SeriesRow]], *, is_new: bool) -> int:
     for table, rows in groups.items():
-        days = {row.ts // _DAY_MS for row in rows}
+        days = _days_of(rows)
         ensure_partitions(table.name, (datetime.fromtimestamp(d * 86_400, tz=UTC) for d in days))
     changed = 0
     with transaction.atomic(using="market"), connections["market"].cursor() as cursor:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any, ClassVar, Final, NamedTuple, NotRequired, TypedDict, Unpack
+from typing import Any, ClassVar, Final, NamedTuple, NotRequired, TypeAlias, TypedDict, Unpack
 
 import aiohttp
+import msgspec
 
 from apps.marketdata.instruments import Instrument
 from apps.venues.base import VenueEndpoints
@@ -52,8 +54,15 @@ class Wiring(TypedDict):
     sleep: NotRequired[Sleep]
 
 
-_last_answer: ContextVar[Answer | None] = ContextVar("last_venue_answer", default=None)
-"""Of this task. ccxt's errors carry neither status nor headers nor body."""
+Reader: TypeAlias = Callable[[str], dict[str, Any]]
+"""Decodes the body of a good answer into what ccxt would take for one, its rows typed already; raises
+``msgspec.MsgspecError`` for any other."""
+_last_answer: ContextVar[tuple[int, Mapping[str, str] | None, str] | None] = ContextVar(
+    "last_venue_answer", default=None
+)
+"""Of this task: status, headers and body, which ccxt's errors do not carry."""
+_reader: ContextVar[Reader | None] = ContextVar("venue_answer_reader", default=None)
+"""Of this task's request."""
 
 
 class PublicRest:
@@ -104,7 +113,9 @@ class PublicRest:
         )
 
     def readable(self, body: object, row_type: type[Row]) -> list[Row]:
-        """Rows that fit; raises :class:`VenueBadAnswer` when none does."""
+        """Rows that fit, or have been read already; raises :class:`VenueBadAnswer` when none does."""
+        if isinstance(body, list) and body and isinstance(body[0], row_type):
+            return body
         try:
             good, bad = readable(body, row_type)
         except TypeError as error:
@@ -115,19 +126,31 @@ class PublicRest:
         return good
 
     async def implicit(
-        self, exchange: str, call: str, params: Mapping[str, object], *, what: str
+        self,
+        exchange: str,
+        call: str,
+        params: Mapping[str, object],
+        *,
+        what: str,
+        read: Reader | None = None,
     ) -> Any:
-        """The decoded answer of one of ccxt's implicit calls. Raises :class:`VenueError`."""
+        """The decoded answer of one of ccxt's implicit calls. Raises :class:`VenueError`.
+
+        ``read`` decodes it in ccxt's place, where it can.
+        """
         import ccxt.async_support as ccxt
 
         client = self._ccxt(exchange)
         _last_answer.set(None)
+        _reader.set(read)
         try:
             return await getattr(client, call)(dict(params))
         except ccxt.BaseError as error:
-            answer = _last_answer.get()
-            if answer is None:
+            told = _last_answer.get()
+            if told is None:
                 raise VenueUnavailable(self.venue, f"{what}: {type(error).__name__}") from error
+            status, headers, body = told
+            answer = Answer(status, dict(headers or {}), body.encode())
             raise self.refusal(what, answer) from error
 
     async def ask(self, what: str, url: str, *, method: str = "GET", **more: Any) -> Answer:
@@ -153,6 +176,7 @@ class PublicRest:
             client = getattr(ccxt, exchange)(settings)
             self.aim(client)
             _remember_answers(client)
+            _read_answers(client)
             self._ccxt_clients[exchange] = client
         return client
 
@@ -164,7 +188,22 @@ def _remember_answers(client: Any) -> None:
     def on_rest_response(
         code: int, reason: str, url: str, method: str, headers: Any, body: str, *rest: Any
     ) -> Any:
-        _last_answer.set(Answer(code, dict(headers or {}), str(body).encode()))
+        _last_answer.set((code, headers, str(body)))
         return original(code, reason, url, method, headers, body, *rest)
 
     client.on_rest_response = on_rest_response
+
+
+def _read_answers(client: Any) -> None:
+    """Let each request's own reader decode, if it has one."""
+    original: Callable[[str], Any] = client.parse_json
+
+    def parse_json(body: str) -> Any:
+        read = _reader.get()
+        if read is not None:
+            # Anything but a good answer, or one row that does not fit: ccxt and ``readable`` see to it.
+            with suppress(msgspec.MsgspecError):
+                return read(body)
+        return original(body)
+
+    client.parse_json = parse_json

@@ -38,17 +38,17 @@ class RestClient(Protocol):
 
     async def open_interest_history(
         self, instrument: Instrument, period_s: int, start_ms: int, end_ms: int
-    ) -> list[OpenInterest]: ...
+    ) -> Sequence[OpenInterest]: ...
 
     async def candles(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
-    ) -> list[Candle]:
+    ) -> Sequence[Candle]:
         """Bars that open in [``start_ms``, ``end_ms``), oldest first; the last may be unfinished."""
         ...
 
     async def positioning(
         self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int
-    ) -> list[PositioningRatio]: ...
+    ) -> Sequence[PositioningRatio]: ...
 
     async def book_snapshot(self, instrument: Instrument) -> BookSnapshot: ...
 
@@ -74,7 +74,7 @@ class GivesMarkHistory(Protocol):
 
     async def mark_history(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
-    ) -> list[MarkPrice]:
+    ) -> Sequence[MarkPrice]:
         """Mark and index at the close of every interval that opens in [``start_ms``, ``end_ms``)."""
         ...
 

@@ -12,6 +12,7 @@ from apps.venues.values import BadValue
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
 NS_PER_MS: Final = 1_000_000
+_SETTLED: Final = FundingKind.SETTLED
 
 
 def settled_rates(
@@ -39,9 +40,8 @@ def settled_rates(
             continue
         gap_h = _gap_h(times, index)
         hours = gap_h if gap_h in intervals_h else usual_h
-        kind = FundingKind.SETTLED
         events.append(
-            FundingRate(instrument, settled_ns, ts_recv, kind, rate, raw, hours, settled_ns)
+            FundingRate(instrument, settled_ns, ts_recv, _SETTLED, rate, raw, hours, settled_ns)
         )
     return events
 

@@ -3,10 +3,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from django.db import connections
 
-from apps.marketdata.rows import SeriesRow
+from apps.marketdata.columns import Columns
+from apps.marketdata.rows import BarRow, SeriesRow
 from apps.marketdata.selectors import bar_series, funding_series, liquidation_series
 from apps.marketdata.writers import rows_write
 from tests.marketdata.samples import (
@@ -132,6 +134,26 @@ def test_new_rows_arrive_like_merged_ones() -> None:
     assert [row[7] for row in merged["funding_rate"]] == [8.0, None, None, None, None]
     assert [row[2] for row in merged["liquidation"]] == ["one", "three", "two"]
     assert merged["bar"][3][2] == at(T0 + 3 * MINUTE)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_columns_arrive_like_their_rows(is_new: bool) -> None:
+    rows: list[SeriesRow] = [
+        bar_row(T0 + n * MINUTE, close=100.0 + n, buy_base=None, trades=None) for n in range(3)
+    ]
+    assert rows_write(rows) == 3
+    one_by_one = everything("bar", "ts")
+    with connections["market"].cursor() as cursor:
+        cursor.execute("TRUNCATE bar")
+    first = rows[0]
+    assert isinstance(first, BarRow)
+    columns: dict[str, Any] = first._asdict()
+    columns["ts"] = np.array([row.ts for row in rows])
+    columns["known_at"] = [row.known_at for row in rows]
+    columns["close"] = np.array([100.0, 101.0, 102.0])
+    assert rows_write(Columns(BarRow, 3, columns), is_new=is_new) == 3
+    assert everything("bar", "ts") == one_by_one
+    assert rows_write(Columns.of(BarRow, []), is_new=is_new) == 0
 
 
 def test_new_rows_that_are_not_new_go_by_the_rules() -> None:

@@ -7,7 +7,9 @@ direct: their 1000 levels are decoded straight into floats.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any, Final, Unpack
 
 import msgspec
@@ -30,7 +32,7 @@ from apps.venues.binance.symbols import (
 )
 from apps.venues.errors import VenueBadAnswer, VenueError, VenueThrottled, error_for_status
 from apps.venues.marks import paired
-from apps.venues.public_rest import Answer, PublicRest, Wiring
+from apps.venues.public_rest import Answer, PublicRest, Reader, Wiring
 from apps.venues.rows import Row, interval_name
 from apps.venues.values import BadValue
 
@@ -140,17 +142,16 @@ class BinanceRestClient(PublicRest):
 
     async def open_interest_history(
         self, instrument: Instrument, period_s: int, start_ms: int, end_ms: int
-    ) -> list[OpenInterest]:
+    ) -> Sequence[OpenInterest]:
         name = "fapiDataGetOpenInterestHist"
         found = await self._data_pages(
             name, rest_rows.OpenInterestHistRow, instrument, period_s, start_ms, end_ms
         )
-        ts_recv = self._now_ns()
-        return [rest_rows.open_interest_then(instrument, row, ts_recv) for row in found]
+        return rest_rows.open_interest_then(instrument, found, self._now_ns())
 
     async def candles(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
-    ) -> list[Candle]:
+    ) -> Sequence[Candle]:
         is_spot = instrument.kind is InstrumentKind.SPOT
         market = Market.SPOT if is_spot else Market.UM
         call = "publicGetKlines" if is_spot else "fapiPublicGetKlines"
@@ -158,12 +159,11 @@ class BinanceRestClient(PublicRest):
             market, call, {"symbol": instrument.symbol}, interval_s, start_ms, end_ms
         )
         ts_recv = self._now_ns()
-        now_ms = ts_recv // NS_PER_MS
-        return [rest_rows.candle(instrument, row, interval_s, now_ms, ts_recv) for row in found]
+        return rest_rows.candles(instrument, found, interval_s, ts_recv // NS_PER_MS, ts_recv)
 
     async def mark_history(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
-    ) -> list[MarkPrice]:
+    ) -> Sequence[MarkPrice]:
         """See :class:`apps.venues.rest_client.GivesMarkHistory`. An index is named by its pair."""
         pair, span = instrument.symbol.partition("_")[0], (interval_s, start_ms, end_ms)
         marks, indices = [
@@ -177,14 +177,12 @@ class BinanceRestClient(PublicRest):
 
     async def positioning(
         self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int
-    ) -> list[PositioningRatio]:
+    ) -> Sequence[PositioningRatio]:
         call, row_type = _SERIES[series]
         found: list[Any] = await self._data_pages(
             call, row_type, instrument, period_s, start_ms, end_ms
         )
-        ts_recv = self._now_ns()
-        ratios = (rest_rows.long_share(instrument, series, row, period_s, ts_recv) for row in found)
-        return [ratio for ratio in ratios if ratio is not None]
+        return rest_rows.long_shares(instrument, series, found, period_s, self._now_ns())
 
     async def book_snapshot(self, instrument: Instrument) -> BookSnapshot:
         body = await self.book_body(instrument)
@@ -244,23 +242,21 @@ class BinanceRestClient(PublicRest):
         found: list[rest_rows.KlineRow] = []
         cursor, page_rows = start_ms, _KLINE_PAGE[market]
         while cursor < end_ms:
-            page = self.readable(
-                await self._call(
-                    market,
-                    call,
-                    **name,
-                    interval=interval_name(_PERIOD, interval_s),
-                    startTime=cursor,
-                    endTime=end_ms - 1,
-                    limit=page_rows,
-                ),
+            page = await self._rows(
+                market,
+                call,
                 rest_rows.KlineRow,
+                **name,
+                interval=interval_name(_PERIOD, interval_s),
+                startTime=cursor,
+                endTime=end_ms - 1,
+                limit=page_rows,
             )
             found += page
             if len(page) < page_rows:
                 break
             cursor = page[-1].open_time + interval_s * 1000
-        return sorted(found, key=lambda row: row.open_time)
+        return sorted(found, key=attrgetter("open_time"))
 
     async def _data_pages(
         self,
@@ -276,23 +272,33 @@ class BinanceRestClient(PublicRest):
         window_ms = _DATA_PAGE * period_s * 1000
         for cursor in range(start_ms, end_ms, window_ms):
             await self._data_pool.acquire()
-            body = await self._call(
+            found += await self._rows(
                 Market.UM,
                 call,
+                row_type,
                 symbol=instrument.symbol,
                 period=interval_name(_PERIOD, period_s),
                 startTime=cursor,
                 endTime=min(cursor + window_ms, end_ms) - 1,
                 limit=_DATA_PAGE,
             )
-            found += self.readable(body, row_type)
-        return sorted(found, key=lambda row: row.timestamp)  # type: ignore[attr-defined]  # each row of these series has it
+        return sorted(found, key=attrgetter("timestamp"))
 
-    async def _call(self, market: Market, name: str, **params: object) -> Any:
+    async def _rows(
+        self, market: Market, name: str, row_type: type[Row], **params: object
+    ) -> list[Row]:
+        body = await self._call(market, name, _reader_of(row_type), **params)
+        return self.readable(
+            body[_ROWS] if isinstance(body, dict) and _ROWS in body else body, row_type
+        )
+
+    async def _call(
+        self, market: Market, name: str, read: Reader | None = None, **params: object
+    ) -> Any:
         if name in _WEIGHT:
             await self._weight_pools[market].acquire(_WEIGHT[name])
         exchange = "binance" if market is Market.SPOT else "binanceusdm"
-        return await self.implicit(exchange, name, params, what=name)
+        return await self.implicit(exchange, name, params, what=name, read=read)
 
     def aim(self, client: Any) -> None:
         api = client.urls["api"]
@@ -310,3 +316,13 @@ class BinanceRestClient(PublicRest):
             for pool in (self._data_pool, self._funding_pool, *self._weight_pools.values()):
                 pool.block_for(error.retry_after or 0.0)
         return error
+
+
+_ROWS: Final = "rows"
+
+
+@cache
+def _reader_of(row_type: type[Any]) -> Reader:
+    """Of lists, which the venue answers bare; what is wrong comes as an object."""
+    decode = msgspec.json.Decoder(list[row_type], strict=False).decode  # type: ignore[valid-type]  # a type made at run time
+    return lambda body: {_ROWS: decode(body)}

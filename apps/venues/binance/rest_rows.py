@@ -7,10 +7,12 @@ counts it, so that one bad row does not cost a page.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+import numpy as np
 from msgspec import Meta, Struct
 
+from apps.marketdata.columns import Columns
 from apps.marketdata.events import (
     Candle,
     FundingKind,
@@ -24,6 +26,7 @@ from apps.venues import settlements
 from apps.venues.binance.parse import NS_PER_MS, rate_from
 from apps.venues.binance.wire import Ms, Price, PriceOrZero, Qty, Seq, Volume
 from apps.venues.settlements import MINUTE_MS
+from apps.venues.shares import bought, shares_of
 
 _INTERVALS_H: Final = frozenset({1.0, 2.0, 4.0, 6.0, 8.0})
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -152,55 +155,61 @@ def open_interest_now(instrument: Instrument, row: OpenInterestRow, ts_recv: int
 
 
 def open_interest_then(
-    instrument: Instrument, row: OpenInterestHistRow, ts_recv: int
-) -> OpenInterest:
-    base = row.sumOpenInterest * instrument.price_mult
-    return OpenInterest(
-        instrument,
-        row.timestamp * NS_PER_MS,
-        ts_recv,
-        row.sumOpenInterest,
-        base,
-        row.sumOpenInterestValue,
+    instrument: Instrument, rows: Sequence[OpenInterestHistRow], ts_recv: int
+) -> Columns[OpenInterest]:
+    found = Columns.of(OpenInterestHistRow, rows)
+    contracts = found.array("sumOpenInterest")
+    return Columns(
+        OpenInterest,
+        len(found),
+        {
+            "instrument": instrument,
+            "ts_event": found.array("timestamp", np.int64) * NS_PER_MS,
+            "ts_recv": ts_recv,
+            "oi_contracts": contracts,
+            "oi_base": contracts * instrument.price_mult,
+            "oi_usd": found.array("sumOpenInterestValue"),
+        },
     )
 
 
-def candle(
-    instrument: Instrument, row: KlineRow, interval_s: int, now_ms: int, ts_recv: int
-) -> Candle:
-    mult = instrument.price_mult
-    return Candle(
-        instrument,
-        row.close_time * NS_PER_MS,
-        ts_recv,
-        interval_s,
-        row.open_time * NS_PER_MS,
-        row.open / mult,
-        row.high / mult,
-        row.low / mult,
-        row.close / mult,
-        volume_base=row.volume * mult,
-        volume_usd=row.quote_volume,
-        buy_base=row.taker_buy_base * mult,
-        buy_usd=row.taker_buy_quote,
-        trades=row.trades,
-        is_closed=row.close_time < now_ms,
+def candles(
+    instrument: Instrument, rows: Sequence[KlineRow], interval_s: int, now_ms: int, ts_recv: int
+) -> Columns[Candle]:
+    found, mult = Columns.of(KlineRow, rows), instrument.price_mult
+    close_ms = found.array("close_time", np.int64)
+    return Columns(
+        Candle,
+        len(found),
+        {
+            "instrument": instrument,
+            "ts_event": close_ms * NS_PER_MS,
+            "ts_recv": ts_recv,
+            "interval_s": interval_s,
+            "open_ts": found.array("open_time", np.int64) * NS_PER_MS,
+            **{name: found.array(name) / mult for name in ("open", "high", "low", "close")},
+            "volume_base": found.array("volume") * mult,
+            "volume_usd": found.array("quote_volume"),
+            "buy_base": found.array("taker_buy_base") * mult,
+            "buy_usd": found.array("taker_buy_quote"),
+            "trades": found.array("trades", np.int64),
+            "is_closed": close_ms < now_ms,
+        },
     )
 
 
-def long_share(
+def long_shares(
     instrument: Instrument,
     series: str,
-    row: LongShortRow | TakerRow,
+    rows: Sequence[LongShortRow] | Sequence[TakerRow],
     period_s: int,
     ts_recv: int,
-) -> PositioningRatio | None:
-    """The share of longs; None when takers did not trade."""
-    if isinstance(row, TakerRow):
-        total = row.buyVol + row.sellVol
-        if not total:
-            return None
-        share = row.buyVol / total
+) -> Columns[PositioningRatio]:
+    """The shares of longs; none where takers did not trade."""
+    found: Columns[Any] = Columns.of(TakerRow if series == "taker" else LongShortRow, rows)
+    if series == "taker":
+        shares = bought(found.array("buyVol"), found.array("sellVol"))
     else:
-        share = row.longAccount
-    return PositioningRatio(instrument, row.timestamp * NS_PER_MS, ts_recv, series, share, period_s)
+        shares = found.array("longAccount")
+    times = found.array("timestamp", np.int64)
+    return shares_of(instrument, series, times, shares, period_s, ts_recv)

@@ -8,7 +8,9 @@ levels are decoded straight into floats.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Unpack
+from functools import cache
+from operator import attrgetter
+from typing import Any, Final, Literal, Unpack
 
 import msgspec
 
@@ -33,7 +35,7 @@ from apps.venues.bybit.symbols import (
 )
 from apps.venues.errors import VenueBadAnswer, VenueError, VenueRefused, VenueThrottled
 from apps.venues.marks import paired
-from apps.venues.public_rest import Answer, PublicRest, Wiring
+from apps.venues.public_rest import Answer, PublicRest, Reader, Wiring
 from apps.venues.rows import Row, interval_name
 from apps.venues.values import BadValue
 
@@ -95,7 +97,7 @@ class BybitRestClient(PublicRest):
         found = await self._older_pages(
             "funding-history",
             rest_rows.FundingHistoryRow,
-            lambda row: row.fundingRateTimestamp,
+            attrgetter("fundingRateTimestamp"),
             # The start alone is an error.
             ("startTime", "endTime"),
             (start_ms, end_ms),
@@ -129,7 +131,7 @@ class BybitRestClient(PublicRest):
         found = await self._older_pages(
             "open-interest",
             rest_rows.OpenInterestRow,
-            lambda row: row.timestamp,
+            attrgetter("timestamp"),
             ("startTime", "endTime"),
             (start_ms, end_ms),
             _OPEN_INTEREST_PAGE * period_s * 1000,
@@ -153,7 +155,7 @@ class BybitRestClient(PublicRest):
 
     async def mark_history(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
-    ) -> list[MarkPrice]:
+    ) -> Sequence[MarkPrice]:
         """See :class:`apps.venues.rest_client.GivesMarkHistory`."""
         span, row_type = (interval_s, start_ms, end_ms), rest_rows.PriceRow
         marks, indices = [
@@ -164,13 +166,13 @@ class BybitRestClient(PublicRest):
 
     async def positioning(
         self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int
-    ) -> list[PositioningRatio]:
+    ) -> Sequence[PositioningRatio]:
         if series != "accounts":
             raise ValueError(f"expected accounts, the venue's only series, received {series!r}")
         found = await self._older_pages(
             "account-ratio",
             rest_rows.RatioRow,
-            lambda row: row.timestamp,
+            attrgetter("timestamp"),
             ("startTime", "endTime"),
             (start_ms, end_ms),
             _RATIO_PAGE * period_s * 1000,
@@ -178,8 +180,7 @@ class BybitRestClient(PublicRest):
             period=interval_name(rest_rows.PERIOD, period_s),
             limit=_RATIO_PAGE,
         )
-        ts_recv = self._now_ns()
-        return [rest_rows.long_share(instrument, row, period_s, ts_recv) for row in found]
+        return rest_rows.long_shares(instrument, found, period_s, self._now_ns())
 
     async def book_snapshot(self, instrument: Instrument) -> BookSnapshot:
         result = await self._get(
@@ -267,7 +268,7 @@ class BybitRestClient(PublicRest):
         return await self._older_pages(
             name,
             row_type,
-            lambda row: row.start,
+            attrgetter("start"),
             ("start", "end"),
             (start_ms, min(end_ms, self._now_ns() // NS_PER_MS + 1)),
             _KLINE_PAGE * interval_s * 1000,
@@ -296,22 +297,27 @@ class BybitRestClient(PublicRest):
         while cursor > start_ms:
             begin = start_ms if page_ms is None else max(start_ms, cursor - page_ms)
             window = {bounds[0]: begin, bounds[1]: cursor - 1}
-            data = rest_rows.list_of(name, await self._call(name, **params, **window))
-            page = self.readable(data, row_type)
-            at = [time_of(row) for row in page]
-            found |= {
-                when: row for when, row in zip(at, page, strict=True) if begin <= when < cursor
-            }
+            result = await self._call(name, _reader_of(row_type), **params, **window)
+            page = self.readable(rest_rows.list_of(name, result), row_type)
+            at = list(map(time_of, page))
+            if at and begin <= min(at) and max(at) < cursor:
+                found.update(zip(at, page, strict=True))
+            else:
+                found |= {
+                    when: row for when, row in zip(at, page, strict=True) if begin <= when < cursor
+                }
             oldest = min((when for when in at if when >= begin), default=begin)
             if page_ms is None and (not at or oldest >= cursor):
                 break
             cursor = begin if page_ms is not None else oldest
         return [found[when] for when in sorted(found)]
 
-    async def _call(self, name: str, **params: object) -> dict[str, Any]:
+    async def _call(
+        self, name: str, read: Reader | None = None, /, **params: object
+    ) -> dict[str, Any]:
         await self._pool.acquire()
         query = {"category": _CATEGORY, **params}
-        body = await self.implicit("bybit", _CALLS[name], query, what=name)
+        body = await self.implicit("bybit", _CALLS[name], query, what=name, read=read)
         result = body.get("result") if isinstance(body, dict) else None
         if not isinstance(result, dict):
             raise VenueBadAnswer(VENUE, f"{name}: expected a result")
@@ -340,3 +346,11 @@ class BybitRestClient(PublicRest):
         except VenueRefused as error:
             self._pool.block_for(error.retry_after or REFUSED_S)
             raise
+
+
+@cache
+def _reader_of(row_type: type[Any]) -> Reader:
+    result = msgspec.defstruct("Result", [("list", list[row_type])])  # type: ignore[valid-type]  # a type made at run time
+    answer = msgspec.defstruct("Answer", [("retCode", Literal[0]), ("result", result)])
+    decode: Callable[[str], Any] = msgspec.json.Decoder(answer, strict=False).decode
+    return lambda body: {"retCode": 0, "result": {"list": decode(body).result.list}}

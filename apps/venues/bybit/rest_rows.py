@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
+import numpy as np
 from msgspec import Meta, Struct
 
+from apps.marketdata.columns import Columns
 from apps.marketdata.events import (
     BookSnapshot,
     Candle,
@@ -24,6 +26,7 @@ from apps.venues.bybit import convert, tickers
 from apps.venues.bybit.convert import NS_PER_MS, VENUE
 from apps.venues.bybit.wire import INTERVAL_S, Level, Ms, Price, Seq, Volume
 from apps.venues.errors import VenueBadAnswer
+from apps.venues.shares import shares_of
 from apps.venues.values import BadValue
 
 _INTERVALS_H: Final = frozenset({1.0, 2.0, 4.0, 8.0})
@@ -129,11 +132,12 @@ def open_interest_then(
     return OpenInterest(instrument, row.timestamp * NS_PER_MS, ts_recv, amount, base, None)
 
 
-def long_share(
-    instrument: Instrument, row: RatioRow, period_s: int, ts_recv: int
-) -> PositioningRatio:
-    ts_event = row.timestamp * NS_PER_MS
-    return PositioningRatio(instrument, ts_event, ts_recv, "accounts", row.buyRatio, period_s)
+def long_shares(
+    instrument: Instrument, rows: Sequence[RatioRow], period_s: int, ts_recv: int
+) -> Columns[PositioningRatio]:
+    found = Columns.of(RatioRow, rows)
+    times, shares = found.array("timestamp", np.int64), found.array("buyRatio")
+    return shares_of(instrument, "accounts", times, shares, period_s, ts_recv)
 
 
 def candle(instrument: Instrument, row: KlineRow, interval_s: int, ts_recv: int) -> Candle:

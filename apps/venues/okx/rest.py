@@ -8,7 +8,11 @@ venue. Order books go direct: their levels are decoded straight into floats.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack
+from functools import cache
+from operator import attrgetter
+from typing import Any, Literal, Unpack
+
+import msgspec
 
 from apps.marketdata.events import (
     BookSnapshot,
@@ -27,7 +31,7 @@ from apps.venues.okx.convert import NS_PER_MS, VENUE
 from apps.venues.okx.errors import WINDOW_S, rows_of
 from apps.venues.okx.parse import index_name
 from apps.venues.okx.symbols import Drop, futures_of, swaps_of
-from apps.venues.public_rest import Answer, PublicRest, Wiring
+from apps.venues.public_rest import Answer, PublicRest, Reader, Wiring
 from apps.venues.rows import Row, interval_name
 from apps.venues.values import BadValue, UnknownValue
 
@@ -81,7 +85,7 @@ class OkxRestClient(PublicRest):
         found = await self._older_pages(
             "funding-rate-history",
             rest_rows.FundingHistoryRow,
-            lambda row: row.fundingTime,
+            attrgetter("fundingTime"),
             "after",
             start_ms,
             end_ms,
@@ -120,11 +124,11 @@ class OkxRestClient(PublicRest):
 
     async def open_interest_history(
         self, instrument: Instrument, period_s: int, start_ms: int, end_ms: int
-    ) -> list[OpenInterest]:
+    ) -> Sequence[OpenInterest]:
         found = await self._older_pages(
             "open-interest-history",
             rest_rows.OpenInterestHistoryRow,
-            lambda row: row.ts,
+            attrgetter("ts"),
             "end",
             start_ms,
             end_ms,
@@ -132,8 +136,7 @@ class OkxRestClient(PublicRest):
             period=interval_name(limits.BAR, period_s),
             limit=limits.RUBIK_PAGE,
         )
-        ts_recv = self._now_ns()
-        return [rest_rows.open_interest_then(instrument, row, ts_recv) for row in found]
+        return rest_rows.open_interest_then(instrument, found, self._now_ns())
 
     async def candles(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
@@ -144,7 +147,7 @@ class OkxRestClient(PublicRest):
         found = await self._older_pages(
             "candles" if is_recent else "history-candles",
             wire.CandleRow,
-            lambda row: row.ts,
+            attrgetter("ts"),
             "after",
             start_ms,
             end_ms,
@@ -162,7 +165,7 @@ class OkxRestClient(PublicRest):
 
     async def mark_history(
         self, instrument: Instrument, interval_s: int, start_ms: int, end_ms: int
-    ) -> list[MarkPrice]:
+    ) -> Sequence[MarkPrice]:
         """See :class:`apps.venues.rest_client.GivesMarkHistory`. An index has a name of its own."""
         age = "" if self._is_recent(interval_s, start_ms) else "history-"
         marks, indices = [
@@ -171,7 +174,7 @@ class OkxRestClient(PublicRest):
                 for row in await self._older_pages(
                     f"{age}{name}",
                     rest_rows.PriceRow,
-                    lambda row: row.ts,
+                    attrgetter("ts"),
                     "after",
                     start_ms,
                     end_ms,
@@ -194,7 +197,7 @@ class OkxRestClient(PublicRest):
 
     async def positioning(
         self, instrument: Instrument, series: str, period_s: int, start_ms: int, end_ms: int
-    ) -> list[PositioningRatio]:
+    ) -> Sequence[PositioningRatio]:
         row_type: type[Any] = rest_rows.TakerRow if series == "taker" else rest_rows.RatioRow
         if series not in ("accounts", "top_accounts", "top_positions", "taker"):
             raise ValueError(f"expected a positioning series, received {series!r}")
@@ -202,7 +205,7 @@ class OkxRestClient(PublicRest):
         found = await self._older_pages(
             series,
             row_type,
-            lambda row: row.ts,
+            attrgetter("ts"),
             "end",
             start_ms,
             end_ms,
@@ -211,9 +214,7 @@ class OkxRestClient(PublicRest):
             limit=limits.RUBIK_PAGE,
             **unit,
         )
-        ts_recv = self._now_ns()
-        ratios = (rest_rows.long_share(instrument, series, row, period_s, ts_recv) for row in found)
-        return [ratio for ratio in ratios if ratio is not None]
+        return rest_rows.long_shares(instrument, series, found, period_s, self._now_ns())
 
     async def book_snapshot(self, instrument: Instrument) -> BookSnapshot:
         await self._pools["books"].acquire()
@@ -285,22 +286,25 @@ class OkxRestClient(PublicRest):
         found: dict[int, Row] = {}
         cursor = end_ms
         while cursor > start_ms:
-            data = await self._call(name, **{**params, older_than: cursor})
+            data = await self._call(name, _reader_of(row_type), **{**params, older_than: cursor})
             page = self.readable(data, row_type)
-            times = [time_of(row) for row in page]
-            found |= {
-                at: row for at, row in zip(times, page, strict=True) if start_ms <= at < end_ms
-            }
+            times = list(map(time_of, page))
+            if times and start_ms <= min(times) and max(times) < end_ms:
+                found.update(zip(times, page, strict=True))
+            else:
+                found |= {
+                    at: row for at, row in zip(times, page, strict=True) if start_ms <= at < end_ms
+                }
             # The newer rows of a page that did not move would be asked for again for ever.
             if not times or min(times) >= cursor:
                 break
             cursor = min(times)
         return [found[at] for at in sorted(found)]
 
-    async def _call(self, name: str, **params: object) -> list[Any]:
+    async def _call(self, name: str, read: Reader | None = None, /, **params: object) -> list[Any]:
         call, _ = limits.CALLS[name]
         await self._pools[name].acquire()
-        body = await self.implicit("okx", call, params, what=name)
+        body = await self.implicit("okx", call, params, what=name, read=read)
         data = body.get("data") if isinstance(body, dict) else None
         if not isinstance(data, list):
             raise VenueBadAnswer(VENUE, f"{name}: expected data")
@@ -329,3 +333,10 @@ def settlements_page(instrument: Instrument, span_ms: int) -> int:
     """Rows that hold the settlements of a span, as far as a page goes."""
     interval_ms = (instrument.funding_interval_h or 1.0) * 3_600_000
     return min(limits.FUNDING_PAGE, int(span_ms / interval_ms) + 2)
+
+
+@cache
+def _reader_of(row_type: type[Any]) -> Reader:
+    answer = msgspec.defstruct("Answer", [("code", Literal["0"]), ("data", list[row_type])])  # type: ignore[valid-type]  # a type made at run time
+    decode: Callable[[str], Any] = msgspec.json.Decoder(answer, strict=False).decode
+    return lambda body: {"code": "0", "data": decode(body).data}

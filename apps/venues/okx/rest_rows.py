@@ -7,9 +7,12 @@ does not cost a page. Rows that the stream has too are in :mod:`.wire`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from msgspec import Struct
 
+from apps.marketdata.columns import Columns
 from apps.marketdata.events import (
     BookSnapshot,
     FundingRate,
@@ -27,6 +30,7 @@ from apps.venues.okx.convert import (
 )
 from apps.venues.okx.wire import BookRow, MarkPriceRow, Ms, Price, Qty, Volume
 from apps.venues.settlements import MINUTE_MS
+from apps.venues.shares import bought, shares_of
 
 
 class FundingHistoryRow(Struct, gc=False):
@@ -85,27 +89,38 @@ def settled_rates(
 
 
 def open_interest_then(
-    instrument: Instrument, row: OpenInterestHistoryRow, ts_recv: int
-) -> OpenInterest:
-    return OpenInterest(instrument, row.ts * NS_PER_MS, ts_recv, row.contracts, row.coins, row.usd)
+    instrument: Instrument, rows: Sequence[OpenInterestHistoryRow], ts_recv: int
+) -> Columns[OpenInterest]:
+    found = Columns.of(OpenInterestHistoryRow, rows)
+    return Columns(
+        OpenInterest,
+        len(found),
+        {
+            "instrument": instrument,
+            "ts_event": found.array("ts", np.int64) * NS_PER_MS,
+            "ts_recv": ts_recv,
+            "oi_contracts": found.array("contracts"),
+            "oi_base": found.array("coins"),
+            "oi_usd": found.array("usd"),
+        },
+    )
 
 
-def long_share(
+def long_shares(
     instrument: Instrument,
     series: str,
-    row: RatioRow | TakerRow,
+    rows: Sequence[RatioRow] | Sequence[TakerRow],
     period_s: int,
     ts_recv: int,
-) -> PositioningRatio | None:
-    """The share of longs (of buying takers); None when takers did not trade."""
-    if isinstance(row, TakerRow):
-        total = row.buy + row.sell
-        if not total:
-            return None
-        share = row.buy / total
+) -> Columns[PositioningRatio]:
+    """The shares of longs (of buying takers); none where takers did not trade."""
+    found: Columns[Any] = Columns.of(TakerRow if series == "taker" else RatioRow, rows)
+    if series == "taker":
+        shares = bought(found.array("buy"), found.array("sell"))
     else:
-        share = row.ratio / (1.0 + row.ratio)
-    return PositioningRatio(instrument, row.ts * NS_PER_MS, ts_recv, series, share, period_s)
+        ratios = found.array("ratio")
+        shares = ratios / (1.0 + ratios)
+    return shares_of(instrument, series, found.array("ts", np.int64), shares, period_s, ts_recv)
 
 
 def mark_price(

@@ -409,7 +409,7 @@ def test_account_ratio_btcusdt_20260908(captures_dir: Path) -> None:
     path = captures_dir / "bybit/long_short/account_ratio_BTCUSDT_20260908.json"
     found, bad = readable(rest_list(path), rest_rows.RatioRow)
     assert bad == 0
-    share = rest_rows.long_share(perp("BTCUSDT"), found[0], 3_600, TS_RECV)
+    share = rest_rows.long_shares(perp("BTCUSDT"), found, 3_600, TS_RECV)[0]
     assert (share.long_share, share.series) == (0.5681, "accounts")
 
 

@@ -42,6 +42,7 @@ class Served:
     """A running face and ways to talk to it."""
 
     face: DeribitFace
+    market: SeededMarket
     faults: Faults
     wall: Wall
     port: int
@@ -102,6 +103,7 @@ async def serve(multiplier: float) -> AsyncIterator[Served]:
     faults = Faults(wall.wall_s)
     own = (*listings(ASSETS), *other_listings(ASSETS))
     subscribed: set[str] = set()
+    market = SeededMarket(7, own)
     context = FaceContext(
         listings=own,
         faults=faults,
@@ -109,7 +111,7 @@ async def serve(multiplier: float) -> AsyncIterator[Served]:
         wall_s=wall.wall_s,
         limit_multiplier=multiplier,
         on_subscribed=subscribed.update,
-        market=SeededMarket(7, own),
+        market=market,
     )
     face = DeribitFace(context)
     runner = web.AppRunner(face.ports()["main"], access_log=None, shutdown_timeout=1.0)
@@ -119,7 +121,7 @@ async def serve(multiplier: float) -> AsyncIterator[Served]:
     port: int = runner.addresses[0][1]
     tasks = [asyncio.ensure_future(work) for work in face.work()]
     async with aiohttp.ClientSession() as http:
-        yield Served(face, faults, wall, port, http, subscribed)
+        yield Served(face, market, faults, wall, port, http, subscribed)
     await face.close()
     for task in tasks:
         task.cancel()

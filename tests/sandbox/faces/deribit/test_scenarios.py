@@ -15,6 +15,8 @@ from tests.sandbox.faces.deribit.conftest import Served
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
+NOW_MS = 1_795_248_123_456
+"""2026-11-21 08:02:03 UTC: the same market whenever the tests run."""
 Rows = dict[str, dict[str, Any]]
 
 
@@ -46,7 +48,7 @@ def stand(served: Served, at_ms: int) -> None:
 
 
 async def test_an_expiry_pins_settles_and_clears_away(served: Served) -> None:
-    end = board_start_ms(board_day(time.time_ns() // 1_000_000) + 1)
+    end = board_start_ms(board_day(NOW_MS) + 1)
     start = end - 3 * HOUR_MS
     stand(served, start)
     before = await chain(served)
@@ -128,7 +130,7 @@ async def dealers_gamma(served: Served) -> float:
 
 
 async def test_gamma_flip_turns_dealers_against_the_market(served: Served) -> None:
-    start = time.time_ns() // 1_000_000 // MINUTE_MS * MINUTE_MS
+    start = NOW_MS
     stand(served, start)
     before, price = await dealers_gamma(served), await index(served)
     volatility = (await served.get("get_book_summary_by_currency", currency="BTC", kind="option"))[

@@ -201,8 +201,17 @@ async def test_acknowledged_and_nothing_comes(tmp_path: Path) -> None:
             )
 
         await until(is_told, "nobody is taken for live")
+        assert rig.seen == set(VENUES)
+        for venue in VENUES:
+            state = (await rig.board())[rig.state(venue).key]
+            assert state.book_state in ("resyncing", "stale"), venue
+            assert (state.best_bid, state.best_ask) == (None, None), venue
         rig.cause("clear")
         await until(rig.is_well, "all is well again")
+        after = rig.counts()
+        assert after.malformed == before.malformed
+        assert set((await rig.book_states()).values()) == {"live"}
+        assert all(after.events[venue] > before.events[venue] for venue in VENUES)
 
 
 # --- wrong clocks ---------------------------------------------------------------------------------------

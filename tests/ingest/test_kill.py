@@ -13,8 +13,7 @@ from apps.sandbox.faces.registry import PORTS, VENUES
 from apps.sandbox.server import Sandbox
 from tests.ingest.process import ingest_process
 from tests.ingest.rig import FEW, until
-from tests.ingest.test_faults_rows import until_second, until_whole
-from tests.ingest.truth import MINUTE_MS
+from tests.ingest.truth import MINUTE_MS, differences_in_the_end, until_second
 from tests.sandbox.conftest import free_ports
 
 pytestmark = [
@@ -41,7 +40,8 @@ async def test_history_is_continuous_over_kills(tmp_path: Path) -> None:
         async with ingest_process(tmp_path, sandbox.config.port, FEW):
             await until(all_live, "every book is live again")
             # The minutes of both kills, and the one after.
-            await until_whole(sandbox, first_ms, last_ms + 2 * MINUTE_MS)
+            last_ms += 2 * MINUTE_MS
+            assert await differences_in_the_end(sandbox, first_ms, last_ms) == {}
         assert killed == 2
     finally:
         await sandbox.stop()

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
+from asgiref.sync import sync_to_async
 
 from apps.ingest.storage import moment
 from apps.marketdata import selectors
 from apps.sandbox.backend import ModelBackend
 from apps.sandbox.server import Sandbox
+from tests.ingest.rig import PATIENCE_S
 
 MINUTE_MS = 60_000
+
+
+async def until_second(second: float) -> int:
+    """Sleeps until the market's minute is so old; the minute (ms)."""
+    now_s = time.time()
+    await asyncio.sleep((second - now_s) % 60)
+    return time.time_ns() // 1_000_000 // MINUTE_MS * MINUTE_MS
+
+
+async def differences_in_the_end(
+    sandbox: Sandbox, first_ms: int, last_ms: int
+) -> dict[str, object]:
+    """What is wrong with the stored minutes when repairs have had their time; nothing, as soon as it is."""
+    begin = time.monotonic()
+    while found := await sync_to_async(differences)(sandbox, first_ms, last_ms):
+        if time.monotonic() - begin > PATIENCE_S:
+            break
+        await asyncio.sleep(0.2)
+    return found
 
 
 def differences(sandbox: Sandbox, first_ms: int, last_ms: int) -> dict[str, object]:

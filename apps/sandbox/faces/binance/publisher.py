@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,16 +21,14 @@ from apps.sandbox.faces.binance.plan import (
 )
 from apps.sandbox.faces.binance.source import TimeRange
 from apps.sandbox.faces.hub import Hub
+from apps.sandbox.faces.publishing import TickingPublisher
 from apps.sandbox.market.book import book_difference
 from apps.sandbox.market.dated import is_listed, listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book, ForcedOrder, Market
 
-TICK_S: Final = 0.05
 _SECOND_MS: Final = 1_000
 _KLINE_EVERY_MS: Final = 250
-# After a pause (a suspended laptop) streams go on from now: the venue would have cut us anyway.
-_LONGEST_CATCH_UP_MS: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -50,48 +47,32 @@ class Feed:
         self.books = self.quote = None
 
 
-class Publisher:
+class Publisher(TickingPublisher):
     """Streams of the listings of one face."""
 
     def __init__(
         self, market: Market, listings: Sequence[Listing], hub: Hub, now_ms: Callable[[], int]
     ) -> None:
+        super().__init__(hub, now_ms)
         self._market = market
-        self._hub = hub
-        self._now_ms = now_ms
-        self._started_ms = now_ms()
         self._by_symbol = {listing.symbol.lower(): listing for listing in listings}
         self._feeds = {symbol: Feed(listing) for symbol, listing in self._by_symbol.items()}
         self._plan: dict[str, Wanted] = {}
-        self._stale = True
-        self._last_ms = now_ms()
+        self._started_ms = self._last_ms
         self._last_second = self._last_ms // _SECOND_MS
         self._candles: dict[str, tuple[list[object], bool]] = {}
         self._klines_ms = 0
         self._forced: dict[tuple[str, int], list[ForcedOrder]] = {}
         self._listed = self._names_at(self._last_ms)
-        hub.on_change.append(self._mark_stale)
 
     def _names_at(self, now_ms: int) -> frozenset[str]:
         return frozenset(one.symbol for one in listed(self._by_symbol.values(), now_ms))
 
-    def _mark_stale(self) -> None:
-        self._stale = True
+    def _go_on_from_now(self) -> None:
+        for feed in self._feeds.values():
+            feed.forget()
 
-    async def run(self) -> None:
-        """Publish until cancelled."""
-        while True:
-            self.tick(self._now_ms())
-            await asyncio.sleep(TICK_S)
-
-    def tick(self, now_ms: int) -> None:
-        """Publish everything due up to ``now_ms``."""
-        if self._stale:
-            self._replan()
-        if now_ms - self._last_ms > _LONGEST_CATCH_UP_MS:
-            for feed in self._feeds.values():
-                feed.forget()
-        self._last_ms = now_ms
+    def _publish(self, now_ms: int) -> None:
         for symbol, wanted in self._plan.items():
             feed = self._feeds[symbol]
             if wanted.has_trades:
@@ -105,10 +86,8 @@ class Publisher:
             )
             self._last_second = second
         self._publish_klines(now_ms)
-        self._hub.flush()
 
     def _replan(self) -> None:
-        self._stale = False
         self._plan = plan(self._hub.channels(), self._by_symbol)
         for symbol, feed in self._feeds.items():
             wanted = self._plan.get(symbol)

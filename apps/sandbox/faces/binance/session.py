@@ -12,6 +12,7 @@ from aiohttp import WSMsgType, web
 
 from apps.sandbox.faces.hub import Connection, Hub
 from apps.sandbox.faces.pacing import Recent
+from apps.sandbox.faces.sockets import Session, SocketFace
 
 PUBLIC: Final = "public"
 MARKET: Final = "market"
@@ -50,11 +51,10 @@ def is_served(path: str, channel: str) -> bool:
 
 
 @dataclass(eq=False)
-class Session:
-    """One client's connection and what the venue keeps count of."""
+class CountedSession(Session):
+    """With what the venue keeps count of. ``listed``: streams that the address names."""
 
-    connection: Connection
-    socket: web.WebSocketResponse
+    listed: list[str]
     opened_s: float
     last_pong_s: float
     next_ping_s: float
@@ -63,7 +63,7 @@ class Session:
     seen: set[str] = field(default_factory=set)
 
 
-class WebSocketFace:
+class WebSocketFace(SocketFace[CountedSession]):
     """Serves one host's WebSocket paths on top of a hub."""
 
     def __init__(
@@ -74,11 +74,10 @@ class WebSocketFace:
         on_subscribed: Callable[[set[str]], None] = lambda _channels: None,
         multiplier: float = 1.0,
     ) -> None:
-        self.hub = hub
+        super().__init__(hub)
         self._rules = rules
         self._now_s = now_s
         self._on_subscribed = on_subscribed
-        self._sessions: set[Session] = set()
         most, window_s = rules.connects
         self._connects = Recent(most * multiplier, window_s, now_s)
 
@@ -98,26 +97,18 @@ class WebSocketFace:
     async def _serve(self, request: web.Request, path: str, combined: bool) -> web.StreamResponse:
         if not self._connects.take():
             return web.Response(status=429, text="Too many requests")
-        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=1 << 20)
-        await socket.prepare(request)
-        transport = request.transport
-        if transport is None:
-            return socket
-        connection = Connection(path, combined, transport)
-        now = self._now_s()
-        session = Session(connection, socket, now, now, now + self._rules.ping_every_s)
-        self.hub.add(connection)
-        self._sessions.add(session)
         listed = request.match_info.get("streams") or request.query.get("streams", "")
-        try:
-            self._subscribe(session, [name for name in listed.split("/") if name])
-            await self._read(session)
-        finally:
-            self._sessions.discard(session)
-            self.hub.remove(connection)
-        return socket
+        names = [name for name in listed.split("/") if name]
 
-    async def _read(self, session: Session) -> None:
+        def begin(socket: web.WebSocketResponse, transport: asyncio.Transport) -> CountedSession:
+            now = self._now_s()
+            connection, ping_s = Connection(path, combined, transport), self._rules.ping_every_s
+            return CountedSession(connection, socket, names, now, now, now + ping_s)
+
+        return await self.converse(request, begin, autoping=False)
+
+    async def _read(self, session: CountedSession) -> None:
+        self._subscribe(session, session.listed)
         async for message in session.socket:
             if message.type is WSMsgType.PING:
                 await session.socket.pong(message.data)
@@ -130,14 +121,14 @@ class WebSocketFace:
                 self._answer(session, self.hub.heard(message.data))
                 session.connection.flush()
 
-    def _is_flooding(self, session: Session) -> bool:
+    def _is_flooding(self, session: CountedSession) -> bool:
         second = int(self._now_s())
         if second != session.second:
             session.second, session.messages = second, 0
         session.messages += 1
         return session.messages > self._rules.messages_per_s
 
-    def _answer(self, session: Session, raw: str | bytes) -> None:
+    def _answer(self, session: CountedSession, raw: str | bytes) -> None:
         connection = session.connection
         try:
             request = orjson.loads(raw)
@@ -155,7 +146,7 @@ class WebSocketFace:
         else:
             connection.send(orjson.dumps({"result": result, "id": request.get("id")}))
 
-    def _perform(self, session: Session, method: str, names: list[Any]) -> Any:
+    def _perform(self, session: CountedSession, method: str, names: list[Any]) -> Any:
         connection = session.connection
         if method == "LIST_SUBSCRIPTIONS":
             return sorted(connection.channels)
@@ -174,7 +165,7 @@ class WebSocketFace:
         self._subscribe(session, names)
         return None
 
-    def _subscribe(self, session: Session, names: list[str]) -> None:
+    def _subscribe(self, session: CountedSession, names: list[str]) -> None:
         if not names:
             return
         path = session.connection.path
@@ -184,26 +175,16 @@ class WebSocketFace:
         self.hub.subscribe(session.connection, set(names) - set(served), silent=True)
         self._on_subscribed(set(served))
 
-    async def keep_alive(self) -> None:
-        """Ping, and cut those that do not answer or have lived a day. Runs until cancelled."""
-        while True:
-            await asyncio.sleep(1.0)
-            now = self._now_s()
-            for session in list(self._sessions):
-                rules = self._rules
-                silent = now - session.last_pong_s > rules.ping_every_s + rules.pong_within_s
-                if silent or now - session.opened_s > rules.life_s:
-                    session.connection.transport.close()
-                elif now >= session.next_ping_s:
-                    session.next_ping_s = now + rules.ping_every_s
-                    await session.socket.ping(str(int(now * 1000)).encode())
-
-    def drop(self, path: str) -> int:
-        """Cut the connections on a path without a goodbye ("" for all of them)."""
-        chosen = [one for one in self.hub.connections if path in ("", one.path)]
-        for connection in chosen:
-            connection.transport.abort()
-        return len(chosen)
+    async def look_after(self) -> None:
+        """Ping, and cut those that do not answer or have lived a day."""
+        rules, now = self._rules, self._now_s()
+        for session in list(self._sessions):
+            silent = now - session.last_pong_s > rules.ping_every_s + rules.pong_within_s
+            if silent or now - session.opened_s > rules.life_s:
+                session.connection.transport.close()
+            elif now >= session.next_ping_s:
+                session.next_ping_s = now + rules.ping_every_s
+                await session.socket.ping(str(int(now * 1000)).encode())
 
     def announce_end(self) -> None:
         """Spot tells its clients before it closes their connections."""
@@ -212,11 +193,6 @@ class WebSocketFace:
             if session.connection.path == SPOT:
                 session.connection.send(data)
                 session.connection.flush()
-
-    async def close(self) -> None:
-        self.announce_end()
-        for session in list(self._sessions):
-            await session.socket.close(code=1001, message=b"server shutdown")
 
 
 class VenueRefusal(str):

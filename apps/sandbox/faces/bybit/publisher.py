@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,17 +13,15 @@ from apps.sandbox.faces.bybit import frames, tickers
 from apps.sandbox.faces.bybit.history import INTERVALS, Span, candles
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.faces.numbering import Numbering
+from apps.sandbox.faces.publishing import TickingPublisher
 from apps.sandbox.fault_catalog import EVERYTHING
 from apps.sandbox.market.book import book_difference
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book, ForcedOrder, Market
 
-TICK_S: Final = 0.05
 _SECOND_MS: Final = 1_000
 _POSITIONS_EVERY_S: Final = 5
 _DAY_EVERY_S: Final = 15
-# After a pause (a suspended laptop) trades go on from now: the venue would have cut us anyway.
-_LONGEST_CATCH_UP_MS: Final = 10_000
 _LIQUIDATIONS_MS: Final = 500
 _BEST_AGAIN_MS: Final = 3_000
 _MOST_STEPS: Final = 5
@@ -49,7 +46,7 @@ class Feed:
     """The next message is a whole book with the number 1."""
 
 
-class Publisher:
+class Publisher(TickingPublisher):
     """Pushes of every listing of the face."""
 
     def __init__(
@@ -63,39 +60,24 @@ class Publisher:
     ) -> None:
         """``prefix``: what this market's channels begin with in the hub, which both markets share;
         ``numbering``: shared with REST."""
+        super().__init__(hub, now_ms)
         self._numbering = numbering or Numbering()
         self._prefix = prefix
         self._market = market
-        self._hub = hub
-        self._now_ms = now_ms
         self._feeds = {listing.symbol: Feed(listing) for listing in listings}
         self._wanted: dict[str, set[str]] = {}
         """Topics without the symbol, by symbol, that someone reads."""
-        self._stale = True
-        self._last_ms = self._started_ms = now_ms()
+        self._started_ms = self._last_ms
         self._last_second = self._last_ms // _SECOND_MS
         self._last_half = self._last_ms // _LIQUIDATIONS_MS
         self._candles: dict[str, list[str]] = {}
         self._forced: dict[tuple[str, int], list[ForcedOrder]] = {}
-        hub.on_change.append(self._mark_stale)
 
-    def _mark_stale(self) -> None:
-        self._stale = True
+    def _go_on_from_now(self) -> None:
+        for feed in self._feeds.values():
+            feed.minute = -1
 
-    async def run(self) -> None:
-        """Publish until cancelled."""
-        while True:
-            self.tick(self._now_ms())
-            await asyncio.sleep(TICK_S)
-
-    def tick(self, now_ms: int) -> None:
-        """Publish everything due up to ``now_ms``."""
-        if self._stale:
-            self._replan()
-        if now_ms - self._last_ms > _LONGEST_CATCH_UP_MS:
-            for feed in self._feeds.values():
-                feed.minute = -1
-        self._last_ms = now_ms
+    def _publish(self, now_ms: int) -> None:
         for symbol, topics in self._wanted.items():
             feed = self._feeds[symbol]
             if "publicTrade" in topics:
@@ -114,10 +96,8 @@ class Publisher:
         if second != self._last_second:
             self._last_second = second
             self._publish_second(second, now_ms)
-        self._hub.flush()
 
     def _replan(self) -> None:
-        self._stale = False
         wanted: defaultdict[str, set[str]] = defaultdict(set)
         for channel in self._hub.channels():
             if not channel.startswith(self._prefix):

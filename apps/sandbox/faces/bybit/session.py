@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from apps.sandbox.faces.bybit.frames import DEPTHS
 from apps.sandbox.faces.bybit.history import INTERVALS
 from apps.sandbox.faces.hub import Connection, Hub
 from apps.sandbox.faces.pacing import Recent
+from apps.sandbox.faces.sockets import Session, SocketFace
 
 PATH: Final = "linear"
 SPOT: Final = "spot"
@@ -46,16 +47,14 @@ def prefix_of(path: str) -> str:
 
 
 @dataclass(eq=False)
-class Session:
-    """One client's connection; times in wall seconds."""
+class NamedSession(Session):
+    """``active_s``: when the client last said something."""
 
-    connection: Connection
-    socket: web.WebSocketResponse
     active_s: float
     name: str = field(default_factory=lambda: secrets.token_hex(10))
 
 
-class WebSocketFace:
+class WebSocketFace(SocketFace[NamedSession]):
     """Serves ``/v5/public/linear`` and ``spot`` on top of a hub. ``symbols``: by path. ``served``:
     further topics, in a recording. Channels of spot have a prefix in the hub."""
 
@@ -69,14 +68,13 @@ class WebSocketFace:
         on_subscribed: Callable[[set[str]], None],
         served: Iterable[str] = (),
     ) -> None:
-        self.hub = hub
+        super().__init__(hub)
         self._symbols = {path: frozenset(names) for path, names in symbols.items()}
         self._multiplier = multiplier
         self._topics = TOPICS | set(served)
         self._wall_s = wall_s
         self._first_frames = first_frames
         self._on_subscribed = on_subscribed
-        self._sessions: set[Session] = set()
         most, window_s = _CONNECTS
         self._connects = Recent(most * multiplier, window_s, wall_s)
 
@@ -94,29 +92,16 @@ class WebSocketFace:
         held = sum(one.connection.path == path for one in self._sessions)
         if not self._connects.take() or held >= _CONNECTIONS * self._multiplier:
             return web.Response(status=403, text="access too frequent")
-        socket = web.WebSocketResponse(autoping=True, compress=False, max_msg_size=1 << 20)
-        await socket.prepare(request)
-        transport = request.transport
-        if transport is None:
-            return socket
-        connection = Connection(path, False, transport)
-        session = Session(connection, socket, self._wall_s())
-        self.hub.add(connection)
-        self._sessions.add(session)
-        try:
-            async for message in socket:
-                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    session.active_s = self._wall_s()
-                    self._answer(session, self.hub.heard(message.data))
-                    connection.flush()
-        finally:
-            self._sessions.discard(session)
-            self.hub.remove(connection)
-        return socket
+
+        def begin(socket: web.WebSocketResponse, transport: asyncio.Transport) -> NamedSession:
+            return NamedSession(Connection(path, False, transport), socket, self._wall_s())
+
+        return await self.converse(request, begin)
 
     # --- requests ---------------------------------------------------------------------------------
 
-    def _answer(self, session: Session, raw: str | bytes) -> None:
+    def _answer(self, session: NamedSession, raw: str | bytes) -> None:
+        session.active_s = self._wall_s()
         try:
             request = orjson.loads(raw)
         except orjson.JSONDecodeError:
@@ -177,7 +162,13 @@ class WebSocketFace:
             self._on_subscribed(set(args))
 
     def _send(
-        self, session: Session, request: dict[str, Any], op: str, msg: str, *, success: bool = True
+        self,
+        session: NamedSession,
+        request: dict[str, Any],
+        op: str,
+        msg: str,
+        *,
+        success: bool = True,
     ) -> None:
         answer = {
             "success": success,
@@ -190,26 +181,13 @@ class WebSocketFace:
 
     # --- upkeep -----------------------------------------------------------------------------------
 
-    async def keep_alive(self) -> None:
-        """Cut connections whose client said nothing for ten minutes. Runs until cancelled."""
-        while True:
-            await asyncio.sleep(1.0)
-            self.cut_idle()
+    async def look_after(self) -> None:
+        self.cut_idle()
 
     def cut_idle(self) -> int:
+        """Cut connections whose client said nothing for ten minutes."""
         now = self._wall_s()
         idle = [one for one in self._sessions if now - one.active_s > _IDLE_S]
         for session in idle:
             session.connection.transport.close()
         return len(idle)
-
-    def drop(self, path: str) -> int:
-        """Cut the connections on a path without a goodbye ("" for all of them)."""
-        chosen = [one for one in self.hub.connections if path in ("", one.path)]
-        for connection in chosen:
-            connection.transport.abort()
-        return len(chosen)
-
-    async def close(self) -> None:
-        for session in list(self._sessions):
-            await session.socket.close(code=1001, message=b"server shutdown")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,16 +16,14 @@ from apps.sandbox.faces.deribit.model_source import ModelSource
 from apps.sandbox.faces.deribit.option_publisher import OptionPublisher
 from apps.sandbox.faces.deribit.rpc import RESOLUTIONS
 from apps.sandbox.faces.hub import Hub
+from apps.sandbox.faces.publishing import TickingPublisher
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book
 
-TICK_S: Final = 0.1
 _SECOND_MS: Final = 1_000
 # Tickers speak when something changes: more often for the busy ones.
 _TICKER_MS: Final = {"BTC": 500, "ETH": 500}
 _TICKER_OTHERS_MS: Final = 1_000
-# After a pause (a suspended laptop) streams go on from now.
-_LONGEST_CATCH_UP_MS: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -47,15 +44,15 @@ class _Plan:
     seconds: list[Channel] = field(default_factory=list)
 
 
-class Publisher:
+class Publisher(TickingPublisher):
     """Streams of one face."""
 
+    tick_s = 0.1
+
     def __init__(self, source: ModelSource, hub: Hub, now_ms: Callable[[], int]) -> None:
+        super().__init__(hub, now_ms)
         self._source = source
-        self._hub = hub
-        self._now_ms = now_ms
         self._plan = _Plan()
-        self._is_stale = True
         self._tapes = {name: _Tape() for name in source.every}
         self._listed = source.listings
         self._books: dict[str, Book] = {}
@@ -64,19 +61,8 @@ class Publisher:
         self._ticker_slots: dict[str, int] = {}
         self._changes = TickerChanges()
         self._quotes: dict[str, tuple[int, int, int, int]] = {}
-        self._second = now_ms() // _SECOND_MS
-        self._last_ms = now_ms()
+        self._second = self._last_ms // _SECOND_MS
         self._options = OptionPublisher(source.options, hub)
-        hub.on_change.append(self._mark_stale)
-
-    def _mark_stale(self) -> None:
-        self._is_stale = True
-
-    async def run(self) -> None:
-        """Publish until cancelled."""
-        while True:
-            self.tick(self._now_ms())
-            await asyncio.sleep(TICK_S)
 
     def first_frames(self, channel: Channel) -> list[bytes]:
         """What a new reader of a channel is told at once: a book from its beginning."""
@@ -110,14 +96,14 @@ class Publisher:
         return [frame(channel.channel, orjson.dumps(data))]
 
     def tick(self, now_ms: int) -> None:
-        """Publish everything due up to ``now_ms``."""
         if self._source.listings is not self._listed:
             self._tell_listings(now_ms)
-        if self._is_stale:
-            self._replan()
-        if now_ms - self._last_ms > _LONGEST_CATCH_UP_MS:
-            self._tapes = {name: _Tape() for name in self._tapes}
-        self._last_ms = now_ms
+        super().tick(now_ms)
+
+    def _go_on_from_now(self) -> None:
+        self._tapes = {name: _Tape() for name in self._tapes}
+
+    def _publish(self, now_ms: int) -> None:
         for name, channels in self._plan.trades.items():
             self._publish_trades(self._source.every[name], channels, now_ms)
         for channel in self._plan.books:
@@ -130,7 +116,6 @@ class Publisher:
             self._second = second
             for channel in self._plan.seconds:
                 self._publish_second(channel)
-        self._hub.flush()
 
     def _tell_listings(self, now_ms: int) -> None:
         """A future was delivered or a new one listed."""
@@ -149,7 +134,6 @@ class Publisher:
     # --- what is wanted -------------------------------------------------------------------------------
 
     def _replan(self) -> None:
-        self._is_stale = False
         plan = _Plan()
         for name in sorted(self._hub.channels()):
             channel = parse_channel(name)

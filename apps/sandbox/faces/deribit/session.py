@@ -17,6 +17,7 @@ from apps.sandbox.faces.deribit.rest import envelope
 from apps.sandbox.faces.deribit.rpc import call
 from apps.sandbox.faces.deribit.source import Source
 from apps.sandbox.faces.hub import Connection, Hub
+from apps.sandbox.faces.sockets import Session, SocketFace
 
 PATH: Final = "/ws/api/v2"
 MAX_CHANNELS_PER_CALL: Final = 500
@@ -26,12 +27,10 @@ _TEST_REQUEST: Final = b'{"jsonrpc":"2.0","method":"heartbeat","params":{"type":
 _HEARTBEAT: Final = b'{"jsonrpc":"2.0","method":"heartbeat","params":{"type":"heartbeat"}}'
 
 
-@dataclass(eq=False, slots=True)
-class Session:
-    """One client. ``heartbeat_s`` is 0 until it asks for heartbeats."""
+@dataclass(eq=False)
+class BeatingSession(Session):
+    """``heartbeat_s`` is 0 until the client asks for heartbeats."""
 
-    connection: Connection
-    socket: web.WebSocketResponse
     subscribes: Bucket
     heard_s: float
     heartbeat_s: float = 0.0
@@ -39,9 +38,11 @@ class Session:
     is_tested: bool = False
 
 
-class WebSocketFace:
+class WebSocketFace(SocketFace[BeatingSession]):
     """Serves the WebSocket on top of a hub. ``first_frames``: what a new reader is told at once;
     ``is_listed``: whether a channel exists."""
+
+    watch_every_s = 0.5
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class WebSocketFace:
         *,
         allows_raw: bool = False,
     ) -> None:
-        self.hub = hub
+        super().__init__(hub)
         self._source = source
         self._limits = limits
         self._now_s = now_s
@@ -63,7 +64,6 @@ class WebSocketFace:
         self._first_frames = first_frames
         self._is_listed = is_listed
         self._allows_raw = allows_raw
-        self._sessions: set[Session] = set()
 
     def register(self, app: web.Application) -> None:
         app.router.add_get(PATH, self._serve)
@@ -71,30 +71,23 @@ class WebSocketFace:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if len(self._sessions) >= MAX_CONNECTIONS * self._limits.multiplier:
             return web.Response(status=429)
-        socket = web.WebSocketResponse(compress=False, max_msg_size=1 << 20)
-        await socket.prepare(request)
-        transport = request.transport
-        if transport is None:
-            return socket
-        connection = Connection("public", False, transport)
-        session = Session(connection, socket, self._limits.subscribe_bucket(), self._now_s())
-        self.hub.add(connection)
-        self._sessions.add(session)
-        try:
-            async for message in socket:
-                if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    continue
-                session.heard_s, session.is_tested = self._now_s(), False
-                goes_on = self._answer(session, self.hub.heard(message.data))
-                connection.flush()
-                if not goes_on:
-                    await socket.close(code=1008, message=b"too_many_requests")
-        finally:
-            self._sessions.discard(session)
-            self.hub.remove(connection)
-        return socket
+        return await self.converse(request, self._begin)
 
-    def _answer(self, session: Session, raw: str | bytes) -> bool:
+    def _begin(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> BeatingSession:
+        connection = Connection("public", False, transport)
+        return BeatingSession(connection, socket, self._limits.subscribe_bucket(), self._now_s())
+
+    async def _read(self, session: BeatingSession) -> None:
+        async for message in session.socket:
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                continue
+            session.heard_s, session.is_tested = self._now_s(), False
+            goes_on = self._answer(session, self.hub.heard(message.data))
+            session.connection.flush()
+            if not goes_on:
+                await session.socket.close(code=1008, message=b"too_many_requests")
+
+    def _answer(self, session: BeatingSession, raw: str | bytes) -> bool:
         """Whether the connection goes on."""
         began = self._now_s()
         try:
@@ -120,7 +113,7 @@ class WebSocketFace:
             session.connection.send(data)
         return True
 
-    def _perform(self, session: Session, method: str, params: dict[str, Any]) -> Any:
+    def _perform(self, session: BeatingSession, method: str, params: dict[str, Any]) -> Any:
         name = method.removeprefix("public/")
         if name in ("subscribe", "unsubscribe", "unsubscribe_all"):
             session.subscribes.take(1.0)
@@ -138,7 +131,7 @@ class WebSocketFace:
             return "ok"
         return call(self._source, name, params)
 
-    def _subscription(self, session: Session, name: str, params: dict[str, Any]) -> Any:
+    def _subscription(self, session: BeatingSession, name: str, params: dict[str, Any]) -> Any:
         connection = session.connection
         if name == "unsubscribe_all":
             self.hub.unsubscribe(connection, list(connection.channels))
@@ -170,16 +163,14 @@ class WebSocketFace:
             self._on_subscribed({one.channel for one in known})
         return _Accepted([one.channel for one in known], frames)
 
-    async def keep_alive(self) -> None:
-        """Heartbeats; cuts those who leave a test_request unanswered. Runs until cancelled."""
-        while True:
-            await asyncio.sleep(0.5)
-            now = self._now_s()
-            for session in list(self._sessions):
-                if session.heartbeat_s and now >= session.next_beat_s:
-                    self._beat(session, now)
+    async def look_after(self) -> None:
+        """Heartbeats; cuts those who leave a test_request unanswered."""
+        now = self._now_s()
+        for session in list(self._sessions):
+            if session.heartbeat_s and now >= session.next_beat_s:
+                self._beat(session, now)
 
-    def _beat(self, session: Session, now: float) -> None:
+    def _beat(self, session: BeatingSession, now: float) -> None:
         if session.is_tested:
             session.connection.transport.close()
             return
@@ -187,17 +178,6 @@ class WebSocketFace:
         session.connection.send(_TEST_REQUEST if session.is_tested else _HEARTBEAT)
         session.connection.flush()
         session.next_beat_s = now + session.heartbeat_s
-
-    def drop(self, path: str) -> int:
-        """Cut the connections on a path without a goodbye ("" for all of them)."""
-        chosen = [one for one in self.hub.connections if path in ("", one.path)]
-        for connection in chosen:
-            connection.transport.abort()
-        return len(chosen)
-
-    async def close(self) -> None:
-        for session in list(self._sessions):
-            await session.socket.close(code=1001, message=b"server shutdown")
 
 
 @dataclass(frozen=True, slots=True)

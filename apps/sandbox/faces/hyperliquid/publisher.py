@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,10 +13,10 @@ from apps.sandbox.faces.hyperliquid.info import all_mids
 from apps.sandbox.faces.hyperliquid.listings import BUILDER_DEX
 from apps.sandbox.faces.hyperliquid.names import FAST, coin_of
 from apps.sandbox.faces.hyperliquid.source import BOOK_LEVELS, FAST_LEVELS, ModelSource, states
+from apps.sandbox.faces.publishing import TickingPublisher
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS
 
-TICK_S: Final = 0.1
 BACKLOG: Final = 30
 # Each channel's rhythm; coins take their turns, so that no tick has all of them.
 _EVERY_MS: Final = {
@@ -29,8 +28,6 @@ _EVERY_MS: Final = {
     "allMids": 2_000,
     "allDexsAssetCtxs": 3_000,
 }
-# After a pause (a suspended laptop) streams go on from now: the venue would have cut us anyway.
-_LONGEST_CATCH_UP_MS: Final = 10_000
 
 
 def frame(channel: str, data: object) -> bytes:
@@ -50,13 +47,14 @@ class Feed:
     last: dict[str, object] = field(default_factory=dict)
 
 
-class Publisher:
+class Publisher(TickingPublisher):
     """Streams of the face's coins."""
 
+    tick_s = 0.1
+
     def __init__(self, source: ModelSource, hub: Hub, now_ms: Callable[[], int]) -> None:
+        super().__init__(hub, now_ms)
         self._source = source
-        self._hub = hub
-        self._now_ms = now_ms
         every = (*source.listings, *source.builders)
         count = len(every) or 1
         self._feeds = {
@@ -65,27 +63,12 @@ class Publisher:
         self._all = Feed(source.listings[0], 0) if source.listings else None
         self._wanted: list[tuple[str, str, Feed]] = []
         """(channel, its rhythm, its feed)."""
-        self._stale = True
-        self._last_ms = now_ms()
-        hub.on_change.append(self._mark_stale)
 
-    def _mark_stale(self) -> None:
-        self._stale = True
+    def _go_on_from_now(self) -> None:
+        for feed in self._feeds.values():
+            feed.minute = -1
 
-    async def run(self) -> None:
-        """Publish until cancelled."""
-        while True:
-            self.tick(self._now_ms())
-            await asyncio.sleep(TICK_S)
-
-    def tick(self, now_ms: int) -> None:
-        """Publish everything due up to ``now_ms``."""
-        if self._stale:
-            self._replan()
-        if now_ms - self._last_ms > _LONGEST_CATCH_UP_MS:
-            for feed in self._feeds.values():
-                feed.minute = -1
-        self._last_ms = now_ms
+    def _publish(self, now_ms: int) -> None:
         for channel, rhythm, feed in self._wanted:
             if rhythm == "trades":
                 self._publish_trades(channel, feed, now_ms)
@@ -93,12 +76,10 @@ class Publisher:
                 data = self._data(channel, rhythm, feed)
                 if data is not None:
                     self._hub.publish(channel, data)
-        self._hub.flush()
 
     def first_frames(self, channel: str) -> list[bytes]:
         """What a new subscriber is sent at once: the state, or a backlog of trades."""
-        if self._stale:
-            self._replan()
+        self._bring_up()
         for name, rhythm, feed in self._wanted:
             if name == channel:
                 if rhythm == "trades":
@@ -113,7 +94,6 @@ class Publisher:
     # --- inside -------------------------------------------------------------------------------------
 
     def _replan(self) -> None:
-        self._stale = False
         self._wanted = []
         for channel in sorted(self._hub.channels()):
             kind, _, rest = channel.partition(":")

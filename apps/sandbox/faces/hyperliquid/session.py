@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from apps.sandbox.faces.hub import Connection, Hub
 from apps.sandbox.faces.hyperliquid.limits import MAX_CONNECTIONS, MAX_SUBSCRIPTIONS, Limits
 from apps.sandbox.faces.hyperliquid.names import channel_name
+from apps.sandbox.faces.sockets import SocketFace, TimedConnection, TimedSession, silent
 from apps.sandbox.market.listing import Listing
 
 PATH: Final = "ws"
@@ -20,26 +20,7 @@ SILENCE_S: Final = 60.0
 PONG: Final = b'{"channel":"pong"}'
 
 
-@dataclass(eq=False, slots=True)
-class TimedConnection(Connection):
-    """Knows whether it has been spoken to since somebody looked."""
-
-    spoke: bool = True
-
-    def send(self, payload: bytes) -> None:
-        self.spoke = True
-        # Without arguments super() does not work in a class with slots that a decorator made anew.
-        Connection.send(self, payload)
-
-
-@dataclass(eq=False)
-class Session:
-    connection: TimedConnection
-    socket: web.WebSocketResponse
-    heard_s: float
-
-
-class WebSocketFace:
+class WebSocketFace(SocketFace[TimedSession]):
     """Serves ``/ws`` on top of a hub. ``first_frames``: what a subscriber of a channel is sent at once."""
 
     def __init__(
@@ -51,13 +32,12 @@ class WebSocketFace:
         on_subscribed: Callable[[set[str]], None],
         first_frames: Callable[[str], list[bytes]],
     ) -> None:
-        self.hub = hub
+        super().__init__(hub)
         self._coins = coins
         self._limits = limits
         self._now_s = now_s
         self._on_subscribed = on_subscribed
         self._first_frames = first_frames
-        self._sessions: set[Session] = set()
 
     def register(self, app: web.Application) -> None:
         app.router.add_get("/ws", self._serve)
@@ -65,26 +45,14 @@ class WebSocketFace:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if len(self._sessions) >= MAX_CONNECTIONS or not self._limits.connects.take(1):
             return web.Response(status=429, text="Too many websocket connections")
-        socket = web.WebSocketResponse(compress=False, max_msg_size=1 << 20)
-        await socket.prepare(request)
-        transport = request.transport
-        if transport is None:
-            return socket
-        connection = TimedConnection(PATH, False, transport)
-        session = Session(connection, socket, self._now_s())
-        self.hub.add(connection)
-        self._sessions.add(session)
-        try:
-            async for message in socket:
-                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    self._answer(connection, self.hub.heard(message.data))
-                    connection.flush()
-        finally:
-            self._sessions.discard(session)
-            self.hub.remove(connection)
-        return socket
+        return await self.converse(request, self._begin)
 
-    def _answer(self, connection: Connection, raw: str | bytes) -> None:
+    def _begin(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> TimedSession:
+        connection = TimedConnection(PATH, False, transport, has_sent=True)
+        return TimedSession(connection, socket, self._now_s())
+
+    def _answer(self, session: TimedSession, raw: str | bytes) -> None:
+        connection = session.connection
         if not self._limits.messages.take(1):
             connection.send(_error("Cannot send more than 2000 messages per minute"))
             return
@@ -134,31 +102,10 @@ class WebSocketFace:
                 connection.send(payload)
             self._on_subscribed({name})
 
-    async def keep_alive(self) -> None:
-        """Close connections that nothing was sent to for a minute. Runs until cancelled."""
-        while True:
-            await asyncio.sleep(1.0)
-            await self.close_silent()
-
-    async def close_silent(self) -> None:
-        now = self._now_s()
-        for session in list(self._sessions):
-            if session.connection.spoke:
-                session.connection.spoke = False
-                session.heard_s = now
-            elif now - session.heard_s > SILENCE_S:
-                await session.socket.close(code=1000, message=b"Inactive")
-
-    def drop(self, path: str) -> int:
-        """Cut the connections without a goodbye."""
-        chosen = [one for one in self.hub.connections if path in ("", one.path)]
-        for connection in chosen:
-            connection.transport.abort()
-        return len(chosen)
-
-    async def close(self) -> None:
-        for session in list(self._sessions):
-            await session.socket.close(code=1001, message=b"server shutdown")
+    async def look_after(self) -> None:
+        """Close connections that nothing was sent to for a minute."""
+        for session in silent(self._sessions, self._now_s(), SILENCE_S):
+            await session.socket.close(code=1000, message=b"Inactive")
 
 
 def _ack(method: str, asked: dict[str, Any]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,20 +16,18 @@ from apps.sandbox.faces.okx.channels import BOOK, CANDLES, INDEX, LIQUIDATIONS
 from apps.sandbox.faces.okx.frames import Wire
 from apps.sandbox.faces.okx.history import Page, candles
 from apps.sandbox.faces.okx.source import LIVE, live_row, ticker_row
+from apps.sandbox.faces.publishing import TickingPublisher
 from apps.sandbox.fault_catalog import EVERYTHING
 from apps.sandbox.market.book import book_difference
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book, ForcedOrder, Market, MarkState
 
-TICK_S: Final = 0.05
 _SECOND_MS: Final = 1_000
 _FUNDING_EVERY_S: Final = 60
 _OPEN_INTEREST_EVERY_S: Final = 5
 _CANDLE_EVERY_MS: Final = 500
 _TICKER_EVERY_S: Final = 1
 _IDLE_MS: Final = 60_000
-# After a pause (a suspended laptop) trades go on from now: the venue would have cut us anyway.
-_LONGEST_CATCH_UP_MS: Final = 10_000
 _TOPS: Final = {"bbo-tbt": 1, "books5": 5}
 
 
@@ -74,7 +71,7 @@ def merge(fills: Sequence[Fill]) -> list[tuple[Fill, int]]:
     return merged
 
 
-class Publisher:
+class Publisher(TickingPublisher):
     """Pushes of every listing of the face."""
 
     def __init__(
@@ -86,39 +83,24 @@ class Publisher:
         numbering: Numbering | None = None,
     ) -> None:
         """``numbering``: shared with REST."""
+        super().__init__(hub, now_ms)
         self._market = market
-        self._hub = hub
-        self._now_ms = now_ms
         self._feeds = {listing.symbol: Feed(Wire(listing)) for listing in listings}
         self._wanted: dict[str, set[str]] = {}
         """Channel names by symbol that someone reads."""
-        self._stale = True
-        self._last_ms = self._started_ms = now_ms()
+        self._started_ms = self._last_ms
         self._last_second = self._last_ms // _SECOND_MS
         self._candle_ms = 0
         self._candles: dict[str, list[str]] = {}
         self._forced: dict[tuple[str, int], list[ForcedOrder]] = {}
         self._settled: dict[str, tuple[int, float]] = {}
         self.numbering = numbering or Numbering(frames.SEQS_PER_STEP)
-        hub.on_change.append(self._mark_stale)
 
-    def _mark_stale(self) -> None:
-        self._stale = True
+    def _go_on_from_now(self) -> None:
+        for feed in self._feeds.values():
+            feed.minute = -1
 
-    async def run(self) -> None:
-        """Publish until cancelled."""
-        while True:
-            self.tick(self._now_ms())
-            await asyncio.sleep(TICK_S)
-
-    def tick(self, now_ms: int) -> None:
-        """Publish everything due up to ``now_ms``."""
-        if self._stale:
-            self._replan()
-        if now_ms - self._last_ms > _LONGEST_CATCH_UP_MS:
-            for feed in self._feeds.values():
-                feed.minute = -1
-        self._last_ms = now_ms
+    def _publish(self, now_ms: int) -> None:
         for symbol, names in self._wanted.items():
             feed = self._feeds[symbol]
             if "trades" in names or "trades-all" in names:
@@ -133,10 +115,8 @@ class Publisher:
         if now_ms - self._candle_ms >= _CANDLE_EVERY_MS:
             self._candle_ms = now_ms
             self._publish_candles(now_ms)
-        self._hub.flush()
 
     def _replan(self) -> None:
-        self._stale = False
         wanted: defaultdict[str, set[str]] = defaultdict(set)
         for channel in self._hub.channels():
             name, _, subject = channel.partition(":")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from apps.sandbox.faces.hub import Connection, Hub
 from apps.sandbox.faces.okx.channels import (
@@ -20,6 +20,7 @@ from apps.sandbox.faces.okx.channels import (
     is_served,
 )
 from apps.sandbox.faces.pacing import Recent
+from apps.sandbox.faces.sockets import SocketFace, TimedConnection, TimedSession, silent
 
 _SILENCE_S: Final = 30.0
 _OPS_PER_HOUR: Final = 480
@@ -31,28 +32,15 @@ FirstFrames = Callable[[str], Iterable[bytes]]
 """Hub channel → frames that bring a new reader to where the stream is."""
 
 
-class OkxConnection(Connection):
-    """Knows when it last carried something: the venue cuts silent ones."""
-
-    __slots__ = ("has_sent",)
-
-    def send(self, payload: bytes) -> None:
-        self.has_sent = True
-        super().send(payload)
-
-
 @dataclass(eq=False)
-class Session:
-    """One client's connection and what the venue keeps count of; times in wall seconds."""
+class CountedSession(TimedSession):
+    """With what the venue keeps count of."""
 
-    connection: OkxConnection
-    socket: web.WebSocketResponse
-    active_s: float
     name: str = field(default_factory=lambda: secrets.token_hex(4))
     ops: Recent = field(kw_only=True)
 
 
-class WebSocketFace:
+class WebSocketFace(SocketFace[CountedSession]):
     """Serves both paths on top of a hub."""
 
     def __init__(
@@ -65,13 +53,12 @@ class WebSocketFace:
         first_frames: FirstFrames,
         on_subscribed: Callable[[set[str]], None],
     ) -> None:
-        self.hub = hub
+        super().__init__(hub)
         self._symbols, self._indices = set(symbols), set(indices)
         self._wall_s = wall_s
         self._multiplier = multiplier
         self._first_frames = first_frames
         self._on_subscribed = on_subscribed
-        self._sessions: set[Session] = set()
         self._connects = Recent(_CONNECTS_PER_S * multiplier, 1.0, wall_s)
 
     def register(self, app: web.Application) -> None:
@@ -87,31 +74,18 @@ class WebSocketFace:
     async def _serve(self, request: web.Request, path: str) -> web.StreamResponse:
         if not self._connects.take():
             return web.Response(status=429, text="Too Many Requests")
-        socket = web.WebSocketResponse(autoping=True, compress=False, max_msg_size=1 << 20)
-        await socket.prepare(request)
-        transport = request.transport
-        if transport is None:
-            return socket
-        connection = OkxConnection(path, False, transport)
-        connection.has_sent = False
-        ops = Recent(_OPS_PER_HOUR * self._multiplier, _HOUR_S, self._wall_s)
-        session = Session(connection, socket, self._wall_s(), ops=ops)
-        self.hub.add(connection)
-        self._sessions.add(session)
-        try:
-            async for message in socket:
-                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    session.active_s = self._wall_s()
-                    self._answer(session, self.hub.heard(message.data))
-                    connection.flush()
-        finally:
-            self._sessions.discard(session)
-            self.hub.remove(connection)
-        return socket
+
+        def begin(socket: web.WebSocketResponse, transport: asyncio.Transport) -> CountedSession:
+            ops = Recent(_OPS_PER_HOUR * self._multiplier, _HOUR_S, self._wall_s)
+            connection = TimedConnection(path, False, transport)
+            return CountedSession(connection, socket, self._wall_s(), ops=ops)
+
+        return await self.converse(request, begin)
 
     # --- requests ---------------------------------------------------------------------------------
 
-    def _answer(self, session: Session, raw: str | bytes) -> None:
+    def _answer(self, session: CountedSession, raw: str | bytes) -> None:
+        session.heard_s = self._wall_s()
         text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
         if text == "ping":
             session.connection.send(b"pong")
@@ -132,7 +106,7 @@ class WebSocketFace:
         for arg in args:
             self._perform(session, op, arg, request)
 
-    def _perform(self, session: Session, op: str, arg: dict[str, Any], request: Any) -> None:
+    def _perform(self, session: CountedSession, op: str, arg: dict[str, Any], request: Any) -> None:
         connection, channel = session.connection, hub_channel(arg)
         if arg.get("channel") in NEEDS_LOGIN:
             self._refuse(session, "60011", "Please log in", request)
@@ -182,33 +156,25 @@ class WebSocketFace:
         )
         return others >= _CONNECTIONS_PER_CHANNEL * self._multiplier
 
-    def _refuse(self, session: Session, code: str, msg: str, request: Any) -> None:
+    def _refuse(self, session: CountedSession, code: str, msg: str, request: Any) -> None:
         self._send(session, {"event": "error", "code": code, "msg": msg}, request)
 
-    def _send(self, session: Session, answer: dict[str, Any], request: Any) -> None:
+    def _send(self, session: CountedSession, answer: dict[str, Any], request: Any) -> None:
         number = request.get("id") if isinstance(request, dict) else None
         named = {} if number is None else {"id": str(number)}
         session.connection.send(orjson.dumps({**named, **answer, "connId": session.name}))
 
     # --- upkeep -----------------------------------------------------------------------------------
 
-    async def keep_alive(self) -> None:
-        """Cut connections on which nothing was said for 30 s. Runs until cancelled."""
-        while True:
-            await asyncio.sleep(1.0)
-            self.cut_silent()
+    async def look_after(self) -> None:
+        self.cut_silent()
 
     def cut_silent(self) -> int:
-        now = self._wall_s()
-        cut = 0
-        for session in list(self._sessions):
-            if session.connection.has_sent:
-                session.connection.has_sent = False
-                session.active_s = now
-            elif now - session.active_s > _SILENCE_S:
-                session.connection.transport.close()
-                cut += 1
-        return cut
+        """Cut connections on which nothing was said for 30 s."""
+        found = silent(self._sessions, self._wall_s(), _SILENCE_S)
+        for session in found:
+            session.connection.transport.close()
+        return len(found)
 
     def announce_end(self) -> None:
         """Tell everyone that the connection will be closed for an upgrade (notice 64008)."""
@@ -216,15 +182,3 @@ class WebSocketFace:
             msg = "The connection will soon be closed for a service upgrade. Please reconnect."
             self._send(session, {"event": "notice", "code": "64008", "msg": msg}, None)
             session.connection.flush()
-
-    def drop(self, path: str) -> int:
-        """Cut the connections on a path without a goodbye ("" for all of them)."""
-        chosen = [one for one in self.hub.connections if path in ("", one.path)]
-        for connection in chosen:
-            connection.transport.abort()
-        return len(chosen)
-
-    async def close(self) -> None:
-        self.announce_end()
-        for session in list(self._sessions):
-            await session.socket.close(code=1001, message=b"server shutdown")

@@ -141,13 +141,13 @@ async def test_a_connection_that_nothing_is_sent_to_is_closed_after_a_minute(
 ) -> None:
     venue = await start()
     quiet, pinging = await venue.socket(), await venue.socket()
-    await venue.face.sockets.close_silent()
+    await venue.face.sockets.look_after()
     venue.wall[0] += 45
     await pinging.send_json({"method": "ping"})
     assert await pinging.receive_json(timeout=5) == {"channel": "pong"}
-    await venue.face.sockets.close_silent()
+    await venue.face.sockets.look_after()
     venue.wall[0] += 20
-    closing = asyncio.ensure_future(venue.face.sockets.close_silent())
+    closing = asyncio.ensure_future(venue.face.sockets.look_after())
     closed = await quiet.receive(timeout=5)
     assert closed.type is WSMsgType.CLOSE
     await closing

@@ -6,7 +6,7 @@ premium is that, scaled by the time left, so that it is gone at delivery.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -70,6 +70,17 @@ def dated_listing(perpetual: Listing, symbol: str, expiry_ms: int) -> Listing:
         open_interest_usd=perpetual.open_interest_usd * 0.1,
         trades_per_minute=max(5.0, perpetual.trades_per_minute * 0.05),
         book_step_ms=max(1_000, perpetual.book_step_ms),
+    )
+
+
+def quarterlies(
+    perpetuals: Iterable[Listing], from_ms: int, symbol_of: Callable[[Listing, datetime], str]
+) -> tuple[Listing, ...]:
+    """Every perpetual's next quarterly contracts; ``symbol_of``: what a venue calls one."""
+    return tuple(
+        dated_listing(perpetual, symbol_of(perpetual, day), ms_of(day))
+        for perpetual in perpetuals
+        for day in deliveries(from_ms)
     )
 
 

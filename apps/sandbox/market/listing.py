@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,36 @@ class Listing:
 
     def size(self, lots: float) -> str:
         return f"{lots * self.lot:.{self.lot_decimals}f}"
+
+
+def power_of_ten(exponent: int) -> float:
+    return round(10.0**exponent, max(0, -exponent))
+
+
+def quieter(
+    main: Listing,
+    symbol: str,
+    quote: str,
+    *,
+    volume: float,
+    interest: float,
+    least_step_ms: int,
+    **changes: Any,
+) -> Listing:
+    """Another contract of the same asset on its venue: shares of the main one's volume and open interest,
+    and a fifth of its trades."""
+    return replace(
+        main,
+        symbol=symbol,
+        quote=quote,
+        daily_volume_usd=main.daily_volume_usd * volume,
+        open_interest_usd=main.open_interest_usd * interest,
+        trades_per_minute=max(5.0, main.trades_per_minute * 0.2),
+        book_step_ms=max(least_step_ms, main.book_step_ms),
+        **changes,
+    )
+
+
+def usd_contract(asset: str) -> dict[str, Any]:
+    """Of coin-margined perpetuals, whose quantities are contracts of 100 (BTC) or 10 USD."""
+    return {"contract_size": 100.0 if asset == "BTC" else 10.0, "is_inverse": True}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from apps.marketdata.universe import ASSETS
 from apps.sandbox.market.assets import ASSET_MODELS, AssetModel
-from apps.sandbox.market.dated import dated_listing, deliveries, ms_of
-from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.dated import quarterlies
+from apps.sandbox.market.listing import Listing, power_of_ten, quieter, usd_contract
 
 VENUE: Final = "binance"
 # Quoted per 1000 tokens on futures; spot quotes the single token.
@@ -33,20 +32,16 @@ _SPOT_TICKS: Final = {"BTC": (0.01, 8), "ETH": (0.01, 8)}
 SPOT_DECIMALS: Final = 8
 
 
-def _power(exponent: int) -> float:
-    return round(10.0**exponent, max(0, -exponent))
-
-
 def _price_grid(price: float) -> tuple[float, int]:
     """Tick of five significant digits and the decimals it is written with."""
     decimals = min(SPOT_DECIMALS, max(0, 4 - math.floor(math.log10(price))))
-    return _power(-decimals), decimals
+    return power_of_ten(-decimals), decimals
 
 
 def _lot_grid(price: float, finest: int) -> tuple[float, int]:
     """A lot worth one to ten dollars, but never more than one unit nor finer than ``finest`` decimals."""
     decimals = min(finest, max(0, math.floor(math.log10(price))))
-    return _power(-decimals), decimals
+    return power_of_ten(-decimals), decimals
 
 
 def perp_listing(model: AssetModel) -> Listing:
@@ -101,46 +96,32 @@ def spot_listing(model: AssetModel) -> Listing:
 def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:
     """Quarterlies: ``BTCUSDT_261225``."""
     perps = [perp_listing(ASSET_MODELS[asset]) for asset in assets if asset in DATED]
-    return tuple(
-        dated_listing(perp, f"{perp.symbol}_{day:%y%m%d}", ms_of(day))
-        for perp in perps
-        for day in deliveries(from_ms)
-    )
+    return quarterlies(perps, from_ms, lambda perp, day: f"{perp.symbol}_{day:%y%m%d}")
 
 
 def other_listings(assets: Iterable[str]) -> tuple[Listing, ...]:
     """Perpetuals quoted in USDC, and coin-margined ones, which share the all-market streams."""
     wanted = set(assets)
-    usdc = [_usdc(perp_listing(ASSET_MODELS[one])) for one in sorted(wanted & USDC)]
-    coins = [_coin_margined(perp_listing(ASSET_MODELS[one])) for one in sorted(wanted & COINS)]
+    perps = {one: perp_listing(ASSET_MODELS[one]) for one in sorted(wanted & (USDC | COINS))}
+    usdc = (
+        quieter(perps[one], f"{one}USDC", "USDC", volume=0.05, interest=0.05, least_step_ms=250)
+        for one in sorted(wanted & USDC)
+    )
+    coins = (_coin_margined(perps[one]) for one in sorted(wanted & COINS))
     return (*usdc, *coins)
 
 
-def _usdc(perp: Listing) -> Listing:
-    return replace(
-        perp,
-        symbol=f"{perp.asset}USDC",
-        quote="USDC",
-        daily_volume_usd=perp.daily_volume_usd * 0.05,
-        open_interest_usd=perp.open_interest_usd * 0.05,
-        trades_per_minute=max(5.0, perp.trades_per_minute * 0.2),
-        book_step_ms=max(250, perp.book_step_ms),
-    )
-
-
 def _coin_margined(perp: Listing) -> Listing:
-    """``BTCUSD_PERP``: quantities are contracts of 100 (BTC) or 10 USD."""
-    return replace(
+    """``BTCUSD_PERP``."""
+    return quieter(
         perp,
-        symbol=f"{perp.asset}USD_PERP",
-        quote="USD",
-        daily_volume_usd=perp.daily_volume_usd * 0.08,
-        open_interest_usd=perp.open_interest_usd * 0.1,
-        trades_per_minute=max(5.0, perp.trades_per_minute * 0.2),
-        book_step_ms=max(500, perp.book_step_ms),
+        f"{perp.asset}USD_PERP",
+        "USD",
+        volume=0.08,
+        interest=0.1,
+        least_step_ms=500,
         funding_interval_h=8,
-        contract_size=100.0 if perp.asset == "BTC" else 10.0,
-        is_inverse=True,
+        **usd_contract(perp.asset),
     )
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from apps.sandbox.market.assets import ASSET_MODELS, AssetModel
-from apps.sandbox.market.dated import dated_listing, deliveries, ms_of
-from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.dated import quarterlies
+from apps.sandbox.market.listing import Listing, power_of_ten
 
 VENUE: Final = "bybit"
 # The multiple stands before the token, except for SHIB.
@@ -28,10 +28,6 @@ _SHARE: Final = 0.5
 """Bybit's turnover and open interest against the largest venue's."""
 
 
-def _power(exponent: int) -> float:
-    return round(10.0**exponent, max(0, -exponent))
-
-
 def _decimals(step: float) -> int:
     return max(0, -math.floor(math.log10(step) + 0.5))
 
@@ -40,8 +36,8 @@ def perpetual_listing(model: AssetModel) -> Listing:
     base = _BASES.get(model.asset, model.asset)
     mult = 1.0 if base == model.asset else 1_000.0
     price = model.price * mult
-    tick = _TICKS.get(model.asset) or _power(math.floor(math.log10(price)) - 4)
-    lot = _LOTS.get(model.asset) or _power(round(-math.log10(price)))
+    tick = _TICKS.get(model.asset) or power_of_ten(math.floor(math.log10(price)) - 4)
+    lot = _LOTS.get(model.asset) or power_of_ten(round(-math.log10(price)))
     volume = model.perp_volume_usd * _SHARE
     return Listing(
         venue=VENUE,
@@ -76,9 +72,11 @@ def other_listings(assets: Iterable[str]) -> tuple[Listing, ...]:
 def _spot_listing(model: AssetModel) -> Listing:
     perp = perpetual_listing(model)
     tick = (
-        0.01 if model.asset in ("BTC", "ETH") else _power(math.floor(math.log10(model.price)) - 4)
+        0.01
+        if model.asset in ("BTC", "ETH")
+        else power_of_ten(math.floor(math.log10(model.price)) - 4)
     )
-    lot = _power(min(0, round(-math.log10(model.price)) - 1))
+    lot = power_of_ten(min(0, round(-math.log10(model.price)) - 1))
     return replace(
         perp,
         kind="spot",
@@ -100,8 +98,4 @@ def _spot_listing(model: AssetModel) -> Listing:
 def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:
     """Quarterlies: ``BTCUSDT-25DEC26``."""
     perps = [perpetual_listing(ASSET_MODELS[asset]) for asset in assets if asset in DATED]
-    return tuple(
-        dated_listing(perp, f"{perp.symbol}-{day:%d%b%y}".upper(), ms_of(day))
-        for perp in perps
-        for day in deliveries(from_ms)
-    )
+    return quarterlies(perps, from_ms, lambda perp, day: f"{perp.symbol}-{day:%d%b%y}".upper())

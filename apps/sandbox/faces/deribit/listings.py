@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from apps.sandbox.market.assets import ASSET_MODELS
-from apps.sandbox.market.dated import dated_listing, deliveries, ms_of
+from apps.sandbox.market.dated import quarterlies
 from apps.sandbox.market.listing import Listing
 
 VENUE: Final = "deribit"
@@ -80,10 +80,8 @@ def listings(assets: Iterable[str]) -> tuple[Listing, ...]:
 def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:
     """Quarterlies, inverse: ``BTC-25DEC26``, and ``BTC-5JUN26`` without a leading zero."""
     perps = [_listing(asset, _GRIDS[asset]) for asset in assets if asset in DATED]
-    return tuple(
-        dated_listing(perp, f"{perp.asset}-{day.day}{day:%b%y}".upper(), ms_of(day))
-        for perp in perps
-        for day in deliveries(from_ms)
+    return quarterlies(
+        perps, from_ms, lambda perp, day: f"{perp.asset}-{day.day}{day:%b%y}".upper()
     )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from apps.sandbox.market.assets import ASSET_MODELS, AssetModel
-from apps.sandbox.market.dated import dated_listing, deliveries, ms_of
-from apps.sandbox.market.listing import Listing
+from apps.sandbox.market.dated import quarterlies
+from apps.sandbox.market.listing import Listing, power_of_ten, quieter, usd_contract
 
 VENUE: Final = "okx"
 # Coins per contract (ctVal) where they are known; elsewhere the power of ten worth about ten dollars.
@@ -31,12 +30,8 @@ _SHARE: Final = 0.45
 _LEAST_LOT_USD: Final = 0.5
 
 
-def _power(exponent: int) -> float:
-    return round(10.0**exponent, max(0, -exponent))
-
-
 def _contract(model: AssetModel) -> float:
-    return _CONTRACT.get(model.asset) or _power(round(1.0 - math.log10(model.price)))
+    return _CONTRACT.get(model.asset) or power_of_ten(round(1.0 - math.log10(model.price)))
 
 
 def _lot_contracts(model: AssetModel, contract: float) -> float:
@@ -46,7 +41,7 @@ def _lot_contracts(model: AssetModel, contract: float) -> float:
 
 
 def _tick(model: AssetModel) -> float:
-    return _TICKS.get(model.asset) or _power(math.floor(math.log10(model.price)) - 4)
+    return _TICKS.get(model.asset) or power_of_ten(math.floor(math.log10(model.price)) - 4)
 
 
 def swap_listing(model: AssetModel) -> Listing:
@@ -82,28 +77,25 @@ def listings(assets: Iterable[str]) -> tuple[Listing, ...]:
 
 
 def other_listings(assets: Iterable[str]) -> tuple[Listing, ...]:
-    """Inverse swaps: ``BTC-USD-SWAP``, contracts of 100 (BTC) or 10 USD."""
+    """Inverse swaps: ``BTC-USD-SWAP``."""
+    swaps = (swap_listing(ASSET_MODELS[one]) for one in assets if one in INVERSE)
     return tuple(
-        replace(
+        quieter(
             swap,
-            symbol=f"{swap.asset}-USD-SWAP",
-            quote="USD",
-            daily_volume_usd=swap.daily_volume_usd * 0.12,
-            open_interest_usd=swap.open_interest_usd * 0.15,
-            trades_per_minute=max(5.0, swap.trades_per_minute * 0.2),
-            book_step_ms=max(500, swap.book_step_ms),
-            contract_size=100.0 if swap.asset == "BTC" else 10.0,
-            is_inverse=True,
+            f"{swap.asset}-USD-SWAP",
+            "USD",
+            volume=0.12,
+            interest=0.15,
+            least_step_ms=500,
+            **usd_contract(swap.asset),
         )
-        for swap in (swap_listing(ASSET_MODELS[one]) for one in assets if one in INVERSE)
+        for swap in swaps
     )
 
 
 def dated_listings(assets: Iterable[str], from_ms: int) -> tuple[Listing, ...]:
     """Quarterlies: ``BTC-USDT-261225``."""
     perps = [swap_listing(ASSET_MODELS[asset]) for asset in assets if asset in DATED]
-    return tuple(
-        dated_listing(perp, f"{perp.symbol.removesuffix('SWAP')}{day:%y%m%d}", ms_of(day))
-        for perp in perps
-        for day in deliveries(from_ms)
+    return quarterlies(
+        perps, from_ms, lambda perp, day: f"{perp.symbol.removesuffix('SWAP')}{day:%y%m%d}"
     )

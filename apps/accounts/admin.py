@@ -112,8 +112,20 @@ class PlanChangeAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     """Saving announces: customers of the plan get their letter at once. There is no taking back."""
 
     form = PlanChangeForm
-    list_display = ("plan", "effective_at", "announced_at", "applied_at")
+    list_display = ("plan", "effective_at", "announced_at", "applied_at", "at_new_price")
     list_select_related = ("plan",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PlanChange]:
+        changes: QuerySet[PlanChange] = super().get_queryset(request)
+        moved = Count("price_moves", filter=Q(price_moves__status="moved"))
+        waiting = Count("price_moves", filter=Q(price_moves__status="waiting"))
+        return changes.annotate(moved_count=moved, waiting_count=waiting)
+
+    @admin.display(description="subscriptions at the new price")
+    def at_new_price(self, change: PlanChange) -> str:
+        """Empty for a change of anything else."""
+        moved, waiting = getattr(change, "moved_count", 0), getattr(change, "waiting_count", 0)
+        return f"{moved} of {moved + waiting}" if moved or waiting else ""
 
     def save_model(self, request: HttpRequest, obj: PlanChange, form: Any, change: bool) -> None:
         plan_change_announce(obj, timezone.now())

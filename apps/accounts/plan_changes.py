@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.dispatch import Signal
+from django.utils.translation import gettext_noop as _
 
 from apps.accounts.letters import letter_send
 from apps.accounts.models import Account
 from apps.tiers.models import Plan, PlanChange
 
 NOTICE: Final = timedelta(days=30)
+PRICE: Final = "price_usd_month"
 FIELDS: Final[dict[str, str]] = {
-    "price_usd_month": "Price, USD a month",
-    "quota_day": "Calls a day",
-    "quota_month": "Calls a month",
-    "rate_per_minute": "Requests a minute and key",
-    "max_keys": "API keys",
-    "max_sockets": "WebSocket connections",
-    "max_subscriptions_per_socket": "Subscriptions a connection",
-    "usage_log_days": "Usage log, days",
-    "layers": "Layers",
-    "has_websocket": "WebSocket",
+    PRICE: _("Price, USD a month"),
+    "quota_day": _("Calls a day"),
+    "quota_month": _("Calls a month"),
+    "rate_per_minute": _("Requests a minute and key"),
+    "max_keys": _("API keys"),
+    "max_sockets": _("WebSocket connections"),
+    "max_subscriptions_per_socket": _("Subscriptions a connection"),
+    "usage_log_days": _("Usage log, days"),
+    "layers": _("Layers"),
+    "has_websocket": _("WebSocket"),
 }
+announced: Final = Signal()
+"""Sent with ``change`` in the transaction that announces it: whoever charges for plans notes who was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,10 @@ def changes_checked(plan: Plan, changes: Any) -> dict[str, Any]:
         trial.full_clean()
     except ValidationError as error:
         raise ValidationError({"changes": "; ".join(error.messages)}) from error
+    if trial.price_usd_month < 0:
+        raise ValidationError(
+            {"changes": f"Expected a price of 0 or more, received {changes[PRICE]}."}
+        )
     return dict(changes)
 
 
@@ -61,16 +71,29 @@ def plan_change_announce(change: PlanChange, now: datetime) -> None:
     rows = _rows(change.plan, changes)
     with transaction.atomic():
         for account in Account.objects.filter(plan=change.plan).iterator(chunk_size=500):
-            letter_send(
-                account,
-                "plan_change",
-                plan=change.plan,
-                rows=rows,
-                reason=change.reason,
-                effective_at=change.effective_at,
-            )
+            plan_change_write(account, change, rows, change.effective_at)
         change.announced_at = now
         change.save()
+        announced.send(sender=PlanChange, change=change)
+
+
+def plan_change_write(
+    account: Account, change: PlanChange, rows: Sequence[ChangedField], effective_at: datetime
+) -> None:
+    """The letter, in both languages: what is, what will be, and from which day."""
+    letter_send(
+        account,
+        "plan_change",
+        plan=change.plan,
+        rows=rows,
+        reason=change.reason,
+        effective_at=effective_at,
+        has_price=any(row.label == FIELDS[PRICE] for row in rows),
+    )
+
+
+def price_row(before: Decimal, after: Decimal) -> ChangedField:
+    return ChangedField(FIELDS[PRICE], _shown(PRICE, before), _shown(PRICE, after))
 
 
 def plan_changes_apply(now: datetime) -> int:
@@ -97,10 +120,12 @@ def plan_changes_apply(now: datetime) -> int:
 
 def _rows(plan: Plan, changes: Mapping[str, Any]) -> list[ChangedField]:
     return [
-        ChangedField(FIELDS[name], _shown(getattr(plan, name)), _shown(value))
+        ChangedField(FIELDS[name], _shown(name, getattr(plan, name)), _shown(name, value))
         for name, value in changes.items()
     ]
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
+    if name == PRICE:
+        return f"{Decimal(str(value)):.2f}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

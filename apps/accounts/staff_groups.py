@@ -14,6 +14,7 @@ _SEEN: Final = (
     *("keys.apikey", "usage.quotanotice"),
     *("billing.billingcustomer", "billing.billingsubscription", "billing.billinginvoice"),
     *("billing.stripeevent", "billing.planprice", "billing.reveallink"),
+    "billing.pricemove",
     *("alerts.webhook", "alerts.event", "alerts.delivery", "alerts.attempt"),
     *("alerts.alertrule", "alerts.alertfire", "alerts.marketstate", "alerts.idempotencyrecord"),
 )

@@ -12,6 +12,7 @@ from apps.billing.models import (
     BillingInvoice,
     BillingSubscription,
     PlanPrice,
+    PriceMove,
     RevealLink,
     StripeEvent,
 )
@@ -71,6 +72,31 @@ class StripeEventAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfo
 class PlanPriceAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     list_display = ("price_id", "plan", "amount_cents", "is_current", "created_at")
     list_select_related = ("plan",)
+
+
+@admin.register(PriceMove)
+class PriceMoveAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    """Who pays an announced price from when, and what kept somebody from it."""
+
+    list_display = (
+        *("account", "change", "before", "after", "told_at", "due_at", "status", "moved_at"),
+        *("note", "error"),
+    )
+    list_filter = ("status", "change__plan")
+    list_select_related = ("subscription__account", "change__plan")
+    search_fields = ("subscription__stripe_id", "subscription__account__name")
+
+    @admin.display(description="account", ordering="subscription__account__name")
+    def account(self, move: PriceMove) -> str:
+        return str(move.subscription.account)
+
+    @admin.display(description="now, USD", ordering="from_cents")
+    def before(self, move: PriceMove) -> str:
+        return f"{move.from_cents / 100:.2f}"
+
+    @admin.display(description="new, USD", ordering="to_cents")
+    def after(self, move: PriceMove) -> str:
+        return f"{move.to_cents / 100:.2f}"
 
 
 @admin.register(RevealLink)

@@ -7,10 +7,14 @@ from typing import Any, Final
 
 import stripe
 from django.conf import settings
+from django.core.cache import cache
 
 # To connect, and between two bytes of an answer.
 _TIMEOUTS_S: Final = (3.05, 10)
 _RETRIES: Final = 2
+# While Stripe does not answer, a worker tries it this often and does other work in between.
+_PAUSE_S: Final = 20
+_AWAY: Final = "billing:stripe-away"
 
 
 @lru_cache(maxsize=4)
@@ -38,3 +42,12 @@ def reference_id(reference: Any) -> str:
 def stripe_client() -> stripe.StripeClient:
     """Against Stripe, or against the local double when no secret key is set."""
     return _client(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE)
+
+
+def is_away() -> bool:
+    """Whether somebody has waited for Stripe in vain a moment ago."""
+    return bool(cache.get(_AWAY))
+
+
+def note_away() -> None:
+    cache.set(_AWAY, 1, _PAUSE_S)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 import stripe
 from django.conf import settings
-from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Q
 
-from apps.billing.client import reference_id
+from apps.billing.client import is_away, note_away, reference_id
 from apps.billing.customers import customer_gone, customer_sync
 from apps.billing.models import StripeEvent
 from apps.billing.refunds import dispute_apply, refund_apply
+from apps.billing.states import wait_after
 from apps.billing.sync import invoice_sync, payment_failed_tell, subscription_sync
 from apps.core.errors import FocsalError
 from apps.core.logs import get_logger
@@ -24,8 +24,6 @@ from apps.core.logs import get_logger
 TOLERANCE_S: Final = 300
 _MAX_BYTES: Final = 256_000
 _BATCH: Final = 200
-_FIRST_WAIT: Final = timedelta(seconds=10)
-_LONGEST_WAIT: Final = timedelta(hours=1)
 _log = get_logger(__name__)
 
 
@@ -68,9 +66,6 @@ _FETCHED_INSTEAD: Final = {
     "charge.refund.updated": "charge",
     "refund.failed": "charge",
 }
-# While Stripe does not answer, a worker tries it this often and does other work in between.
-_PAUSE_S: Final = 20
-_AWAY: Final = "billing:stripe-away"
 
 
 def event_receive(payload: bytes, signature: str) -> bool:
@@ -113,7 +108,7 @@ def events_process(now: datetime) -> int:
 
     When Stripe does not answer, the rest is left for later: workers have other things to do than to wait.
     """
-    if cache.get(_AWAY):
+    if is_away():
         return 0
     is_due = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now)
     waiting = StripeEvent.objects.filter(is_due, processed_at__isnull=True)
@@ -122,7 +117,7 @@ def events_process(now: datetime) -> int:
         try:
             done += _process(event_pk, now)
         except stripe.APIConnectionError:
-            cache.set(_AWAY, 1, _PAUSE_S)
+            note_away()
             break
     return done
 
@@ -164,8 +159,7 @@ def _handle(event: StripeEvent) -> str:
 def _postpone(event_pk: int, error: Exception, now: datetime) -> None:
     event = StripeEvent.objects.get(pk=event_pk)
     event.attempts += 1
-    wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(event.attempts - 1, 12))
-    event.next_attempt_at = now + wait
+    event.next_attempt_at = now + wait_after(event.attempts)
     event.error = f"{type(error).__name__}: {error}"[:300]
     event.save(update_fields=["attempts", "next_attempt_at", "error"])
     _log.warning("stripe_event_postponed", event_id=event.event_id, error=type(error).__name__)

@@ -55,6 +55,8 @@ class BillingSubscription(models.Model):
     stripe_id = models.CharField(max_length=64, unique=True)
     status = models.CharField(max_length=24)
     plan = models.ForeignKey("tiers.Plan", on_delete=models.PROTECT, null=True, related_name="+")
+    # What it pays by; empty until it is fetched again when it was kept by an older version.
+    price_id = models.CharField(max_length=64, blank=True)
     current_period_end = models.DateTimeField(null=True)
     cancel_at_period_end = models.BooleanField(default=False)
     trial_end = models.DateTimeField(null=True)
@@ -68,6 +70,52 @@ class BillingSubscription(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stripe_id} {self.status}"
+
+
+class PriceMove(models.Model):
+    """One subscription on its way to a price that its customer was told of.
+
+    It moves at ``due_at``: on the change's day, or 30 days after ``told_at`` for who came later.
+    """
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        MOVED = "moved", "moved"
+        LEFT = "left", "left as it is"
+
+    change = models.ForeignKey(
+        "tiers.PlanChange", on_delete=models.PROTECT, related_name="price_moves"
+    )
+    subscription = models.ForeignKey(
+        BillingSubscription, on_delete=models.PROTECT, related_name="price_moves"
+    )
+    from_cents = models.PositiveIntegerField()
+    to_cents = models.PositiveIntegerField()
+    told_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.WAITING)
+    note = models.CharField(max_length=120, blank=True)
+    moved_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("-due_at", "-pk")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["change", "subscription"], name="price_move_once_a_change"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"], name="price_move_due", condition=models.Q(status="waiting")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscription.stripe_id} to {self.to_cents / 100:.2f}"
 
 
 class BillingInvoice(models.Model):

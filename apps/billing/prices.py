@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from apps.billing.client import reference_id, stripe_client
@@ -17,26 +18,49 @@ from apps.tiers.models import Plan
 def price_ensure(plan: Plan) -> PlanPrice:
     """The current price of a plan; made in Stripe when there is none, or the row's price has changed."""
     locked = Plan.objects.select_for_update().get(pk=plan.pk)
-    cents = int(locked.price_usd_month * Decimal(100))
-    current = PlanPrice.objects.filter(plan=locked, is_current=True).first()
-    if current is not None and current.amount_cents == cents:
-        return current
-    client = stripe_client()
-    product_id = current.product_id if current is not None else _product(locked)
-    price = client.v1.prices.create(
+    return _price(locked, cents_of(locked.price_usd_month), is_current=True)
+
+
+@transaction.atomic
+def price_of_amount(plan: Plan, cents: int) -> PlanPrice:
+    """The plan at this price: the current one, or one for those who were promised it."""
+    locked = Plan.objects.select_for_update().get(pk=plan.pk)
+    return _price(locked, cents, is_current=cents == cents_of(locked.price_usd_month))
+
+
+def cents_of(usd: Decimal) -> int:
+    return int(usd * Decimal(100))
+
+
+def _price(plan: Plan, cents: int, *, is_current: bool) -> PlanPrice:
+    """While the plan's row is locked."""
+    held = PlanPrice.objects.filter(plan=plan)
+    wanted = held.filter(amount_cents=cents)
+    found = wanted.filter(is_current=True) if is_current else wanted.order_by("-pk")
+    if (known := found.first()) is not None:
+        return known
+    newest = held.order_by("-is_current", "-pk").first()
+    product_id = newest.product_id if newest is not None else _product(plan)
+    # A worker that died before it wrote this down gets the same one again.
+    key = f"focsal-{settings.MARKET}-price-{product_id}-{cents}-{newest.pk if newest else 0}"
+    price = stripe_client().v1.prices.create(
         params={
             "product": product_id,
             "currency": "usd",
             "unit_amount": cents,
             "recurring": {"interval": "month"},
-            "metadata": {"plan": locked.slug},
-        }
+            "metadata": {"plan": plan.slug},
+        },
+        options={"idempotency_key": key},
     )
-    if current is not None:
-        current.is_current = False
-        current.save(update_fields=["is_current"])
+    if is_current:
+        held.filter(is_current=True).update(is_current=False)
     return PlanPrice.objects.create(
-        plan=locked, product_id=product_id, price_id=price.id, amount_cents=cents
+        plan=plan,
+        product_id=product_id,
+        price_id=price.id,
+        amount_cents=cents,
+        is_current=is_current,
     )
 
 

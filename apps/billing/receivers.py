@@ -1,4 +1,4 @@
-"""Stripe writes to the address that the customer signs in with."""
+"""Stripe writes to the address that the customer signs in with, and charges what was announced."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from allauth.account.signals import email_changed
 from django.db import transaction
 
 from apps.accounts.models import User
+from apps.accounts.plan_changes import announced
 from apps.billing.client import stripe_client
 from apps.billing.models import BillingCustomer
+from apps.billing.price_moves import price_change_announced
 from apps.core.logs import get_logger
 
 _log = get_logger(__name__)
@@ -34,3 +36,4 @@ def _tell(stripe_id: str, email: str) -> None:
 
 def connect() -> None:
     email_changed.connect(address_changed, dispatch_uid="billing.address_changed")
+    announced.connect(price_change_announced, dispatch_uid="billing.price_change_announced")

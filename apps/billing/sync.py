@@ -42,7 +42,7 @@ def subscription_sync(stripe_id: str) -> None:
         _log.warning("billing_unknown_subscription", subscription=stripe_id)
         return
     locked = Account.objects.select_for_update(of=("self",)).get(pk=account.pk)
-    fetched = _fetch_subscription(stripe_id)
+    fetched = subscription_fetch(stripe_id)
     if fetched is not None:
         subscription_keep(locked, fetched)
     entitlement_apply(locked)
@@ -219,6 +219,7 @@ def subscription_keep(account: Account, fetched: Mapping[str, Any]) -> None:
             "account": account,
             "status": status,
             "plan": plan,
+            "price_id": item["price"]["id"],
             "current_period_end": _moment(period_end),
             "cancel_at_period_end": bool(fetched.get("cancel_at_period_end")),
             "trial_end": _moment(fetched.get("trial_end")),
@@ -233,14 +234,14 @@ def _account_of_subscription(stripe_id: str) -> Account | None:
     held = BillingSubscription.objects.filter(stripe_id=stripe_id).first()
     if held is not None:
         return held.account
-    fetched = _fetch_subscription(stripe_id)
+    fetched = subscription_fetch(stripe_id)
     if fetched is None:
         return None
     customer = BillingCustomer.objects.filter(stripe_id=reference_id(fetched["customer"])).first()
     return None if customer is None else customer.account
 
 
-def _fetch_subscription(stripe_id: str) -> Mapping[str, Any] | None:
+def subscription_fetch(stripe_id: str) -> Mapping[str, Any] | None:
     """None when Stripe has no such subscription."""
     try:
         return plain(stripe_client().v1.subscriptions.retrieve(stripe_id))

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from apps.billing.customers import customers_forget
 from apps.billing.events import events_process
+from apps.billing.price_moves import late_comers_tell, price_moves_run
 from apps.billing.reconcile import billing_reconcile, graces_end
 from apps.billing.reveal import reveal_letters_send, reveal_wipe
 
@@ -24,3 +25,10 @@ def reconcile() -> None:
     billing_reconcile()
     graces_end(timezone.now())
     reveal_wipe(timezone.now())
+
+
+@shared_task(name="billing.prices")
+def prices() -> None:
+    """Notices of a new price, and the new price once they have run out."""
+    late_comers_tell(timezone.now())
+    price_moves_run(timezone.now())

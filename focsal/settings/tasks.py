@@ -84,6 +84,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "billing.reconcile",
         "schedule": 3600.0,
     },
+    "billing-prices": {
+        "task": "billing.prices",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "accounts-plan-changes": {
         "task": "accounts.apply_plan_changes",
         "schedule": 600.0,

@@ -27,6 +27,7 @@ from apps.billing.models import (
     StripeEvent,
 )
 from apps.billing.reconcile import billing_reconcile
+from apps.billing.states import LONGEST_WAIT
 from apps.billing.tasks import reconcile
 from apps.keys.models import ApiKey
 from apps.tiers import gate
@@ -46,7 +47,7 @@ def commit(django_capture_on_commit_callbacks: Commit) -> Commit:
 
 def later() -> Any:
     """After any wait that an event has been given."""
-    return timezone.now() + events._LONGEST_WAIT
+    return timezone.now() + LONGEST_WAIT
 
 
 class TestStripeAway:

@@ -143,6 +143,8 @@ class Ledger:
         for wanted in given.get("items", []):
             price = self.find("prices", wanted["price"])
             item = held["items"]["data"][0]
+            if wanted.get("id", item["id"]) != item["id"]:
+                raise Refused(objects.missing("subscription_item", wanted["id"]), 404)
             if price["id"] != item["price"]["id"]:
                 more = self._rest(item, price["unit_amount"] - item["price"]["unit_amount"])
                 item["price"] = price

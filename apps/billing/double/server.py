@@ -121,15 +121,21 @@ class Double:
 
     def _made(self, create: Callable[[Object], Object]) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            repeat = request.headers.get("Idempotency-Key", "")
-            known = self.state["idempotency"].get(repeat)
-            if known is None:
-                known = public(create(nested(await _fields(request))))
-                if repeat:
-                    self.state["idempotency"][repeat] = known
-            return web.json_response(known)
+            return await self._once(request, create)
 
         return handle
+
+    async def _once(
+        self, request: web.Request, work: Callable[[Object], Object]
+    ) -> web.StreamResponse:
+        """What is asked again under the same key is answered again, and not done."""
+        repeat = request.headers.get("Idempotency-Key", "")
+        known = self.state["idempotency"].get(repeat)
+        if known is None:
+            known = public(work(nested(await _fields(request))))
+            if repeat:
+                self.state["idempotency"][repeat] = known
+        return web.json_response(known)
 
     def _got(self, kind: str) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -167,8 +173,8 @@ class Double:
         return web.json_response(objects.listed(paid, request.path))
 
     async def _change(self, request: web.Request) -> web.StreamResponse:
-        given = nested(await _fields(request))
-        return web.json_response(public(self.ledger.change(request.match_info["id"], given)))
+        held = request.match_info["id"]
+        return await self._once(request, lambda given: self.ledger.change(held, given))
 
     async def _cancel(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(public(self.ledger.cancel(request.match_info["id"])))

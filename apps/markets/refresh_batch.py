@@ -78,13 +78,15 @@ class Windows:
     def derived(self, key: str, make: Callable[[FloatArray], FloatArray]) -> Windows:
         return Windows(self.past.derived(key, make), self.place)
 
-    def history(self, places: Places, grid: Grid) -> BoolArray:
-        """Which of these reach back far enough to be ranked in."""
-        found = self.past.made(
-            "history",
-            lambda: np.append(has_history(self.past.values[:, -grid.slots :], grid), False),
-        )
-        known: BoolArray = found[list(places)]
+    def history(self, places: Places, grid: Grid, part: int | None = None) -> BoolArray:
+        """Which of these reach back far enough to be ranked in: a new listing must not take the others'
+        history away. ``part``: which of a listing's windows is looked at, where it has several."""
+
+        def make() -> BoolArray:
+            values = self.past.values if part is None else self.past.values[:, part]
+            return np.append(has_history(values[:, -grid.slots :], grid), False)
+
+        known: BoolArray = self.past.made("history", make)[list(places)]
         return known
 
     def usual_share(self, places: Places, now: FloatArray, slots: int) -> FloatArray:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from apps.marketdata import selectors
 from apps.marketdata.instruments import InstrumentKind
-from apps.marketdata.live import LiveBoard, LiveState, OpenBar, SourceStatus
+from apps.marketdata.live import LiveBoard, OpenBar
 from apps.marketdata.selectors import BarSeries, InstrumentRow
 from apps.marketdata.universe import VENUES, AssetTier, tier_of
 from apps.markets.contracts import WINDOWS
@@ -36,16 +36,11 @@ from apps.markets.engines.volume_flow import (
 )
 from apps.markets.minute_cache import MinuteCache
 from apps.markets.past import Block, Past
-from apps.markets.refresh_batch import Batch, Places, Windows, by_tier
+from apps.markets.refresh_bars import BarBatch
+from apps.markets.refresh_batch import Places, Windows, by_tier
 from apps.markets.refresh_context import FLOW_GRIDS, HOUR_MS, flow_window, history_generation
-from apps.markets.refresh_funding import LIVE_TOLERANCE_S, STORED_TOLERANCE_S
-from apps.markets.refresh_sources import (
-    Listings,
-    VenueHealth,
-    as_datetime,
-    main_listings,
-    venue_health,
-)
+from apps.markets.refresh_funding import LIVE_TOLERANCE_S
+from apps.markets.refresh_sources import Listings, VenueHealth, as_datetime, streamed_listings
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -97,8 +92,8 @@ class AssetFlow:
 
 def load_flow(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) -> list[AssetFlow]:
     """Inputs of all assets in a handful of reads; with ``as_of_ms`` only what was known then."""
-    futures = _streamed(main_listings(assets, InstrumentKind.PERP))
-    spot = _streamed(main_listings(assets, InstrumentKind.SPOT))
+    futures = streamed_listings(assets, InstrumentKind.PERP)
+    spot = streamed_listings(assets, InstrumentKind.SPOT)
     rows = [*futures.values(), *spot.values()]
     board = selectors.live_board() if as_of_ms is None else None
     end_ms = now_ms if as_of_ms is None else as_of_ms
@@ -115,7 +110,8 @@ def load_flow(assets: Sequence[str], now_ms: int, as_of_ms: int | None = None) -
         lambda rows, tier: _rolling_hours(rows, tier, end_ms, as_of_ms, generation),
         venues=VENUES,
     )
-    batch = _Batch(futures, {}, end_ms, spot=spot, stored=stored, past=past, board=board)
+    sources = {} if board is None else board.sources
+    batch = _Batch(futures, sources, end_ms, board, spot=spot, stored=stored, past=past)
     return [batch.asset(asset) for asset in assets]
 
 
@@ -127,18 +123,13 @@ def _rolling_hours(
     return history.derived("rolled", lambda values: rolling_delta(values, slots)[:, slots - 1 :])
 
 
-def _streamed(listings: Listings) -> Listings:
-    return {key: row for key, row in listings.items() if key[0] in VENUES}
-
-
 @dataclass(frozen=True, slots=True)
-class _Batch(Batch):
+class _Batch(BarBatch):
     """``chosen`` are the perpetuals."""
 
     spot: Listings
     stored: Mapping[int, StoredFlow]
     past: Mapping[AssetTier, Windows]
-    board: LiveBoard | None
 
     def asset(self, asset: str) -> AssetFlow:
         tier = tier_of(asset)
@@ -216,7 +207,7 @@ class _Batch(Batch):
         } | {SESSION: starts[SESSION]}
         known = window_sums(bars, long_enough, flow.end_ms, since, self._heard_ms(row))
         sums = {name: known.get(name, NO_FLOW) for name in starts}
-        state = self._state(row)
+        state = self.state(row)
         return MarketFlow(row, sums, None if state is None else state.trade_ts_ms)
 
     def _coverage(
@@ -233,12 +224,14 @@ class _Batch(Batch):
         for index, (venue, flow) in enumerate(futures.items()):
             age_s = health[venue].age_s
             if venue in used and age_s is not None:
-                fresh[index] = freshness_weight(np.array(age_s), self._tolerance_s(flow.row))
+                fresh[index] = freshness_weight(
+                    np.array(age_s), self.tolerance_s(self.stored[flow.row.id].step_ms)
+                )
         return float(coverage(weight, fresh))
 
     def _heard_ms(self, row: InstrumentRow) -> int | None:
         """When the venue last spoke of this listing; None while it does: minutes after are unknown."""
-        state = self._state(row)
+        state = self.state(row)
         if self.board is not None:
             seen_ms = None if state is None else state.ts_recv_ms
             is_silent = seen_ms is None or self.now_ms - seen_ms > 1000 * LIVE_TOLERANCE_S
@@ -255,41 +248,13 @@ class _Batch(Batch):
             default=0,
         )
 
-    def _tolerance_s(self, row: InstrumentRow) -> float:
-        """Twice the cadence at which numbers arrive: live frames, or the bars that are stored."""
-        if self.board is not None:
-            return LIVE_TOLERANCE_S
-        return max(STORED_TOLERANCE_S, 2 * self.stored[row.id].step_ms / 1000)
-
-    def _state(self, row: InstrumentRow) -> LiveState | None:
-        return None if self.board is None else self.board.get(row.instrument.key)
-
     def _health(self, venue: str, flow: MarketFlow | None) -> VenueHealth:
-        if self.board is None:
-            return self._past_health(venue, flow)
-        state = None if flow is None else self._state(flow.row)
-        seen_ms = None if state is None else state.ts_recv_ms
-        return venue_health(
-            venue,
-            is_listed=flow is not None,
-            source=self.board.sources.get(venue),
-            age_s=None if seen_ms is None else max(0.0, (self.now_ms - seen_ms) / 1000),
-            tolerance_s=LIVE_TOLERANCE_S,
-        )
-
-    def _past_health(self, venue: str, flow: MarketFlow | None) -> VenueHealth:
-        """In the past a venue is as fresh as its last closed bar."""
-        stored = None if flow is None else self.stored[flow.row.id]
-        has_bars = stored is not None and stored.bars.open_ms.size > 0
-        last = int(stored.bars.open_ms[-1]) + stored.step_ms if stored and has_bars else None
-        connected = any(key[0] == venue for key in self.chosen)
-        return venue_health(
-            venue,
-            is_listed=flow is not None,
-            source=SourceStatus(venue=venue, status="ok", last_ok_ms=last) if connected else None,
-            age_s=None if last is None else max(0.0, (self.now_ms - last) / 1000),
-            tolerance_s=STORED_TOLERANCE_S if flow is None else self._tolerance_s(flow.row),
-        )
+        if flow is None:
+            return self.bar_health(venue, None, None, MINUTE_MS)
+        stored = self.stored[flow.row.id]
+        opens_ms = stored.bars.open_ms
+        closed_ms = int(opens_ms[-1]) + stored.step_ms if opens_ms.size else None
+        return self.bar_health(venue, flow.row, closed_ms, stored.step_ms)
 
 
 def _totals(flows: Sequence[MarketFlow]) -> dict[str, FlowSum]:

@@ -32,12 +32,7 @@ from apps.markets.past import Block
 from apps.markets.refresh_batch import Batch, Windows, by_tier
 from apps.markets.refresh_context import DAY_MS, TIER_GRIDS, history_generation
 from apps.markets.refresh_interest import interest_windows
-from apps.markets.refresh_sources import (
-    Listings,
-    VenueHealth,
-    main_listings,
-    past_sources,
-)
+from apps.markets.refresh_sources import VenueHealth, past_sources, streamed_listings
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -99,7 +94,7 @@ def load_liquidations(
     assets: Sequence[str], now_ms: int, as_of_ms: int | None = None
 ) -> list[AssetLiquidations]:
     """Inputs of all assets in a handful of reads; with ``as_of_ms`` only what was known then."""
-    chosen = _listings(assets)
+    chosen = streamed_listings(assets, InstrumentKind.PERP)
     rows = list(chosen.values())
     board = selectors.live_board() if as_of_ms is None else None
     generation = history_generation() if as_of_ms is None else ""
@@ -125,12 +120,6 @@ def load_liquidations(
         interest=interest_windows(assets, chosen, now_ms, as_of_ms, generation),
     )
     return [batch.asset(asset) for asset in assets]
-
-
-def _listings(assets: Sequence[str]) -> Listings:
-    """Polled venues have no liquidations here."""
-    found = main_listings(assets, InstrumentKind.PERP)
-    return {key: row for key, row in found.items() if key[0] in VENUES}
 
 
 def _by_row(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from apps.marketdata import selectors
 from apps.marketdata.context_windows import Grid
 from apps.marketdata.instruments import InstrumentKind
-from apps.marketdata.live import LiveBoard, LiveState, SourceStatus
+from apps.marketdata.live import LiveBoard
 from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import VENUES, AssetTier, tier_of
 from apps.markets.contracts_ohlcv import CURRENT_INTERVALS
@@ -44,16 +44,15 @@ from apps.markets.ohlcv_bars import (
     with_open_bars,
 )
 from apps.markets.past import Block, Past
+from apps.markets.refresh_bars import BarBatch
 from apps.markets.refresh_batch import Places, Windows, by_tier
 from apps.markets.refresh_context import (
     FLOW_GRIDS,
     HOUR_MS,
-    has_history,
     history_generation,
     past_window,
 )
-from apps.markets.refresh_funding import LIVE_TOLERANCE_S, STORED_TOLERANCE_S
-from apps.markets.refresh_sources import Listings, VenueHealth, main_listings, venue_health
+from apps.markets.refresh_sources import VenueHealth, streamed_listings
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -62,6 +61,8 @@ METHOD_VERSION: Final = "1"
 HEADLINE: Final = "1h"
 KINDS: Final = (InstrumentKind.PERP, InstrumentKind.SPOT)
 _WEIGHT_MS: Final = 7 * DAY_MS
+_VOLUME: Final = 2
+"""Which of a listing's windows is its volume in USD, after open and close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +125,12 @@ def load_candles(
     """Inputs of all assets in a handful of reads; with ``as_of_ms`` only what was known then."""
     board = selectors.live_board() if as_of_ms is None else None
     generation = history_generation() if as_of_ms is None else ""
-    markets = [_Market.load(kind, assets, board, now_ms, as_of_ms, generation) for kind in KINDS]
+    markets = [_batch(kind, assets, board, now_ms, as_of_ms, generation) for kind in KINDS]
     perp, spot = markets
     return [
         AssetCandles(asset, tier_of(asset), now_ms, perp.asset(asset), spot.asset(asset))
         for asset in assets
     ]
-
-
-def _listings(assets: Sequence[str], kind: InstrumentKind) -> Listings:
-    """Polled venues have no candles here."""
-    found = main_listings(assets, kind)
-    return {key: row for key, row in found.items() if key[0] in VENUES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,40 +143,37 @@ class _Recent:
     step_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Market:
-    """What was read of one kind for all assets at once."""
+def _batch(
+    kind: InstrumentKind,
+    assets: Sequence[str],
+    board: LiveBoard | None,
+    now_ms: int,
+    as_of_ms: int | None,
+    generation: str,
+) -> _Batch:
+    listed = streamed_listings(assets, kind)
+    past = by_tier(
+        assets,
+        listed,
+        as_of_ms,
+        lambda rows, tier: _window(rows, kind, tier, now_ms, as_of_ms, generation),
+        kind=kind,
+        venues=VENUES,
+    )
+    sources = {} if board is None else board.sources
+    recent = _recent(list(listed.values()), board, now_ms, as_of_ms)
+    return _Batch(listed, sources, now_ms, board, recent=recent, past=past)
 
-    listed: Listings
+
+@dataclass(frozen=True, slots=True)
+class _Batch(BarBatch):
+    """Of one kind of listings."""
+
     recent: Mapping[int, _Recent]
     past: Mapping[AssetTier, Windows]
-    board: LiveBoard | None
-    now_ms: int
-
-    @classmethod
-    def load(
-        cls,
-        kind: InstrumentKind,
-        assets: Sequence[str],
-        board: LiveBoard | None,
-        now_ms: int,
-        as_of_ms: int | None,
-        generation: str,
-    ) -> _Market:
-        listed = _listings(assets, kind)
-        recent = _recent(list(listed.values()), board, now_ms, as_of_ms)
-        past = by_tier(
-            assets,
-            listed,
-            as_of_ms,
-            lambda rows, tier: _window(rows, kind, tier, now_ms, as_of_ms, generation),
-            kind=kind,
-            venues=VENUES,
-        )
-        return cls(listed, recent, past, board, now_ms)
 
     def asset(self, asset: str) -> MarketCandles:
-        rows = {venue: self.listed.get((venue, asset)) for venue in VENUES}
+        rows = self.rows(asset, VENUES)
         health = {venue: self._health(venue, row) for venue, row in rows.items()}
         venues = {
             venue: self._venue(row, health[venue]) for venue, row in rows.items() if row is not None
@@ -194,8 +186,7 @@ class _Market:
         tier = tier_of(asset)
         past = self.past[tier]
         places = past.places([one.row for one in venues.values()])
-        enough = past.past.made("history", lambda: _history(past.past.values, FLOW_GRIDS[tier]))
-        long = set(compress(venues, enough[list(places)]))
+        long = set(compress(venues, past.history(places, FLOW_GRIDS[tier], part=_VOLUME)))
         ranked = tuple(venue for venue in used if venue in long) or used
         inside = tuple(compress(places, [venue in ranked for venue in venues]))
         return MarketCandles(
@@ -209,7 +200,7 @@ class _Market:
 
     def _venue(self, row: InstrumentRow, health: VenueHealth) -> VenueCandles:
         recent, candles = self.recent[row.id], self.recent[row.id].candles
-        state = self._state(row)
+        state = self.state(row)
         closed_ms = self.now_ms - self.now_ms % recent.step_ms
         since_ms = closed_ms - HOUR_MS
         is_known = known_share(candles, recent.length_ms, since_ms, closed_ms) >= FULL
@@ -240,60 +231,30 @@ class _Market:
             known = usual[places[index]]
             weight[index] = now if np.isnan(known) else known
             if venue in used and one.health.age_s is not None:
-                fresh[index] = freshness_weight(np.array(one.health.age_s), self._tolerance_s(one))
+                fresh[index] = freshness_weight(
+                    np.array(one.health.age_s), self.tolerance_s(one.step_ms)
+                )
         if weight.sum() <= 0:
             weight[:] = 1.0
         return float(coverage(weight, fresh))
 
-    def _tolerance_s(self, one: VenueCandles) -> float:
-        return LIVE_TOLERANCE_S if self.board is not None else _stored_tolerance_s(one.step_ms)
-
-    def _state(self, row: InstrumentRow) -> LiveState | None:
-        return None if self.board is None else self.board.get(row.instrument.key)
-
     def _health(self, venue: str, row: InstrumentRow | None) -> VenueHealth:
-        """Live by the last message; in the past a venue is as fresh as its last closed bar."""
-        if self.board is not None:
-            state = None if row is None else self._state(row)
-            seen_ms = None if state is None else state.ts_recv_ms
-            source = self.board.sources.get(venue)
-            tolerance_s = LIVE_TOLERANCE_S
-        else:
-            recent = None if row is None else self.recent[row.id]
-            step_ms = MINUTE_MS if recent is None else recent.step_ms
-            seen_ms = None
-            if recent is not None and recent.candles.size:
-                seen_ms = int(recent.candles.open_ms[-1] + recent.length_ms[-1])
-            connected = any(key[0] == venue for key in self.listed)
-            source = SourceStatus(venue=venue, status="ok", last_ok_ms=seen_ms)
-            source = source if connected else None
-            tolerance_s = _stored_tolerance_s(step_ms)
-        return venue_health(
-            venue,
-            is_listed=row is not None,
-            source=source,
-            age_s=None if seen_ms is None else max(0.0, (self.now_ms - seen_ms) / 1000),
-            tolerance_s=tolerance_s,
-        )
+        if row is None:
+            return self.bar_health(venue, None, None, MINUTE_MS)
+        recent, closed_ms = self.recent[row.id], None
+        if recent.candles.size:
+            closed_ms = int(recent.candles.open_ms[-1] + recent.length_ms[-1])
+        return self.bar_health(venue, row, closed_ms, recent.step_ms)
 
 
 def _since(candles: Candles, since_ms: int) -> Candles:
     return candles.take(slice(int(np.searchsorted(candles.open_ms, since_ms)), None))
 
 
-def _stored_tolerance_s(step_ms: int) -> float:
-    return max(STORED_TOLERANCE_S, 2 * step_ms / 1000)
-
-
-def _history(rolled: FloatArray, grid: Grid) -> BoolArray:
-    """Listings whose candles reach back far enough: a new one must not take the others' history away."""
-    return np.append(has_history(rolled[:, 2], grid), False)
-
-
 def _usual_volume(rolled: FloatArray, slots: int) -> FloatArray:
     """Median of each listing's known hours, NaN where none is."""
     found = np.full(rolled.shape[0] + 1, np.nan)
-    for row, volume in enumerate(rolled[:, 2, -slots:]):
+    for row, volume in enumerate(rolled[:, _VOLUME, -slots:]):
         known = volume[~np.isnan(volume)]
         if known.size:
             found[row] = np.median(known)

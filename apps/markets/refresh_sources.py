@@ -15,6 +15,7 @@ from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import SOURCE_DEGRADED, SOURCE_DOWN, SourceStatus
 from apps.marketdata.preference import preference
 from apps.marketdata.selectors import InstrumentRow, all_instruments
+from apps.marketdata.universe import VENUES
 from apps.marketdata.venues import polled_venues
 from apps.markets.contracts_common import Source
 
@@ -45,6 +46,12 @@ def main_listings(assets: Sequence[str], kind: InstrumentKind) -> Listings:
     """The main listing of each (venue, asset): by quote currency, then by symbol."""
     wanted = set(assets)
     return {key: row for key, row in all_listings(kind).items() if key[1] in wanted}
+
+
+def streamed_listings(assets: Sequence[str], kind: InstrumentKind) -> Listings:
+    """Main listings of the venues that are streamed: polled ones have no trades or liquidations here."""
+    found = main_listings(assets, kind)
+    return {key: row for key, row in found.items() if key[0] in VENUES}
 
 
 def all_listings(kind: InstrumentKind) -> Listings:

@@ -40,10 +40,32 @@ def deliver_due(now: datetime, sender: Sender | None = None) -> int:
     claimed = claim_due(now)
     if not claimed:
         return 0
-    outcomes = sends(sender or default_sender(), [post_of(one) for one in claimed])
-    for delivery, outcome in zip(claimed, outcomes, strict=True):
+    ready = [(one, post) for one in claimed if (post := _post_or_fail(one)) is not None]
+    outcomes = sends(sender or default_sender(), [post for _, post in ready])
+    for (delivery, _), outcome in zip(ready, outcomes, strict=True):
         outcome_record(delivery, outcome)
     return len(claimed)
+
+
+def _post_or_fail(delivery: Delivery) -> Post | None:
+    """None for what cannot be written: it alone fails, and what was claimed with it is sent."""
+    try:
+        return post_of(delivery)
+    except Exception as error:
+        _log.exception("webhook_unwritable", delivery=delivery.pk, type=delivery.event.type)
+        _fail(delivery, f"not sent: we could not write this event ({type(error).__name__})")
+    return None
+
+
+@transaction.atomic
+def _fail(delivery: Delivery, reason: str) -> None:
+    """Our fault: no repetition helps and the webhook stays on; it can be sent again once it is mended."""
+    locked = Delivery.objects.select_for_update().get(pk=delivery.pk)
+    Attempt.objects.create(delivery=locked, at=timezone.now(), error=reason[:200])
+    locked.claim = locked.claimed_until = None
+    locked.attempts += 1
+    locked.status, locked.note = Delivery.Status.FAILED, reason[:200]
+    locked.save()
 
 
 @transaction.atomic

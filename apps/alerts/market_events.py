@@ -23,6 +23,7 @@ from apps.alerts.events import event_id_of, event_record
 from apps.alerts.models import MarketState, Webhook
 from apps.alerts.registry import by_name
 from apps.core.clock import iso_utc
+from apps.core.logs import get_logger
 from apps.core.redis import sync_redis
 from apps.marketdata.universe import ASSETS
 from apps.snapshots import store
@@ -36,6 +37,7 @@ QUIET_MS: Final = 15 * 60_000
 _MINUTES_OF_4H: Final = 240
 _FEWEST_MINUTES: Final = 5
 Payload: TypeAlias = Mapping[str, Any]
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,12 @@ def market_events_tell() -> int:
     told = 0
     for type_name, metric, finder in FINDERS:
         for document in _unseen(type_name, metric):
-            payload = orjson.loads(document.body(document.snapshot_ts_ms))
-            told += _compare(type_name, document, finder(payload))
+            try:
+                payload = orjson.loads(document.body(document.snapshot_ts_ms))
+                told += _compare(type_name, document, finder(payload))
+            except (ArithmeticError, LookupError, TypeError, ValueError):
+                # One asset's snapshot, or one type of event, never keeps the others untold.
+                _log.exception("market_event_failed", type=type_name, asset=document.asset)
     return told
 
 

@@ -19,9 +19,11 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from apps.alerts.addresses import AddressRefused, Target, target_of, unreachable
+from apps.core.logs import get_logger
 
 TIMEOUT_S: Final = 10.0
 _MAX_HEADER_BYTES: Final = 8190
+_log = get_logger(__name__)
 Address: TypeAlias = IPv4Address | IPv6Address
 Lookup: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
@@ -95,6 +97,10 @@ class Sender:
         except socket.gaierror:
             error = "the host name has no address"
         except (aiohttp.ClientError, OSError, ValueError) as failure:
+            error = _told(failure)
+        except Exception as failure:
+            # Whatever one receiver brings about, the others of its batch get theirs.
+            _log.exception("webhook_sender_failed")
             error = _told(failure)
         if status is not None and 300 <= status < 400:
             error = f"the receiver answered {status}; redirects are not followed"

@@ -13,10 +13,12 @@ from apps.alerts.delivery import message_of
 from apps.alerts.formats import envelope
 from apps.alerts.models import Event
 from apps.core.jsonout import dumps
+from apps.core.logs import get_logger
 from apps.core.redis import sync_redis
 from apps.feed.writer import BlockingFeedWriter
 
 _BATCH: Final = 200
+_log = get_logger(__name__)
 
 
 @transaction.atomic
@@ -30,20 +32,25 @@ def events_stream() -> int:
     )
     if not waiting:
         return 0
-    told = [event for event in waiting if event.account.plan.has_websocket]
-    _writer().append_many(
-        [
-            (
-                f"{ALERTS.name}@{event.account_id}",
-                dumps(envelope(message_of(event))),
-                int(event.occurred_at.timestamp() * 1000),
-                b"",
-            )
-            for event in told
-        ]
-    )
+    told = [
+        entry
+        for event in waiting
+        if event.account.plan.has_websocket and (entry := _entry(event)) is not None
+    ]
+    _writer().append_many(told)
     Event.objects.filter(pk__in=[one.pk for one in waiting]).update(streamed_at=timezone.now())
     return len(told)
+
+
+def _entry(event: Event) -> tuple[str, bytes, int, bytes] | None:
+    """None for what cannot be written: it keeps no other event waiting."""
+    try:
+        body = dumps(envelope(message_of(event)))
+    except Exception:
+        _log.exception("event_unwritable", event_id=event.event_id, type=event.type)
+        return None
+    moment_ms = int(event.occurred_at.timestamp() * 1000)
+    return f"{ALERTS.name}@{event.account_id}", body, moment_ms, b""
 
 
 @lru_cache(maxsize=1)

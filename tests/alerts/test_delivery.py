@@ -16,7 +16,8 @@ from apps.alerts import delivery as deliveries
 from apps.alerts.delivery import claim_due, deliver_due, outcome_record
 from apps.alerts.events import event_id_of, event_record, event_test, redeliver
 from apps.alerts.models import Attempt, Delivery, Event, Webhook
-from apps.alerts.sender import Outcome
+from apps.alerts.sender import Outcome, Post, Sender
+from apps.alerts.streaming import events_stream
 from apps.alerts.webhooks import CreatedWebhook, secret_rotate, webhook_create, webhook_update
 from tests.alerts.conftest import Receiver
 from tests.customers import Customer, make_account
@@ -220,6 +221,62 @@ class TestAtLeastOnce:
         assert Delivery.objects.get().status == "failed"
         assert Webhook.objects.get().is_enabled
         assert json.loads(receiver.requests[0][1])["test"] is True
+
+
+class TestUnwritable:
+    """A type whose declaration is wrong makes bodies that cannot be written."""
+
+    def test_it_fails_alone_and_with_a_reason(
+        self, alice: Customer, hook: CreatedWebhook, receiver: Receiver
+    ) -> None:
+        broken, good = _record(alice), _record(alice, 2)
+        assert broken is not None
+        assert good is not None
+        Event.objects.filter(pk=broken.pk).update(data=[1])
+        assert deliver_due(_now()) == 2
+        assert [headers["webhook-id"] for headers, _ in receiver.requests] == [good.event_id]
+        failed = Delivery.objects.get(event=broken)
+        assert (failed.status, failed.attempts, failed.claim) == ("failed", 1, None)
+        assert failed.note == "not sent: we could not write this event (TypeError)"
+        assert [one.error for one in failed.log.all()] == [failed.note]
+        # It is no fault of the receiver's.
+        assert Webhook.objects.get().is_enabled
+        assert mail.outbox == []
+        assert deliver_due(_now(60)) == 0
+        Event.objects.filter(pk=broken.pk).update(data=DATA)
+        redeliver(failed)
+        assert deliver_due(_now()) == 1
+        assert receiver.requests[-1][0]["webhook-id"] == broken.event_id
+
+    def test_a_receiver_that_brings_about_the_unforeseen_fails_alone(
+        self,
+        alice: Customer,
+        hook: CreatedWebhook,
+        receiver: Receiver,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        odd = webhook_create(alice.account, {"url": receiver.url + "/odd"}).webhook
+        real = Sender._send
+
+        async def send(sender: Sender, post: Post) -> int:
+            if post.url.endswith("/odd"):
+                raise LookupError("no such codec")
+            return await real(sender, post)
+
+        monkeypatch.setattr(Sender, "_send", send)
+        _record(alice)
+        assert deliver_due(_now()) == 2
+        failed = Delivery.objects.get(webhook=odd)
+        assert (failed.status, failed.note) == ("pending", "no valid HTTP answer (LookupError)")
+        assert Delivery.objects.get(webhook=hook.webhook).status == "delivered"
+
+    def test_the_stream_goes_on_without_it(self, eve: Customer) -> None:
+        broken, good = _record(eve), _record(eve, 2)
+        assert broken is not None
+        assert good is not None
+        Event.objects.filter(pk=broken.pk).update(data=[1])
+        assert events_stream() == 1
+        assert not Event.objects.filter(streamed_at=None).exists()
 
 
 class TestWho:

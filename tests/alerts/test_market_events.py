@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 
 import apps.markets
+from apps.alerts import market_events
 from apps.alerts.market_events import (
     funding_extreme,
     liquidation_spike,
@@ -158,6 +159,25 @@ class TestTelling:
         hook = webhook_create(eve.account, {"url": URL, "assets": ["BTC"]}).webhook
         _funding(0, "extreme_high")
         assert [one.webhook_id for one in Delivery.objects.all()] == [hook.pk]
+
+    def test_what_one_finder_cannot_read_keeps_no_other_untold(
+        self, alice: Customer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        webhook_create(alice.account, {"url": URL})
+
+        def broken(payload: Any) -> None:
+            raise KeyError("aggregate")
+
+        name, metric, _ = market_events.FINDERS[0]
+        finders = ((name, metric, broken), *market_events.FINDERS[1:])
+        monkeypatch.setattr(market_events, "FINDERS", finders)
+        _publish("funding", "markets.funding", 0, interpretation="extreme_high")
+        _publish("liquidations", "markets.liquidations", 0, **_windows(5e6, 5e6))
+        assert market_events_tell() == 1
+        assert [one.type for one in Event.objects.all()] == ["liquidation.spike"]
+        monkeypatch.undo()
+        # Once it is mended, the snapshot that it could not read is looked at again.
+        assert market_events_tell() == 1
 
     def test_a_worker_that_dies_on_the_way_tells_all_of_it_afterwards(
         self, alice: Customer, monkeypatch: pytest.MonkeyPatch

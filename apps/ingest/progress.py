@@ -6,6 +6,7 @@ rest, which goes on while answers are served.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import redis.asyncio as aredis
@@ -21,6 +22,7 @@ RUNNING: Final = "running"
 READY: Final = "ready"
 COMPLETE: Final = "complete"
 WAITING: Final = "waiting"
+_AGAIN_S: Final = 5.0
 _SUMMED: Final = (
     *("done", "total", "failed", "generation"),
     *("background_done", "background_total", "background_failed"),
@@ -63,6 +65,15 @@ class Progress:
             logger.warning("redis_away", what="backfill progress", error=str(error))
             return
         self.generation = int(held or 0)
+
+    async def run(self) -> None:
+        """Say again how far it is, until cancelled: a Redis that lost its memory knows nothing of it."""
+        while True:
+            await asyncio.sleep(_AGAIN_S)
+            told, self._published = self._published, {}
+            await self.publish()
+            # Redis was away: the next turn is soon enough.
+            self._published = self._published or told
 
     async def publish(self) -> None:
         """Tell the readers; nothing is sent while nothing has changed."""

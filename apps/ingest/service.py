@@ -154,6 +154,7 @@ class IngestService:
             async with asyncio.TaskGroup() as group:
                 group.create_task(clock.run())
                 group.create_task(self._watch_loop())
+                group.create_task(self.progress.run())
                 group.create_task(flusher.run())
                 group.create_task(writer.run())
                 for venue in self.venues:

@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from django.conf import settings
 from django.db import connections
@@ -46,14 +47,20 @@ class IngestProcess:
 
 @asynccontextmanager
 async def ingest_process(
-    folder: Path, port: int, assets: tuple[str, ...], **more: object
+    folder: Path,
+    port: int,
+    assets: tuple[str, ...],
+    servers: Mapping[str, str] = MappingProxyType({}),
+    **more: object,
 ) -> AsyncIterator[IngestProcess]:
-    """Killed at the end if it still runs. ``folder`` has its spool and its log."""
+    """Killed at the end if it still runs. ``folder`` has its spool and its log; ``servers`` are other
+    addresses than the test's own (``REDIS_URL`` …)."""
     told = {"market": settings.MARKET, "port": port, "assets": assets, "spool": str(folder), **more}
     env = {
         **os.environ,
         "DATABASE_URL": database_url("default"),
         "MARKET_DATABASE_URL": database_url("market"),
+        **servers,
     }
     with (folder / "ingest.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(

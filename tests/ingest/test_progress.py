@@ -10,6 +10,7 @@ from apps.core.redis import new_async_redis, sync_redis
 from apps.ingest.progress import READY, Progress, backfill_key
 from apps.ingest.sharding import Shard
 from apps.markets.refresh_context import history_generation
+from tests.ingest.rig import until
 
 
 async def _run(changes: int) -> int:
@@ -40,3 +41,31 @@ def test_windows_outlive_a_restart_and_not_a_change_of_history() -> None:
         assert history_generation() != before
     finally:
         sync_redis().delete(backfill_key())
+
+
+async def test_a_redis_that_lost_its_memory_is_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("apps.ingest.progress._AGAIN_S", 0.05)
+    client = new_async_redis()
+    progress = Progress(client, Shard())
+    progress.state, progress.done, progress.total = READY, 7, 7
+    await progress.publish()
+    await client.delete(backfill_key())
+    # Nothing has changed, so nothing is said by itself.
+    await progress.publish()
+    assert not await client.exists(backfill_key())
+    telling = asyncio.create_task(progress.run())
+    try:
+
+        async def is_told() -> bool:
+            return bool(await client.exists(backfill_key()))
+
+        await until(is_told, "it is told again", 20)
+        told = await client.hmget(backfill_key(), "state", "done", "total")
+        assert told == [b"ready", b"7", b"7"]
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+        await client.delete(backfill_key())
+        await client.aclose()

@@ -1,10 +1,21 @@
-"""Memory that a burst of work left behind goes back to the system."""
+"""Memory: what a burst left behind goes back to the system, what stays is not looked at over and over."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 from functools import lru_cache
 from typing import Any
+
+
+def keep_what_is_loaded() -> None:
+    """Take everything there is by now, mostly imported code, out of later collections.
+
+    A full collection over the imported application stops the process for about 90 ms; without it, for
+    less than one.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def give_back() -> bool:

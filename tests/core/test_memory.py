@@ -1,7 +1,8 @@
-"""What is given back to the system."""
+"""What is given back to the system, and what is left out of later collections."""
 
 from __future__ import annotations
 
+import gc
 import platform
 
 import numpy as np
@@ -31,3 +32,16 @@ def test_what_a_burst_left_goes_back() -> None:
 def test_a_c_library_without_the_call_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_malloc_trim", lambda: None)
     assert not memory.give_back()
+
+
+def test_later_collections_look_only_at_what_came_since() -> None:
+    kept = [[number] for number in range(1000)]
+    try:
+        memory.keep_what_is_loaded()
+        followed = {id(one) for one in gc.get_objects()}
+        assert gc.get_freeze_count() > 1000
+        assert not followed & {id(one) for one in kept}
+        since = [[1]]
+        assert any(one is since for one in gc.get_objects())
+    finally:
+        gc.unfreeze()

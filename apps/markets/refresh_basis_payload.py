@@ -22,12 +22,12 @@ from apps.markets.contracts_basis import (
 )
 from apps.markets.contracts_common import Meta
 from apps.markets.engines import basis as engine
-from apps.markets.engines.context import ContextResult, Prepared, prepare, rank
+from apps.markets.engines.context import ContextResult, prepare
 from apps.markets.engines.history import weighted_rate
-from apps.markets.engines.quality import PARTIAL, WITHHELD, confidence_word
-from apps.markets.past import Rows, prepared
+from apps.markets.engines.quality import WITHHELD, confidence_word
 from apps.markets.refresh_basis import AssetBasis, Quoted
 from apps.markets.refresh_context import TIER_GRIDS, context_fields
+from apps.markets.refresh_ranking import tier_contexts
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso, or_none
 
 FloatArray = npt.NDArray[np.float64]
@@ -44,22 +44,18 @@ _NO_WEIGHTS: Final = "no_weights"
 def basis_context(batch: Sequence[AssetBasis]) -> ContextResult:
     """Contexts of one tier, in percent: of each asset its venues, then its aggregate, asset after asset."""
     tier = batch[0].tier
-    current: list[float] = []
-    allowed: list[bool] = []
-    for one in batch:
-        current += [*one.basis.tolist(), _ranked_mean(one)]
-        allowed += [True] * len(one.venues) + [one.coverage >= PARTIAL]
-
-    def make(rows: Rows) -> tuple[Prepared]:
-        percent = np.round(rows[0] * _PERCENT, _PERCENT_DECIMALS)
-        return (prepare(percent, TIER_GRIDS[tier].slot_s),)
-
-    (held,) = prepared((BASIS_METRIC, tier), [b for one in batch for b in one.windows], make)
-    return rank(
-        np.round(np.array(current, dtype=float) * _PERCENT, _PERCENT_DECIMALS),
-        held,
-        allow_extreme=np.array(allowed, dtype=bool),
+    return tier_contexts(
+        BASIS_METRIC,
+        tier,
+        batch,
+        lambda one: [*one.basis.tolist(), _ranked_mean(one)],
+        lambda window: prepare(_in_percent(window), TIER_GRIDS[tier].slot_s),
+        in_unit=_in_percent,
     )
+
+
+def _in_percent(basis: FloatArray) -> FloatArray:
+    return np.round(basis * _PERCENT, _PERCENT_DECIMALS)
 
 
 def _ranked_mean(one: AssetBasis) -> float:

@@ -26,15 +26,13 @@ from apps.markets.contracts_common import Meta
 from apps.markets.engines.context import (
     INSUFFICIENT_HISTORY,
     ContextResult,
-    Prepared,
     prepare,
-    rank,
 )
-from apps.markets.engines.quality import FULL, PARTIAL, WITHHELD, confidence_word
+from apps.markets.engines.quality import FULL, WITHHELD, confidence_word
 from apps.markets.engines.volume_flow import NO_FLOW, FlowSum, session_start_ms, state_of
-from apps.markets.past import Rows, prepared
 from apps.markets.refresh_context import FLOW_GRIDS, context_fields
 from apps.markets.refresh_flow import HEADLINE, SESSION, AssetFlow, MarketFlow
+from apps.markets.refresh_ranking import tier_contexts
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
 
 FloatArray = npt.NDArray[np.float64]
@@ -45,18 +43,18 @@ _WINDOW_KIND: Final = "rolling_1h_delta"
 def flow_context(batch: Sequence[AssetFlow]) -> ContextResult:
     """Contexts of one tier, in USD: of each asset its venues, then its aggregate, asset after asset."""
     tier = batch[0].tier
-    current: list[float] = []
-    allowed: list[bool] = []
-    for one in batch:
-        current += [_rankable(_headline_of(one, venue)) for venue in one.futures]
-        current.append(_rankable(_ranked(one)))
-        allowed += [True] * len(one.futures) + [one.coverage >= PARTIAL]
 
-    def make(rows: Rows) -> tuple[Prepared]:
-        return (prepare(rows[0], FLOW_GRIDS[tier].slot_s),)
+    def values(one: AssetFlow) -> list[float]:
+        venues = [_rankable(_headline_of(one, venue)) for venue in one.futures]
+        return [*venues, _rankable(_ranked(one))]
 
-    (held,) = prepared((FLOW_METRIC, tier), [b for one in batch for b in one.windows], make)
-    return rank(np.array(current, dtype=float), held, allow_extreme=np.array(allowed, dtype=bool))
+    return tier_contexts(
+        FLOW_METRIC,
+        tier,
+        batch,
+        values,
+        lambda window: prepare(window, FLOW_GRIDS[tier].slot_s),
+    )
 
 
 def _headline(one: AssetFlow) -> FlowSum:

@@ -19,11 +19,11 @@ from apps.markets.contracts import (
 )
 from apps.markets.contracts_common import Meta
 from apps.markets.engines import funding as engine
-from apps.markets.engines.context import ContextResult, Prepared, prepare, rank
-from apps.markets.engines.quality import PARTIAL, WITHHELD, confidence_word
-from apps.markets.past import Rows, prepared
+from apps.markets.engines.context import ContextResult, prepare
+from apps.markets.engines.quality import WITHHELD, confidence_word
 from apps.markets.refresh_context import FUNDING_GRID, context_fields
 from apps.markets.refresh_funding import AssetFunding
+from apps.markets.refresh_ranking import tier_contexts
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,22 +35,18 @@ _DIGITS: Final = 14
 
 def funding_context(batch: Sequence[AssetFunding]) -> ContextResult:
     """Contexts of one tier, in percent per 8 h: of each asset its venues, then its aggregate."""
-    current: list[float] = []
-    allowed: list[bool] = []
-    for one in batch:
-        current += [*one.rate_8h.tolist(), _aggregate_value(one)]
-        allowed += [True] * len(one.venues) + [one.coverage >= PARTIAL]
-    blocks = [block for one in batch for block in one.windows]
-    (held,) = prepared((FUNDING_METRIC, batch[0].tier), blocks, _prepare)
-    return rank(
-        np.round(np.array(current, dtype=float) * _PERCENT, 10),
-        held,
-        allow_extreme=np.array(allowed, dtype=bool),
+    return tier_contexts(
+        FUNDING_METRIC,
+        batch[0].tier,
+        batch,
+        lambda one: [*one.rate_8h.tolist(), _aggregate_value(one)],
+        lambda window: prepare(_in_percent(window), FUNDING_GRID.slot_s),
+        in_unit=_in_percent,
     )
 
 
-def _prepare(rows: Rows) -> tuple[Prepared]:
-    return (prepare(np.round(rows[0] * _PERCENT, 10), FUNDING_GRID.slot_s),)
+def _in_percent(rates: FloatArray) -> FloatArray:
+    return np.round(rates * _PERCENT, 10)
 
 
 def _aggregate_value(one: AssetFunding) -> float:

@@ -29,12 +29,11 @@ from apps.markets.engines.context import (
     ContextResult,
     Prepared,
     prepare,
-    rank,
 )
-from apps.markets.engines.quality import PARTIAL, WITHHELD, confidence_word
-from apps.markets.past import Rows, prepared
+from apps.markets.engines.quality import WITHHELD, confidence_word
 from apps.markets.refresh_context import TIER_GRIDS, context_fields
 from apps.markets.refresh_liquidations import AssetLiquidations, VenueLiquidations
+from apps.markets.refresh_ranking import tier_contexts
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
 
 FloatArray = npt.NDArray[np.float64]
@@ -45,25 +44,16 @@ WINDOW_KIND: Final = "rolling_1h_liquidations"
 def liquidations_context(batch: Sequence[AssetLiquidations]) -> ContextResult:
     """Contexts of one tier, in USD: of each asset its venues, then its aggregate, asset after asset."""
     tier = batch[0].tier
-    current: list[float] = []
-    allowed: list[bool] = []
-    for one in batch:
-        values = {v: np.nan if x.value is None else x.value for v, x in one.venues.items()}
-        current += [*values.values(), _ranked_sum(one, values)]
-        allowed += [True] * len(values) + [one.coverage >= PARTIAL]
 
-    def make(rows: Rows) -> tuple[Prepared]:
-        usd = rows[0].round(engine.USD_DECIMALS)
-        return (prepare(usd, TIER_GRIDS[tier].slot_s, log_unit=engine.LOG_UNIT),)
+    def values(one: AssetLiquidations) -> list[float]:
+        known = {v: np.nan if x.value is None else x.value for v, x in one.venues.items()}
+        return [*known.values(), _ranked_sum(one, known)]
 
-    blocks = [block for one in batch for block in one.windows]
-    (held,) = prepared((LIQUIDATIONS_METRIC, tier), blocks, make)
-    return rank(
-        np.array(current, dtype=float),
-        held,
-        allow_extreme=np.array(allowed, dtype=bool),
-        log_unit=engine.LOG_UNIT,
-    )
+    def make(window: FloatArray) -> Prepared:
+        usd = window.round(engine.USD_DECIMALS)
+        return prepare(usd, TIER_GRIDS[tier].slot_s, log_unit=engine.LOG_UNIT)
+
+    return tier_contexts(LIQUIDATIONS_METRIC, tier, batch, values, make, log_unit=engine.LOG_UNIT)
 
 
 def _ranked_sum(one: AssetLiquidations, values: Mapping[str, float]) -> float:

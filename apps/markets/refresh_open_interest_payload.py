@@ -23,12 +23,11 @@ from apps.markets.engines.context import (
     ContextResult,
     Prepared,
     prepare,
-    rank,
 )
-from apps.markets.engines.quality import PARTIAL, WITHHELD, confidence_word
-from apps.markets.past import Rows, prepared
+from apps.markets.engines.quality import WITHHELD, confidence_word
 from apps.markets.refresh_context import DAY_MS, TIER_GRIDS, context_fields
 from apps.markets.refresh_open_interest import AssetInterest
+from apps.markets.refresh_ranking import tier_contexts
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
 
 FloatArray = npt.NDArray[np.float64]
@@ -42,29 +41,28 @@ _SHARE_DECIMALS: Final = 6
 def open_interest_context(batch: Sequence[AssetInterest]) -> ContextResult:
     """Contexts of one tier, in USD: of each asset its venues, then its aggregate, asset after asset."""
     tier = batch[0].tier
-    level: list[float] = []
     past: list[float] = []
-    allowed: list[bool] = []
     for one in batch:
         day_ago = one.past[_HEADLINE_CHANGE].amounts.usd
-        level += [*one.now.usd.tolist(), _sum(one.now.usd, one)]
         past += [*day_ago.tolist(), _sum(day_ago, one)]
-        allowed += [True] * len(one.venues) + [one.coverage >= PARTIAL]
 
-    def make(rows: Rows) -> tuple[Prepared]:
+    def rounded(usd: FloatArray) -> FloatArray:
+        return usd.round(engine.USD_DECIMALS)
+
+    def make(window: FloatArray) -> Prepared:
         grid = TIER_GRIDS[tier]
-        window, lag = rows[0].round(engine.USD_DECIMALS), DAY_MS // grid.slot_ms
-        changes = engine.log_change_window(window, lag)
-        return (prepare(window[:, lag:], grid.slot_s, z_window=changes),)
+        usd, lag = rounded(window), DAY_MS // grid.slot_ms
+        changes = engine.log_change_window(usd, lag)
+        return prepare(usd[:, lag:], grid.slot_s, z_window=changes)
 
-    blocks = [block for one in batch for block in one.windows]
-    (held,) = prepared((OPEN_INTEREST_METRIC, tier), blocks, make)
-    current = np.round(np.array(level, dtype=float), engine.USD_DECIMALS)
-    return rank(
-        current,
-        held,
-        allow_extreme=np.array(allowed, dtype=bool),
-        z_current=engine.log_change(current, np.array(past, dtype=float)),
+    return tier_contexts(
+        OPEN_INTEREST_METRIC,
+        tier,
+        batch,
+        lambda one: [*one.now.usd.tolist(), _sum(one.now.usd, one)],
+        make,
+        in_unit=rounded,
+        z_current=lambda current: engine.log_change(current, np.array(past, dtype=float)),
     )
 
 

@@ -27,14 +27,12 @@ from apps.markets.engines.context import (
     NO_DATA,
     ContextResult,
     ContextRow,
-    Prepared,
     prepare,
-    rank,
 )
-from apps.markets.engines.quality import PARTIAL, confidence_word
-from apps.markets.past import Block, Rows, prepared
+from apps.markets.engines.quality import confidence_word
 from apps.markets.refresh_context import TIER_GRIDS, context_fields
 from apps.markets.refresh_positioning import AssetPositioning, SeriesShares
+from apps.markets.refresh_ranking import tier_contexts
 from apps.markets.refresh_sources import absence_reason, missing_venues, optional_iso
 
 FloatArray = npt.NDArray[np.float64]
@@ -65,23 +63,17 @@ def context_rows(one: AssetPositioning) -> int:
 def positioning_context(batch: Sequence[AssetPositioning]) -> ContextResult:
     """Contexts of one tier: of each asset and series its venues, then its aggregate."""
     tier = batch[0].tier
-    current: list[float] = []
-    blocks: list[Block] = []
-    allowed: list[bool] = []
-    for one in batch:
-        for shares in one.series.values():
-            current += [*shares.share.tolist(), shares.ranked_share]
-            blocks += shares.windows
-            allowed += [True] * len(shares.venues) + [shares.coverage >= PARTIAL]
 
-    def make(rows: Rows) -> tuple[Prepared]:
-        return (prepare(rows[0].round(engine.SHARE_DECIMALS), TIER_GRIDS[tier].slot_s),)
+    def rounded(share: FloatArray) -> FloatArray:
+        return share.round(engine.SHARE_DECIMALS)
 
-    (held,) = prepared((POSITIONING_METRIC, tier), blocks, make)
-    return rank(
-        np.round(np.array(current, dtype=float), engine.SHARE_DECIMALS),
-        held,
-        allow_extreme=np.array(allowed, dtype=bool),
+    return tier_contexts(
+        POSITIONING_METRIC,
+        tier,
+        [shares for one in batch for shares in one.series.values()],
+        lambda shares: [*shares.share.tolist(), shares.ranked_share],
+        lambda window: prepare(rounded(window), TIER_GRIDS[tier].slot_s),
+        in_unit=rounded,
     )
 
 

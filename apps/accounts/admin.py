@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django import forms
@@ -17,7 +18,7 @@ from unfold.admin import ModelAdmin
 
 from apps.accounts.models import Account, User
 from apps.accounts.plan_changes import NOTICE, changes_checked, plan_change_announce
-from apps.accounts.services import email_mark_verified
+from apps.accounts.services import email_change, email_mark_verified, email_refused
 from apps.core.admin import ReadOnlyAdmin
 from apps.tiers.models import PlanChange
 
@@ -28,10 +29,18 @@ class UserCreationForm(BaseUserCreationForm):  # type: ignore[type-arg]  # gener
         fields = ("email",)
 
 
+class UserForm(UserChangeForm):  # type: ignore[type-arg]  # generic in the stubs only
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        if "email" in self.changed_data and (reason := email_refused(self.instance, email)):
+            raise forms.ValidationError(reason)
+        return email
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold is untyped
     add_form = UserCreationForm
-    form = UserChangeForm
+    form = UserForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("email", "account", "is_staff", "is_active", "last_login")
     list_filter = ("is_staff", "is_active", "groups")
@@ -61,9 +70,14 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # 
         return allowed and not touches_staff
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        email = obj.email
+        if change:
+            obj.email = form.initial["email"]
         super().save_model(request, obj, form, change)
         if not change:
             email_mark_verified(obj)
+        elif "email" in form.changed_data:
+            email_change(obj, email)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -137,9 +151,20 @@ class PlanChangeAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
         return False
 
 
-# Their own pages show the secret of a second factor and the key of a session.
-for model in (Authenticator, UserSession):
+# Their own pages show the secret of a second factor and the key of a session, and confirm addresses unproven.
+for model in (Authenticator, UserSession, EmailAddress):
     admin.site.unregister(model)
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    """Staff change an address on its user's page; who has it confirms it."""
+
+    list_display = ("email", "user", "verified", "primary")
+    list_filter = ("verified",)
+    list_select_related = ("user",)
+    search_fields = ("email", "user__email")
+    fields = list_display
 
 
 @admin.register(Authenticator)

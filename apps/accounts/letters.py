@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -16,15 +17,18 @@ _log = get_logger(__name__)
 
 
 def letter_send(account: Account, name: str, **context: Any) -> None:
-    """Write to every active user of the account once the database has committed.
+    """Write to every active user of the account."""
+    people = User.objects.filter(account=account, is_active=True).values_list("email", flat=True)
+    letter_send_to(list(people), name, account=account, **context)
+
+
+def letter_send_to(recipients: Sequence[str], name: str, **context: Any) -> None:
+    """Write to these addresses, each by itself, once the database has committed.
 
     A mail server that is away is logged, never an error of the work that wanted to write.
     """
-    people = User.objects.filter(account=account, is_active=True).values_list("email", flat=True)
-    recipients = list(people)
     text = render_to_string(
-        f"letters/{name}.txt",
-        {"account": account, "base_url": settings.PUBLIC_BASE_URL, **context},
+        f"letters/{name}.txt", {"base_url": settings.PUBLIC_BASE_URL, **context}
     )
     subject, _, body = text.lstrip().partition("\n")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from allauth.account.models import EmailAddress
+from allauth.account.signals import email_changed
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 
+from apps.accounts.letters import letter_send_to
 from apps.accounts.models import Account, User
 from apps.core.errors import InvalidParameter
 from apps.tiers.models import Plan
@@ -48,3 +50,43 @@ def email_mark_verified(user: User) -> None:
     EmailAddress.objects.update_or_create(
         user=user, email=user.email, defaults={"verified": True, "primary": True}
     )
+
+
+def email_refused(user: User, email: str) -> str:
+    """Why this user cannot have that address; empty when it can."""
+    others = EmailAddress.objects.exclude(user=user).filter(email__iexact=email, verified=True)
+    if others.exists() or User.objects.exclude(pk=user.pk).filter(email__iexact=email).exists():
+        return "Somebody else has this address."
+    return ""
+
+
+@transaction.atomic
+def email_change(user: User, email: str) -> None:
+    """Another address, given by staff: nobody has shown that it is theirs, so it waits to be confirmed.
+
+    Until then nobody signs in by it (the next sign-in asks for a code from its letters). The old address is
+    told and forgotten, links to a new password that went to it are void, and Stripe writes to the new one.
+    """
+    locked = User.objects.select_for_update().get(pk=user.pk)
+    email, before = clean_email(email).lower(), locked.email
+    if email == before:
+        return
+    if reason := email_refused(locked, email):
+        raise InvalidParameter(f"email: {reason}", param="email")
+    known = EmailAddress.objects.filter(user=locked)
+    # A spelling in other capitals is the same mailbox.
+    is_verified = known.filter(email__iexact=email, verified=True).exists()
+    old = known.filter(primary=True).first()
+    known.delete()
+    new = EmailAddress.objects.create(user=locked, email=email, primary=True, verified=is_verified)
+    user.email = locked.email = email
+    locked.save(update_fields=["email"])
+    email_changed.send(
+        sender=EmailAddress,
+        request=None,
+        user=locked,
+        from_email_address=old,
+        to_email_address=new,
+    )
+    if before.lower() != email:
+        letter_send_to([before], "address_changed", before=before, after=email)

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import gc
 from functools import lru_cache
 from typing import Any
-
-
-def keep_what_is_loaded() -> None:
-    """Take everything there is by now, mostly imported code, out of later collections.
-
-    A full collection over the imported application stops the process for about 90 ms; without it, for
-    less than one.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def keep_what_is_loaded() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import gc
 import platform
 
 import numpy as np
@@ -11,22 +10,8 @@ import psutil
 import pytest
 
 from apps.core import memory
-from apps.core.memory import keep_what_is_loaded
 
 MIB = 1 << 20
-
-
-def test_later_collections_look_only_at_what_came_since() -> None:
-    kept = [[number] for number in range(1000)]
-    try:
-        keep_what_is_loaded()
-        followed = {id(one) for one in gc.get_objects()}
-        assert gc.get_freeze_count() > 1000
-        assert not followed & {id(one) for one in kept}
-        since = [[1]]
-        assert any(one is since for one in gc.get_objects())
-    finally:
-        gc.unfreeze()
 
 
 def test_what_a_burst_left_goes_back() -> None:

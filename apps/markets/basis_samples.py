@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from apps.marketdata import selectors
-from apps.marketdata.context_windows import last_value_slots
 from apps.marketdata.instruments import InstrumentKind
 from apps.marketdata.live import LiveBoard
 from apps.marketdata.selectors import BasisSeries, InstrumentRow
 from apps.marketdata.universe import AssetTier
 from apps.markets.engines.basis import SAME_MOMENT_MS, basis
 from apps.markets.past import Past
-from apps.markets.refresh_context import TIER_GRIDS, past_window, positions
+from apps.markets.refresh_context import TIER_GRIDS, held_slots, past_window
 from apps.markets.refresh_sources import as_datetime
 
 FloatArray = npt.NDArray[np.float64]
@@ -129,16 +128,8 @@ def basis_window(
         series = selectors.basis_series(
             ids, as_datetime(start_ms - hold_ms), as_datetime(end_ms), as_of
         )
-        return last_value_slots(
-            positions(series.instrument_id, ids),
-            series.known_at_ms,
-            basis(series.mark_price, series.index_price),
-            np.full(series.ts_ms.size, hold_ms),
-            len(ids),
-            grid,
-            first,
-            end,
-        )
+        values = basis(series.mark_price, series.index_price)
+        return held_slots(series, values, hold_ms, ids, grid, first, end)
 
     return past_window(
         f"basis_{tier.value}",

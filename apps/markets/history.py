@@ -118,9 +118,10 @@ def sampled_page(
     chosen: Sequence[InstrumentRow],
     slots_of: SlotReader,
     rows: Callable[[Sequence[int], int], list[Row]],
+    named: Sequence[InstrumentRow] | None = None,
 ) -> Page:
     """A page of a series of samples. ``rows`` makes a block's rows, given the moment that history ends at:
-    now, or ``as_of``."""
+    now, or ``as_of``; ``named`` are the listings whose venues the page names, if not all."""
     ids = [one.id for one in chosen]
     as_of_ms = query.selection.as_of_ms
 
@@ -129,5 +130,5 @@ def sampled_page(
 
     moment = now_ms if as_of_ms is None else as_of_ms
     slots, cursor = plan_slots(query, find)
-    venues = tuple(one.instrument.venue for one in chosen)
+    venues = tuple(one.instrument.venue for one in (chosen if named is None else named))
     return Page(slots, cursor, lambda block: rows(block, moment), venues)

@@ -30,10 +30,14 @@ from apps.markets.contracts_positioning import (
     PositioningHistoryVenue,
 )
 from apps.markets.engines import positioning as engine
-from apps.markets.engines.history import last_at, newest_at
 from apps.markets.history import Page, Row, listings, sampled_page
-from apps.markets.history_contracts import builtins
-from apps.markets.open_interest_samples import open_interest_samples
+from apps.markets.history_samples import (
+    Cells,
+    interest_at,
+    newest_cells,
+    sampled_rows,
+    slot_ends,
+)
 from apps.markets.positioning_samples import WEIGHT_MAX_AGE_MS, hold_ms
 from apps.markets.queries import HistoryQuery, Intervals
 from apps.markets.refresh_sources import as_datetime
@@ -50,15 +54,11 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """The newest sample of each (series, slot, venue): its position in ``samples``, -1 without one.
-
-    ``is_current``: young enough at the slot's end to be weighed with other venues' samples.
-    ``oi_usd``: what each venue weighs at each slot's end, NaN where it is not known.
-    """
+    """Cells of each series. ``oi_usd``: what each venue weighs at each slot's end, NaN where it is not
+    known."""
 
     samples: PositioningSeries
-    newest: dict[str, IntArray]
-    is_current: dict[str, npt.NDArray[np.bool_]]
+    series: dict[str, Cells]
     oi_usd: FloatArray
 
 
@@ -82,28 +82,19 @@ def _rows(
     query: HistoryQuery, chosen: Sequence[InstrumentRow], block: Sequence[int], moment: int
 ) -> list[Row]:
     cells = _cells(query, chosen, np.asarray(block, dtype=np.int64), moment)
-    rows = []
-    for row, slot in enumerate(block):
-        detail = {
+
+    def venues(row: int) -> dict[str, PositioningHistoryVenue]:
+        return {
             one.instrument.venue: _venue(cells, row, position)
             for position, one in enumerate(chosen)
-            if any(cells.newest[name][row, position] >= 0 for name in SERIES)
+            if any(found.newest[row, position] >= 0 for found in cells.series.values())
         }
-        optional: dict[str, Any] = (
-            {"aggregate": _aggregate(cells, row, chosen)} if query.selection.with_aggregate else {}
-        )
-        rows.append(
-            builtins(
-                PositioningHistoryRow(
-                    ts=iso_utc(slot),
-                    closed=moment >= slot + query.interval_ms + _CLOSING_MS,
-                    venues={v: one.value for v, one in detail.items() if one.value is not None},
-                    venues_detail=detail,
-                    **optional,
-                )
-            )
-        )
-    return rows
+
+    def more(row: int) -> dict[str, Any]:
+        is_wanted = query.selection.with_aggregate
+        return {"aggregate": _aggregate(cells, row, chosen)} if is_wanted else {}
+
+    return sampled_rows(query, block, moment, _CLOSING_MS, venues, PositioningHistoryRow, more)
 
 
 def _cells(
@@ -115,52 +106,20 @@ def _cells(
     samples = positioning_series(
         [one.id for one in chosen], as_datetime(int(slots[0]) - _LONGEST_HOLD_MS), until, as_of
     )
-    # The last moment inside; the interval in the making ends now.
-    ends = np.minimum(slots + query.interval_ms - 1, moment)
+    ends = slot_ends(query, slots, moment)
     held = hold_ms(samples)
-    newest: dict[str, IntArray] = {}
-    is_current: dict[str, npt.NDArray[np.bool_]] = {}
-    for place, name in enumerate(SERIES):
-        found = _newest(samples, samples.series == place, chosen, ends)
-        known = found >= 0
-        if not samples.ts_ms.size:
-            newest[name], is_current[name] = found, known
-            continue
-        sampled = samples.ts_ms[found]
-        current = known & (sampled >= ends[:, None] - held[found])
-        newest[name] = np.where(current | (known & (sampled >= slots[:, None])), found, -1)
-        is_current[name] = current
-    interest = open_interest_samples(
-        chosen, as_datetime(int(slots[0]) - WEIGHT_MAX_AGE_MS), until, as_of
-    )
-    oi_usd = np.full((slots.size, len(chosen)), np.nan)
-    for position, one in enumerate(chosen):
-        mine = (interest.instrument_id == one.id) & np.isfinite(interest.oi_usd)
-        oi_usd[:, position] = last_at(
-            interest.ts_ms[mine], interest.oi_usd[mine], ends, WEIGHT_MAX_AGE_MS
-        )
-    return _Cells(samples, newest, is_current, oi_usd)
-
-
-def _newest(
-    samples: PositioningSeries,
-    wanted: npt.NDArray[np.bool_],
-    chosen: Sequence[InstrumentRow],
-    ends: IntArray,
-) -> IntArray:
-    """Position of the newest sample at each end, per venue; -1 without one."""
-    newest = np.full((ends.size, len(chosen)), -1, dtype=np.int64)
-    for position, one in enumerate(chosen):
-        mine = np.flatnonzero(wanted & (samples.instrument_id == one.id))
-        found = newest_at(samples.ts_ms[mine], ends)
-        newest[found >= 0, position] = mine[found[found >= 0]]
-    return newest
+    series = {
+        name: newest_cells(samples, chosen, slots, ends, held, samples.series == place)
+        for place, name in enumerate(SERIES)
+    }
+    oi_usd = interest_at(query, chosen, slots, ends, WEIGHT_MAX_AGE_MS)
+    return _Cells(samples, series, oi_usd)
 
 
 def _venue(cells: _Cells, row: int, position: int) -> PositioningHistoryVenue:
-    at = int(cells.newest[ACCOUNTS][row, position])
+    at = int(cells.series[ACCOUNTS].newest[row, position])
     value = None if at < 0 else _share(cells.samples, at)
-    further = {name: int(cells.newest[name][row, position]) for name in FURTHER_SERIES}
+    further = {name: int(cells.series[name].newest[row, position]) for name in FURTHER_SERIES}
     return PositioningHistoryVenue(
         value=value,
         unit=SHARE,
@@ -213,11 +172,12 @@ def _total(
     cells: _Cells, name: str, row: int, chosen: Sequence[InstrumentRow]
 ) -> tuple[dict[str, Any], str | None]:
     """One series over the venues that were known together, and how they were weighted."""
-    at = cells.newest[name][row]
+    of_series = cells.series[name]
+    at = of_series.newest[row]
     share = np.array(
         [
             _share(cells.samples, int(index)) if is_current else np.nan
-            for index, is_current in zip(at, cells.is_current[name][row], strict=True)
+            for index, is_current in zip(at, of_series.is_current[row], strict=True)
         ],
         dtype=float,
     )

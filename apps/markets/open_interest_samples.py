@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apps.marketdata import selectors
-from apps.marketdata.context_windows import Grid, last_value_slots
+from apps.marketdata.context_windows import Grid
 from apps.marketdata.selectors import InstrumentRow, OpenInterestSeries
 from apps.marketdata.universe import AssetTier, tier_of
 from apps.markets.engines.history import last_at
@@ -23,8 +23,8 @@ from apps.markets.refresh_context import (
     DAY_MS,
     OI_HOLD_MS,
     TIER_GRIDS,
+    held_slots,
     past_window,
-    positions,
 )
 from apps.markets.refresh_sources import as_datetime
 
@@ -90,16 +90,7 @@ def open_interest_window(
         series = open_interest_samples(
             rows, as_datetime(start_ms - hold_ms), as_datetime(end_ms), as_of
         )
-        return last_value_slots(
-            positions(series.instrument_id, ids),
-            series.known_at_ms,
-            series.oi_usd,
-            np.full(series.ts_ms.size, hold_ms),
-            len(ids),
-            wide,
-            first,
-            end,
-        )
+        return held_slots(series, series.oi_usd, hold_ms, ids, wide, first, end)
 
     return past_window(
         f"open_interest_{tier.value}",

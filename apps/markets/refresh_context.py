@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,37 @@ def past_window(
     return Past(version, lambda: window.at(t_ms, load, generation=generation))
 
 
+class Sampled(Protocol):
+    """Stored samples."""
+
+    @property
+    def instrument_id(self) -> npt.NDArray[np.int32]: ...
+    @property
+    def known_at_ms(self) -> IntArray: ...
+
+
+def held_slots(
+    samples: Sampled,
+    values: FloatArray,
+    hold_ms: int,
+    ids: Sequence[int],
+    grid: Grid,
+    first: int,
+    end: int,
+) -> FloatArray:
+    """What was known at each slot's end and no older than ``hold_ms``, one row per id."""
+    return last_value_slots(
+        positions(samples.instrument_id, ids),
+        samples.known_at_ms,
+        values,
+        np.full(values.size, hold_ms),
+        len(ids),
+        grid,
+        first,
+        end,
+    )
+
+
 def funding_windows(
     rows: Sequence[InstrumentRow], t_ms: int, *, as_of_ms: int | None, generation: str
 ) -> Past:
@@ -124,16 +155,7 @@ def _funding_loader(rows: Sequence[InstrumentRow], as_of_ms: int | None) -> Load
             place, series.ts_ms, np.ones(place.size), len(ids), FUNDING_GRID, first, end
         )
         oi = selectors.open_interest_series(ids, as_datetime(start_ms - _OI_HOLD_MS), until, as_of)
-        held = last_value_slots(
-            positions(oi.instrument_id, ids),
-            oi.known_at_ms,
-            oi.oi_usd,
-            np.full(oi.ts_ms.size, _OI_HOLD_MS),
-            len(ids),
-            FUNDING_GRID,
-            first,
-            end,
-        )
+        held = held_slots(oi, oi.oi_usd, _OI_HOLD_MS, ids, FUNDING_GRID, first, end)
         return np.concatenate([settled, held, count])
 
     return load

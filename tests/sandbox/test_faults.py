@@ -293,7 +293,7 @@ def test_verdicts_by_venue_symbol_and_kind() -> None:
 @pytest.mark.parametrize(
     ("command", "what"),
     [
-        ({}, "fault: expected one of ack_without_data, clear"),
+        ({}, "fault: expected one of ack_without_data, book_restart"),
         ({"fault": ["gap"]}, "fault: expected one of"),
         ({"fault": "stall", "symbol": "X"}, "stall: seconds is required"),
         ({"fault": "stall", "seconds": "soon"}, "stall: seconds: could not convert"),

@@ -145,8 +145,9 @@ class BaseStreamClient:
         """The venue's way of speaking, for the channels of this plan."""
         raise NotImplementedError
 
+    @staticmethod
     def parser_for(
-        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
+        connection: str, instruments: Iterable[Instrument], stats: ParserStats
     ) -> Parser:
         """A parser for the frames of one connection group."""
         raise NotImplementedError

@@ -17,7 +17,7 @@ from apps.marketdata.universe import AssetTier, is_known_asset, tier_of
 from apps.venues.base import VenueEndpoints
 from apps.venues.binance.parse import VENUE, BinanceParser, Market
 from apps.venues.dialect import Dialect
-from apps.venues.parsing import Parser, ParserStats
+from apps.venues.parsing import ParserStats
 from apps.venues.stream_client import ALL_ASSETS, StreamSpec
 from apps.venues.streaming import BaseStreamClient
 
@@ -106,20 +106,6 @@ def _request(method: str, request_id: int, channels: Iterable[str]) -> bytes:
     return orjson.dumps({"method": method, "params": list(channels), "id": request_id})
 
 
-class BinanceStreamClient(BaseStreamClient):
-    """Streams UM and spot; keeps their books when ``fetch_snapshot`` is given."""
-
-    venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
-
-    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
-        return BinanceDialect(endpoints)
-
-    def parser_for(
-        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
-    ) -> Parser:
-        return make_parser(connection, instruments, stats)
-
-
 def make_parser(
     connection: str, instruments: Iterable[Instrument], stats: ParserStats
 ) -> BinanceParser:
@@ -128,3 +114,13 @@ def make_parser(
     is_spot = market is Market.SPOT
     own = [item for item in instruments if (item.kind is InstrumentKind.SPOT) == is_spot]
     return BinanceParser(market, own, stats)
+
+
+class BinanceStreamClient(BaseStreamClient):
+    """Streams UM and spot; keeps their books when ``fetch_snapshot`` is given."""
+
+    venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
+    parser_for = staticmethod(make_parser)
+
+    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
+        return BinanceDialect(endpoints)

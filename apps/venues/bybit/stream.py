@@ -18,7 +18,7 @@ from apps.venues.base import VenueEndpoints
 from apps.venues.bybit.convert import VENUE
 from apps.venues.bybit.parse import BybitParser
 from apps.venues.dialect import Dialect
-from apps.venues.parsing import Parser, ParserStats
+from apps.venues.parsing import ParserStats
 from apps.venues.stream_client import StreamSpec
 from apps.venues.streaming import BaseStreamClient
 
@@ -113,20 +113,6 @@ def _request(op: str, request_id: int, channels: Iterable[str]) -> bytes:
     return orjson.dumps({"op": op, "args": list(channels), "req_id": str(request_id)})
 
 
-class BybitStreamClient(BaseStreamClient):
-    """Streams linear perpetuals and spot. Books come whole in the stream: no ``fetch_snapshot`` needed."""
-
-    venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
-
-    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
-        return BybitDialect(endpoints)
-
-    def parser_for(
-        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
-    ) -> Parser:
-        return make_parser(connection, instruments, stats)
-
-
 def make_parser(
     connection: str, instruments: Iterable[Instrument], stats: ParserStats
 ) -> BybitParser:
@@ -134,3 +120,13 @@ def make_parser(
     is_spot = connection == "spot"
     own = [item for item in instruments if (item.kind is InstrumentKind.SPOT) == is_spot]
     return BybitParser(own, stats)
+
+
+class BybitStreamClient(BaseStreamClient):
+    """Streams linear perpetuals and spot. Books come whole in the stream: no ``fetch_snapshot`` needed."""
+
+    venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
+    parser_for = staticmethod(make_parser)
+
+    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
+        return BybitDialect(endpoints)

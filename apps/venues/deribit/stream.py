@@ -21,7 +21,7 @@ from apps.venues.deribit.convert import VENUE
 from apps.venues.deribit.parse import DeribitParser
 from apps.venues.deribit.symbols import DVOL_ASSETS, PRICE_INDEX, currency_of
 from apps.venues.dialect import Dialect
-from apps.venues.parsing import Parser, ParserStats
+from apps.venues.parsing import ParserStats
 from apps.venues.session import Session
 from apps.venues.stream_client import ALL_ASSETS, StreamSpec
 from apps.venues.streaming import BaseStreamClient
@@ -143,18 +143,21 @@ def _request(method: str, request_id: int, params: dict[str, object]) -> bytes:
     return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
 
 
+def make_parser(
+    connection: str, instruments: Iterable[Instrument], stats: ParserStats
+) -> DeribitParser:
+    """A parser for one connection group's frames; there is only one group."""
+    return DeribitParser(instruments, stats)
+
+
 class DeribitStreamClient(BaseStreamClient):
     """Streams perpetuals and options; their books come in the stream, so nothing is fetched."""
 
     venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
+    parser_for = staticmethod(make_parser)
 
     def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
         return DeribitDialect(endpoints)
-
-    def parser_for(
-        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
-    ) -> Parser:
-        return make_parser(connection, instruments, stats)
 
     def _control(self, session: Session, event: Control) -> None:
         if event.kind == "ack":
@@ -162,10 +165,3 @@ class DeribitStreamClient(BaseStreamClient):
             self._deliver(event)
             return
         super()._control(session, event)
-
-
-def make_parser(
-    connection: str, instruments: Iterable[Instrument], stats: ParserStats
-) -> DeribitParser:
-    """A parser for one connection group's frames; there is only one group."""
-    return DeribitParser(instruments, stats)

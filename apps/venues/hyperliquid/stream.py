@@ -19,7 +19,7 @@ from apps.venues.base import VenueEndpoints
 from apps.venues.dialect import Dialect
 from apps.venues.hyperliquid.channels import FAST, channel_of, subscription_of
 from apps.venues.hyperliquid.parse import VENUE, HyperliquidParser
-from apps.venues.parsing import Parser, ParserStats
+from apps.venues.parsing import ParserStats
 from apps.venues.session import Session
 from apps.venues.stream_client import StreamSpec
 from apps.venues.streaming import BaseStreamClient
@@ -94,20 +94,25 @@ def _request(method: str, channels: Iterable[str]) -> bytes:
     return orjson.dumps({"method": method, "subscription": subscription_of(name)})
 
 
+def make_parser(
+    connection: str, instruments: Iterable[Instrument], stats: ParserStats
+) -> HyperliquidParser:
+    """A parser for the venue's one connection group."""
+    return HyperliquidParser(
+        [item for item in instruments if item.kind is InstrumentKind.PERP], stats
+    )
+
+
 class HyperliquidStreamClient(BaseStreamClient):
     """Streams perpetuals and keeps their books, whose snapshots come in the stream."""
 
     venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
+    parser_for = staticmethod(make_parser)
 
     def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
         return HyperliquidDialect(
             endpoints, [spec.channel for spec in plan if spec.channel.endswith(FAST)]
         )
-
-    def parser_for(
-        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
-    ) -> Parser:
-        return make_parser(connection, instruments, stats)
 
     def _control(self, session: Session, event: Control) -> None:
         # An echo may leave "fast" out.
@@ -118,12 +123,3 @@ class HyperliquidStreamClient(BaseStreamClient):
 
 def replace_channel(event: Control, channel: str) -> Control:
     return Control(event.venue, event.ts_recv, event.kind, event.request_id, event.detail, channel)
-
-
-def make_parser(
-    connection: str, instruments: Iterable[Instrument], stats: ParserStats
-) -> HyperliquidParser:
-    """A parser for the venue's one connection group."""
-    return HyperliquidParser(
-        [item for item in instruments if item.kind is InstrumentKind.PERP], stats
-    )

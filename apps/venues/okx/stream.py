@@ -19,7 +19,7 @@ from apps.venues.base import VenueEndpoints
 from apps.venues.dialect import Dialect
 from apps.venues.okx.convert import VENUE
 from apps.venues.okx.parse import OkxParser, index_name
-from apps.venues.parsing import Parser, ParserStats
+from apps.venues.parsing import ParserStats
 from apps.venues.stream_client import ALL_ASSETS, StreamSpec
 from apps.venues.streaming import BaseStreamClient
 
@@ -155,22 +155,18 @@ def _request(op: str, request_id: int, channels: Iterable[str]) -> bytes:
     return orjson.dumps({"id": str(request_id), "op": op, "args": args})
 
 
-class OkxStreamClient(BaseStreamClient):
-    """Streams USDT swaps. Books come whole in the stream, so ``fetch_snapshot`` is not needed."""
-
-    venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
-
-    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
-        return OkxDialect(endpoints)
-
-    def parser_for(
-        self, connection: str, instruments: Sequence[Instrument], stats: ParserStats
-    ) -> Parser:
-        return make_parser(connection, instruments, stats)
-
-
 def make_parser(
     connection: str, instruments: Iterable[Instrument], stats: ParserStats
 ) -> OkxParser:
     """A parser for one connection group's frames; both groups speak alike."""
     return OkxParser(instruments, stats)
+
+
+class OkxStreamClient(BaseStreamClient):
+    """Streams USDT swaps. Books come whole in the stream, so ``fetch_snapshot`` is not needed."""
+
+    venue, connections, rules = VENUE, CONNECTIONS, BOOK_RULES
+    parser_for = staticmethod(make_parser)
+
+    def dialect_for(self, endpoints: VenueEndpoints, plan: Sequence[StreamSpec]) -> Dialect:
+        return OkxDialect(endpoints)

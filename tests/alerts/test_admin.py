@@ -45,6 +45,7 @@ from apps.billing.models import (
     BillingInvoice,
     BillingSubscription,
     PlanPrice,
+    PriceMove,
     RevealLink,
     StripeEvent,
 )
@@ -111,7 +112,11 @@ def rows(alice: Customer) -> dict[type[Model], Model]:
     ]  # fmt: skip
     interval = IntervalSchedule.objects.create(every=5, period="seconds")
     task = PeriodicTask.objects.create(name="mine", task="alerts.look", interval=interval)
-    return {type(one): one for one in (*found, interval, task)}
+    move = PriceMove.objects.create(
+        change=PlanChange.objects.get(), subscription=BillingSubscription.objects.get(),
+        from_cents=1, to_cents=2, told_at=now, due_at=now,
+    )  # fmt: skip
+    return {type(one): one for one in (*found, interval, task, move)}
 
 
 def _made(

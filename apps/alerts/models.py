@@ -137,6 +137,9 @@ class IdempotencyRecord(models.Model):
     request_sha256 = models.CharField(max_length=64)
     status_code = models.PositiveSmallIntegerField(default=0)
     answer_sealed = models.BinaryField(default=bytes)
+    # For an answer with an API key: until when it is given again, and what is said of the key afterwards.
+    answer_until = models.DateTimeField(null=True, blank=True)
+    told = models.CharField(max_length=120, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from apps.alerts.delivery import BATCH, deliver_due
 from apps.alerts.evaluation import rules_look
+from apps.alerts.idempotency import answers_forget
 from apps.alerts.market_events import market_events_tell
 from apps.alerts.models import Event, IdempotencyRecord
 from apps.alerts.streaming import events_stream
@@ -64,8 +65,9 @@ def look() -> int:
 
 @shared_task(name="alerts.forget", ignore_result=True)
 def forget() -> None:
-    """Events with their deliveries after 30 days, answers to repeated requests after a day."""
+    """Events with their deliveries after 30 days, answers to repeated requests after a day or minutes."""
     now = timezone.now()
+    answers_forget()
     Event.objects.filter(created_at__lt=now - _KEPT).delete()
     IdempotencyRecord.objects.filter(created_at__lt=now - _REPEATABLE).delete()
 

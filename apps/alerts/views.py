@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from apps.accounts.models import Account
 from apps.alerts import schema, shapes
 from apps.alerts.events import event_test, redeliver
-from apps.alerts.idempotency import HEADER, once
+from apps.alerts.idempotency import answered_once
 from apps.alerts.models import Delivery, Webhook
 from apps.alerts.registry import all_types
 from apps.alerts.selectors import deliveries_of, delivery_of, webhook_of, webhooks_of
@@ -75,18 +75,7 @@ class AccountView(APIView):
 
     def done_once(self, work: Callable[[], tuple[int, Any]]) -> HttpResponse:
         """``work`` answers status and payload; with an Idempotency-Key it is done once."""
-
-        def encoded() -> tuple[int, bytes]:
-            status, payload = work()
-            return status, dumps(payload)
-
-        request = (self.request.method or "", self.request.path, self.request.body)
-        key = self.request.headers.get(HEADER)
-        status, body, is_repeated = once(self.account, key, request, encoded)
-        response = HttpResponse(body, status=status, content_type="application/json")
-        if is_repeated:
-            response["Idempotency-Replayed"] = "true"
-        return response
+        return answered_once(self.request._request, self.account, work)
 
 
 def answer(payload: Any, status: int = 200) -> HttpResponse:

@@ -106,7 +106,8 @@ ERROR_GUIDE: Final = (
             "This Idempotency-Key was sent with another request; use a new one for each request.",
             param="Idempotency-Key",
         ),
-        "An Idempotency-Key came again within a day with another address or body.",
+        "An Idempotency-Key came again within a day with another address or body, or later than ten minutes "
+        "after an API key was made with it, which is not shown again.",
         "Make a new key for each request, and send it again only to repeat that request.",
     ),
     ErrorEntry(

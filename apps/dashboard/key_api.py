@@ -5,11 +5,13 @@ A key that could make keys would turn one leak into many.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, NoReturn, cast
+from typing import Any, Final, NoReturn, cast
 
 from django.conf import settings
-from rest_framework import serializers, status
+from django.http import HttpResponse
+from rest_framework import serializers
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -17,12 +19,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.models import Account, User
+from apps.alerts.idempotency import ShownOnce, answered_once
 from apps.core.clock import iso_moment
 from apps.core.errors import InvalidParameter, MissingApiKey, NotFound, PermissionDenied
 from apps.dashboard import key_schema
 from apps.keys.models import ApiKey
 from apps.keys.selectors import key_of_account, keys_of_account
 from apps.keys.services import CreatedKey, key_create, key_revoke, key_roll
+
+KEPT: Final = timedelta(minutes=10)
+_ONCE: Final = ShownOnce(KEPT, lambda answer: f"key {answer['id']} ({answer['prefix']}…)")
 
 
 class Text(serializers.CharField):
@@ -74,6 +80,18 @@ class AccountView(APIView):
         except ApiKey.DoesNotExist:
             raise NotFound("No such key.") from None
 
+    def made_once(self, account: Account, work: Callable[[], CreatedKey]) -> HttpResponse:
+        """The new key; with an Idempotency-Key it is made once, and shown again for minutes."""
+
+        def shown() -> tuple[int, dict[str, Any]]:
+            created = work()
+            return 201, {**_shown(created.key), "key": created.plaintext}
+
+        user = cast(User, self.request.user)
+        return answered_once(
+            self.request._request, account, shown, asker=f"user {user.pk} ", shown_once=_ONCE
+        )
+
 
 class KeyList(AccountView):
     @key_schema.key_list
@@ -81,15 +99,18 @@ class KeyList(AccountView):
         return Response({"data": [_shown(key) for key in keys_of_account(self.account().pk)]})
 
     @key_schema.key_create
-    def post(self, request: Request) -> Response:
-        given = _validated(NewKey, request)
-        created = key_create(
-            account=self.account(),
-            environment=settings.KEY_ENVIRONMENT,
-            created_by=cast(User, request.user),
-            **given,
-        )
-        return _created(created)
+    def post(self, request: Request) -> HttpResponse:
+        account = self.account()
+
+        def work() -> CreatedKey:
+            return key_create(
+                account=account,
+                environment=settings.KEY_ENVIRONMENT,
+                created_by=cast(User, request.user),
+                **_validated(NewKey, request),
+            )
+
+        return self.made_once(account, work)
 
 
 class KeyDetail(AccountView):
@@ -108,12 +129,19 @@ class KeyDetail(AccountView):
 
 class KeyRoll(AccountView):
     @key_schema.key_roll
-    def post(self, request: Request, key_id: int) -> Response:
-        grace = timedelta(hours=_validated(Roll, request)["grace_hours"])
+    def post(self, request: Request, key_id: int) -> HttpResponse:
         key = self.key(key_id)
-        user = cast(User, request.user)
-        created = key_roll(account_id=key.account_id, key_id=key.pk, created_by=user, grace=grace)
-        return _created(created)
+
+        def work() -> CreatedKey:
+            hours = _validated(Roll, request)["grace_hours"]
+            return key_roll(
+                account_id=key.account_id,
+                key_id=key.pk,
+                created_by=cast(User, request.user),
+                grace=timedelta(hours=hours),
+            )
+
+        return self.made_once(key.account, work)
 
 
 def _validated(form: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
@@ -133,14 +161,6 @@ def _first(problems: Any) -> str:
     while isinstance(problems, dict | list) and problems:
         problems = next(iter(problems.values())) if isinstance(problems, dict) else problems[0]
     return str(problems)
-
-
-def _created(created: CreatedKey) -> Response:
-    response = Response(
-        {**_shown(created.key), "key": created.plaintext}, status=status.HTTP_201_CREATED
-    )
-    response["Cache-Control"] = "no-store"
-    return response
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
+from apps.alerts.idempotency import HEADER
 from apps.core.schema import problem_responses, publish_schemas, response_header
 
 TAG: Final = "Keys"
@@ -111,6 +112,17 @@ _CSRF: Final = OpenApiParameter(
     required=True,
     description="The value of the csrftoken cookie.",
 )
+_ONCE: Final = (
+    OpenApiParameter(
+        HEADER,
+        str,
+        OpenApiParameter.HEADER,
+        description="1 to 255 printable ASCII characters of your own. The same request with the same key is "
+        "done once and answered the same, to the same user, for ten minutes; for the rest of the day the "
+        "409 names the key that was made and shows it no more. Another request with it is a 409.",
+    ),
+    response_header("Idempotency-Replayed", "true on an answer that was given before", (201,)),
+)
 
 
 def _operation(
@@ -121,6 +133,7 @@ def _operation(
     status: int = 200,
     body: tuple[str, Mapping[str, Any]] | None = None,
     is_write: bool = True,
+    is_once: bool = False,
 ) -> Callable[[Any], Any]:
     asked = [] if body is None else body[1].items()
     decorator: Callable[[Any], Any] = extend_schema(
@@ -132,11 +145,12 @@ def _operation(
         parameters=[
             response_header("X-Request-Id", "Id of this request", (200, 201, 400, 401, 403, 404)),
             *([_CSRF] if is_write else []),
+            *(_ONCE if is_once else ()),
         ],
         request=None if body is None else {"application/json": _ref(body[0])},
         responses={
             (status, "application/json"): OpenApiResponse(response=_ref(answer[0])),
-            **problem_responses(*_CODES, *codes),
+            **problem_responses(*_CODES, *(("idempotency_conflict",) if is_once else ()), *codes),
         },
         examples=[
             *(OpenApiExample(name, value=value, request_only=True) for name, value in asked),
@@ -156,6 +170,7 @@ key_create = _operation(
     ("ApiKeyShown", _SHOWN),
     "key_limit_reached",
     status=201,
+    is_once=True,
     body=("ApiKeyNew", {"scoped": {"name": "bot", "layers": ["L1"], "allowed_ips": ["203.0.113.0/24"]}}),
 )  # fmt: skip
 key_revoke = _operation(
@@ -167,5 +182,6 @@ key_roll = _operation(
     ("ApiKeyShown", _SHOWN),
     "not_found",
     status=201,
+    is_once=True,
     body=("ApiKeyRoll", {"a_day": {"grace_hours": 24}}),
 )

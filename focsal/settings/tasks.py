@@ -78,7 +78,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "alerts-forget": {
         "task": "alerts.forget",
-        "schedule": 3600.0,
+        "schedule": 300.0,
+        "options": {"expires": 300},
     },
     "billing-reconcile": {
         "task": "billing.reconcile",

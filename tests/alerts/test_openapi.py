@@ -116,10 +116,9 @@ def test_the_document_is_valid_and_has_them(document: dict[str, Any]) -> None:
         schemes = ["cookieAuth"] if is_page else ["ApiKeyHeader", "BearerKey"]
         assert one["security"] == [{name: []} for name in schemes], path
         names = {parameter["name"] for parameter in one.get("parameters", [])}
-        asks_once = method in ("post", "patch") and not is_page and "backtest" not in path
+        asks_once = method in ("post", "patch") and "backtest" not in path
         assert ("Idempotency-Key" in names) == asks_once, (method, path)
-        assert ("409" in one["responses"]) == (asks_once or (path == "/v1/account/keys"
-                                               and method == "post")), path  # fmt: skip
+        assert ("409" in one["responses"]) == asks_once, path
 
 
 def test_every_example_of_a_request_fits_its_schema_and_is_taken(

@@ -12,6 +12,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from apps.accounts.models import User
+from apps.alerts.idempotency import answers_forget
+from apps.alerts.models import IdempotencyRecord
 from apps.keys.format import hash_key
 from apps.keys.models import ApiKey
 from apps.keys.services import key_revoke, key_roll
@@ -165,6 +168,66 @@ class TestApi:
         assert client.get(address).json()["superseded_at"]
         assert client.delete(address).json()["revoked_reason"] == "revoked by its owner"
 
+    def test_the_same_request_makes_one_key(self, eve: Customer) -> None:
+        client = signed_in(eve)
+        first, again = (_make(client, {"name": "desk"}) for _ in range(2))
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert first.content == again.content
+        assert ("Idempotency-Replayed" in first, again["Idempotency-Replayed"]) == (False, "true")
+        assert again["Cache-Control"] == "no-store"
+        assert ApiKey.objects.filter(name="desk").count() == 1
+        other = _make(client, {"name": "other"})
+        assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+        assert not ApiKey.objects.filter(name="other").exists()
+
+    def test_the_stored_answer_is_sealed_and_soon_gone(self, eve: Customer) -> None:
+        client = signed_in(eve)
+        made = _make(client, {"name": "desk"}).json()
+        record = IdempotencyRecord.objects.get()
+        assert record.answer_until is not None
+        assert record.answer_until - record.created_at < timedelta(minutes=11)
+        stored = bytes(record.answer_sealed) + record.told.encode() + record.key.encode()
+        assert made["key"].encode() not in stored
+        assert answers_forget() == 0
+        IdempotencyRecord.objects.update(answer_until=timezone.now())
+        late = _make(client, {"name": "desk"})
+        assert (late.status_code, late.json()["code"]) == (409, "idempotency_conflict")
+        assert f"key {made['id']} ({made['prefix']}…)" in late.json()["detail"]
+        assert made["key"] not in late.content.decode()
+        assert (answers_forget(), answers_forget()) == (1, 0)
+        assert bytes(IdempotencyRecord.objects.get().answer_sealed) == b""
+        assert _make(client, {"name": "desk"}).json()["detail"] == late.json()["detail"]
+        assert ApiKey.objects.filter(name="desk").count() == 1
+
+    def test_another_user_of_the_account_does_not_get_the_key(self, eve: Customer) -> None:
+        made = _make(signed_in(eve), {"name": "desk"}).json()
+        colleague = User.objects.create(email="colleague@example.com", account=eve.account)
+        client = Client()
+        client.force_login(colleague)
+        answer = _make(client, {"name": "desk"})
+        assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_conflict")
+        assert made["key"] not in answer.content.decode()
+
+    def test_a_roll_is_done_once_too(self, eve: Customer) -> None:
+        client = signed_in(eve)
+        path = f"/v1/account/keys/{eve.key.pk}/roll"
+        first, again = (_make(client, {"grace_hours": 1}, path) for _ in range(2))
+        assert (first.status_code, first.content) == (201, again.content)
+        without = client.post(path, {}, content_type="application/json")
+        assert without.status_code == 400
+
+    def test_a_refused_request_may_come_again(self, eve: Customer) -> None:
+        client = signed_in(eve)
+        assert _make(client, {"name": "x", "layers": ["L9"]}).status_code == 400
+        assert _make(client, {"name": "x"}).status_code == 201
+
+    def test_a_form_is_no_json(self, eve: Customer) -> None:
+        answer = signed_in(eve).post(
+            "/v1/account/keys", {"name": "x"}, headers={"Idempotency-Key": "one"}
+        )
+        assert 400 <= answer.status_code < 500
+        assert not ApiKey.objects.filter(name="x").exists()
+
     @pytest.mark.parametrize(
         ("body", "param"),
         [
@@ -242,3 +305,10 @@ class TestServices:
             ("key.revoked", "lost")
         ]
         assert alice.plaintext not in str(heard)
+
+
+def _make(client: Client, body: Any, path: str = "/v1/account/keys") -> Any:
+    """A request under one Idempotency-Key."""
+    return client.post(
+        path, body, content_type="application/json", headers={"Idempotency-Key": "one"}
+    )

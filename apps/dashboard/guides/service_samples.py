@@ -173,6 +173,6 @@ _KEY: Final = """\
 curl -X POST "%(url)s/v1/account/keys" \\
   -H "Cookie: sessionid=$FOCSAL_SESSION; csrftoken=$FOCSAL_CSRF" \\
   -H "X-CSRFToken: $FOCSAL_CSRF" -H "Origin: %(url)s" \\
-  -H "Content-Type: application/json" \\
+  -H "Content-Type: application/json" -H "Idempotency-Key: nightly-job-2026" \\
   -d '{"name": "nightly job", "layers": ["L1"], "allowed_ips": ["203.0.113.0/24"]}'
 """

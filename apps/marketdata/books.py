@@ -155,14 +155,7 @@ class BookSynchroniser:
         if (delta.last_seq > seq or rule.may_restart) and (
             delta.prev_seq == seq if self._is_by_previous else delta.first_seq <= seq + 1
         ):
-            if self.book.apply_delta(delta):
-                return self._crossed(delta)
-            self.applied_count += 1
-            self._joining = False
-            self._old_in_a_row = 0
-            if self.state is not _LIVE:
-                self._go_live()
-            return _APPLIED
+            return self._apply(delta)
         if (
             self._joining
             and not rule.is_in_snapshot(delta, seq)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -36,6 +35,8 @@ from apps.tiers.limits import (  # noqa: E402 - needs loaded apps
     SENTINEL,
     key_record_name,
 )
+from focsal.launcher.ports import free_port  # noqa: E402 - after the settings
+from tests.serving import serving  # noqa: E402 - after the settings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATH: Final = "/v1/markets/funding?asset=BTC"
@@ -139,16 +140,9 @@ def _forget_usage(client: redis.Redis) -> None:
     client.delete(ADMISSIONS_STREAM, COMPLETIONS_STREAM, *windows)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def server(app: str, redis_url: str, **more: str) -> Iterator[int]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log"]
     environment = {
@@ -158,21 +152,8 @@ def server(app: str, redis_url: str, **more: str) -> Iterator[int]:
         "FOCSAL_METRICS_PORT": "0",
         **more,
     }
-    process = subprocess.Popen([*command, "--log-level", "warning"], cwd=ROOT, env=environment)
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise RuntimeError(f"{app} did not start") from None
-                time.sleep(0.05)
+    with serving([*command, "--log-level", "warning"], port, environment):
         yield port
-    finally:
-        process.terminate()
-        process.wait(timeout=15)
 
 
 def _load(port: int, connections: int, seconds: float, keys: list[str]) -> dict[str, Any]:

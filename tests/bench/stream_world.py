@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from apps.tiers.key_record import KeyRecord
 from apps.tiers.limits import SENTINEL, key_record_name
 from focsal.launcher.ports import free_port
 from tests.bench.edge import empty_redis
+from tests.serving import serving
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE_S: Final = 120.0
@@ -87,25 +86,8 @@ def server(url: str, *, is_twin: bool = False) -> Iterator[Server]:
         **os.environ, "REDIS_EDGE_URL": url, "REDIS_URL": url, "FOCSAL_LOG_LEVEL": "WARNING",
         "FOCSAL_METRICS_PORT": "0",
     }  # fmt: skip
-    process = subprocess.Popen([*words, "--port", str(port)], cwd=ROOT, env=environment)
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise RuntimeError(f"{words[-1]} did not start") from None
-                time.sleep(0.05)
+    with serving([*words, "--port", str(port)], port, environment) as process:
         yield Server(process, port)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 class Sockets:

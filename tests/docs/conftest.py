@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -27,10 +24,11 @@ from apps.marketdata.rows import BasisRow, OpenInterestRow
 from apps.marketdata.selectors import clear_instrument_cache
 from apps.marketdata.writers import rows_write
 from apps.markets.refresh_flow import minute_cache
+from focsal.launcher.ports import free_port
 from tests.customers import clear_redis, make_customer
 from tests.markets import world
+from tests.serving import serving
 
-_START_S = 60.0
 _DATABASES = ("default", "market")
 
 
@@ -124,45 +122,20 @@ def _remove() -> None:
 @contextmanager
 def _process() -> Iterator[str]:
     """``uvicorn`` as the Procfile starts it, on a free port of loopback; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "uvicorn", "focsal.asgi:application", "--port", str(port),
-            "--no-access-log", "--log-level", "warning",
-        ],
-        cwd=Path(__file__).parents[2],
-        env={
-            **os.environ,
-            "DATABASE_URL": _database_url("default"),
-            "MARKET_DATABASE_URL": _database_url("market"),
-            "FOCSAL_BASE_URL": address,
-        },
-    )  # fmt: skip
-    try:
-        _wait_until_it_answers(process, address)
+    command = [
+        sys.executable, "-m", "uvicorn", "focsal.asgi:application", "--port", str(port),
+        "--no-access-log", "--log-level", "warning",
+    ]  # fmt: skip
+    environment = {
+        **os.environ,
+        "DATABASE_URL": _database_url("default"),
+        "MARKET_DATABASE_URL": _database_url("market"),
+        "FOCSAL_BASE_URL": address,
+    }
+    with serving(command, port, environment):
         yield address
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str) -> None:
-    deadline = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            urlopen(f"{address}/health/live", timeout=2).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError("expected the web process to answer, it did not")
 
 
 def _database_url(alias: str) -> str:

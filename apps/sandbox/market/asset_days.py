@@ -180,7 +180,7 @@ class AssetPaths:
         first, second, third = uniform_triples(key, day * DAY_MINUTES + _STEPS)
         up = sigma * (_WICK * -np.log(first))
         down = sigma * (_WICK * -np.log(second))
-        pace = self._pace(key, day, np.diff(path), sigma, model.daily_volatility, third)
+        pace = self._pace(key, day, path[1:] - path[:-1], sigma, model.daily_volatility, third)
         if effects is not None:
             pace *= effects.pace
         return BaseDay(path, sigma, pace.astype(np.float32), up, down, displaced, effects)

@@ -153,7 +153,7 @@ class SeededMarket:
                     bars.edge[1:][cut].astype(np.int64),
                     bars.volume[cut].astype(np.int64),
                     bars.buy_volume[cut].astype(np.int64),
-                    np.diff(before),
+                    before[1:] - before[:-1],
                     bars.first_id + before[:-1],
                 )
             )

@@ -30,6 +30,8 @@ _TO_UNIT_21, _HALF_21 = 1.0 / (1 << 21), 0.5 / (1 << 21)
 _DAY_MINUTES: Final = 1_440
 _ALL_64: Final = (1 << 64) - 1
 _TURN: Final = 0x5DEECE66D
+_CHUNK: Final = 64
+_MOST_CHUNKS: Final = 8
 
 
 def floats(values: Any) -> FloatArray:
@@ -43,6 +45,7 @@ def whole(values: Any) -> IntArray:
     return out
 
 
+@lru_cache(maxsize=8_192)
 def key_of(seed: int, *parts: str | int) -> int:
     """A 64-bit key for one named series of one seed."""
     text = "\x1f".join([str(seed), *(str(part) for part in parts)])
@@ -51,10 +54,17 @@ def key_of(seed: int, *parts: str | int) -> int:
 
 def bits(key: int, index: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     """64 random bits per index (splitmix64)."""
-    state = index.astype(np.int64).view(np.uint64) * _GOLDEN + np.uint64(key)
-    state = (state ^ (state >> _S30)) * _MIX_1
-    state = (state ^ (state >> _S27)) * _MIX_2
-    return state ^ (state >> _S31)
+    return _mix(index.astype(np.int64).view(np.uint64) * _GOLDEN + np.uint64(key))
+
+
+def _mix(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """In place, but for what is shifted: short series are many, and each array costs."""
+    state ^= state >> _S30
+    state *= _MIX_1
+    state ^= state >> _S27
+    state *= _MIX_2
+    state ^= state >> _S31
+    return state
 
 
 def mixed(key: int, index: int) -> int:
@@ -77,8 +87,12 @@ def uniform(key: int, index: int) -> float:
 
 def normals(key: int, index: npt.NDArray[Any]) -> FloatArray:
     """Standard normal (Box–Muller over two uniforms)."""
-    radius = np.sqrt(-2.0 * np.log(uniforms(key, index)))
-    out: FloatArray = radius * np.cos(2.0 * np.pi * uniforms(key ^ _TURN, index))
+    keys = np.array([[key], [key ^ _TURN]], dtype=np.uint64)
+    draws = _mix(index.astype(np.int64).view(np.uint64) * _GOLDEN + keys)
+    draws >>= _S11
+    both = (draws.astype(np.float64) + 0.5) * _TO_UNIT
+    radius = np.sqrt(-2.0 * np.log(both[0]))
+    out: FloatArray = radius * np.cos(2.0 * np.pi * both[1])
     return out
 
 
@@ -118,7 +132,7 @@ def day_noise(key: int, day: int, per_day: int) -> FloatArray:
     ease = _ease(_DAY_MINUTES // per_day)
     out = np.empty(_DAY_MINUTES + 1)
     inner = out[:-1].reshape(per_day, -1)
-    np.multiply(np.diff(knots)[:, None], ease[None, :], out=inner)
+    np.multiply((knots[1:] - knots[:-1])[:, None], ease[None, :], out=inner)
     inner += knots[:-1, None]
     out[-1] = knots[-1]
     return out
@@ -132,10 +146,25 @@ def value_noise(key: int, t_s: FloatArray, period_s: float) -> FloatArray:
     ease = part * part * (3.0 - 2.0 * part)
     first = left.astype(np.int64)
     low = int(first.min())
-    knots = normals(key, np.arange(low, int(first.max()) + 2, dtype=np.int64))
+    knots = _knots(key, low, int(first.max()) + 1)
     at = first - low
     out: FloatArray = knots[at] * (1.0 - ease) + knots[at + 1] * ease
     return out
+
+
+def _knots(key: int, first: int, last: int) -> FloatArray:
+    """``normals`` first … last. A page of history has few of them, and the next page the same."""
+    begin, end = first // _CHUNK, last // _CHUNK
+    if end - begin > _MOST_CHUNKS:
+        return normals(key, np.arange(first, last + 1, dtype=np.int64))
+    chunks = [_chunk_of_knots(key, chunk) for chunk in range(begin, end + 1)]
+    knots = np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
+    return knots[first - begin * _CHUNK : last + 1 - begin * _CHUNK]
+
+
+@lru_cache(maxsize=4_096)
+def _chunk_of_knots(key: int, chunk: int) -> FloatArray:
+    return normals(key, np.arange(chunk * _CHUNK, (chunk + 1) * _CHUNK, dtype=np.int64))
 
 
 @lru_cache(maxsize=20_000)
@@ -145,7 +174,10 @@ def _knot(key: int, index: int) -> float:
     return radius * math.cos(2.0 * math.pi * ((mixed(key ^ _TURN, index) >> 11) + 0.5) * _TO_UNIT)
 
 
-def fractal_at(key: int, t_s: float, periods_s: Sequence[float], weights: Sequence[float]) -> float:
+@lru_cache(maxsize=8_192)
+def fractal_at(
+    key: int, t_s: float, periods_s: tuple[float, ...], weights: tuple[float, ...]
+) -> float:
     """``fractal_noise`` at one time."""
     total = 0.0
     for number, (period, weight) in enumerate(zip(periods_s, weights, strict=True)):

@@ -51,6 +51,8 @@ class Premiums:
         self._seed = seed
         self._paths = paths
         self._days: Cache[tuple[str, int], PremiumDay] = Cache(_CACHED)
+        self._momenta: Cache[tuple[str, int], FloatArray] = Cache(_CACHED // 2)
+        self._shared: Cache[tuple[str, int], tuple[FloatArray, FloatArray]] = Cache(_CACHED // 3)
 
     def forget(self, assets: frozenset[str], first_day: int) -> None:
         """``assets`` are names of listings."""
@@ -61,6 +63,9 @@ class Premiums:
 
     def momentum(self, asset: str, day: int) -> FloatArray:
         """The last day's return in daily volatilities, at day boundaries eased over the day."""
+        return self._momenta.get((asset, day), lambda _key: self._make_momentum(asset, day))
+
+    def _make_momentum(self, asset: str, day: int) -> FloatArray:
         load, factors = LOADINGS[asset], self._paths.factors
         levels = np.zeros(3)
         for name, weight in zip(("market", SECTOR_OF[asset], asset), load, strict=True):
@@ -76,16 +81,25 @@ class Premiums:
         out: FloatArray = first + (last - first) * _RAMP
         return out
 
+    def _make_shared(self, key: int, day: int) -> tuple[FloatArray, FloatArray]:
+        """What moves all venues of an asset: within weeks, and within the day."""
+        crowding = self._slow(key, day, _SLOW_DAYS, _SLOW_WEIGHTS)
+        crowd = key_of(self._seed, "premium", "market")
+        crowding += self._slow(crowd, day, _CROWD_DAYS, _CROWD_WEIGHTS)
+        per_day, weight = _EIGHT_HOURS
+        return crowding, weight * day_noise(key + 1, day, per_day)
+
     def _make(self, listing: Listing, day: int) -> PremiumDay:
         model, traits = ASSET_MODELS[listing.asset], traits_of(listing)
         shared = key_of(self._seed, "premium", listing.asset)
         own = key_of(self._seed, "premium", listing.name)
-        swing = self._slow(shared, day, _SLOW_DAYS, _SLOW_WEIGHTS)
-        crowd = key_of(self._seed, "premium", "market")
-        swing += self._slow(crowd, day, _CROWD_DAYS, _CROWD_WEIGHTS)
-        swing += self._slow(own, day, _OWN_DAYS, _OWN_WEIGHTS)
-        for key, (per_day, weight) in ((shared + 1, _EIGHT_HOURS), (own + 1, _NINETY_MINUTES)):
-            swing += weight * day_noise(key, day, per_day)
+        crowding, mood = self._shared.get(
+            (listing.asset, day), lambda _key: self._make_shared(shared, day)
+        )
+        swing = crowding + self._slow(own, day, _OWN_DAYS, _OWN_WEIGHTS)
+        swing += mood
+        per_day, weight = _NINETY_MINUTES
+        swing += weight * day_noise(own + 1, day, per_day)
         swing += _MOMENTUM * self.momentum(listing.asset, day)
         swing *= model.premium_swing_bps * traits.swing
         values = _BPS * (model.premium_bps + traits.premium_bps + swing)

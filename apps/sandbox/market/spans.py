@@ -15,12 +15,26 @@ class DaySpan(NamedTuple):
     """``chosen``: which of the times are of the day; ``at``: how far into it each of them is."""
 
     day: int
-    chosen: npt.NDArray[np.bool_]
+    chosen: slice | npt.NDArray[np.bool_]
     at: IntArray
 
 
 def by_day(times: IntArray, length: int) -> Iterator[DaySpan]:
     """``length``: of a day in the unit of the times."""
+    if not len(times):
+        return
+    rising, count = times, len(times)
+    if times[0] > times[-1]:
+        # Venues answer the newest first.
+        rising = times[::-1]
+    if (rising[1:] >= rising[:-1]).all():
+        first, last = int(rising[0]) // length, int(rising[-1]) // length
+        ends = np.searchsorted(rising, np.arange(first, last + 2) * length).tolist()
+        for day, begin, end in zip(range(first, last + 1), ends, ends[1:], strict=False):
+            if begin < end:
+                chosen = slice(begin, end) if rising is times else slice(count - end, count - begin)
+                yield DaySpan(day, chosen, times[chosen] - day * length)
+        return
     days = times // length
     for day in np.unique(days).tolist():
         chosen = days == day

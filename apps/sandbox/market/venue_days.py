@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -104,14 +105,17 @@ def make_day(
     low = np.maximum(np.minimum(at, edge[1:]) - np.rint(asset.down * reach * at), 1.0)
     first_id, count, activity = plan
     before = _counts(asset.pace, count, activity)
-    trades = np.diff(before)
-    longs, shorts = forced_lots(seed, listing, day, Gone(_STEPS, asset.longs, asset.shorts))
+    trades = before[1:] - before[:-1]
+    longs, shorts = (np.zeros(DAY_MINUTES, dtype=np.int64) for _ in range(2))
+    if listing.is_perp:
+        gone = gone_of(asset)
+        longs[gone.at], shorts[gone.at] = forced_lots(seed, listing, day, gone)
     swing = [fractal_at(key + 7, at, _TURNOVER_DAYS, _TURNOVER_WEIGHTS) for at in (day, day + 1)]
     turnover = listing.daily_volume_usd / DAY_MINUTES / (listing.tick * listing.lot)
     usual = np.exp(swing[0] + (swing[1] - swing[0]) * _RAMP[:-1] + 1.4 * (second - 0.5))
     volume = np.maximum(whole(turnover * asset.pace * usual / at), 2 * trades + 2)
-    pressure = np.tanh(0.7 * np.diff(edge) / (asset.sigma * at))
-    tilt = day_noise(key_of(seed, "tilt", listing.asset), day, 16)[:-1]
+    pressure = np.tanh(0.7 * (edge[1:] - at) / (asset.sigma * at))
+    tilt = _tilt(key_of(seed, "tilt", listing.asset), day)
     share = 0.5 + 0.2 * pressure + 0.035 * tilt + 0.10 * (third - 0.5)
     buys = np.clip(whole(volume * share), trades, volume - trades)
     return VenueDay(
@@ -125,6 +129,12 @@ def make_day(
         before,
         first_id,
     )
+
+
+@lru_cache(maxsize=200)
+def _tilt(key: int, day: int) -> FloatArray:
+    """Of the takers of all venues."""
+    return day_noise(key, day, 16)[:-1]
 
 
 def _counts(pace: AnyFloats, count: int, activity: float) -> SmallInts:
@@ -161,7 +171,9 @@ def forced_lots(seed: int, listing: Listing, day: int, gone: Gone) -> tuple[IntA
     price = ASSET_MODELS[listing.asset].price * listing.price_mult
     unit = max(1, round(_LEAST_FORCED_USD / (price * listing.lot)))
     longs, shorts = (
-        np.diff(np.floor(np.cumsum(size * side) / unit).astype(np.int64) * unit, prepend=0)
+        np.floor(np.cumsum(size * side) / unit).astype(np.int64) * unit
         for side in (gone.longs, gone.shorts)
     )
+    for sums in (longs, shorts):
+        sums[1:] -= sums[:-1].copy()
     return longs, shorts

@@ -10,6 +10,7 @@ import numpy as np
 from apps.sandbox.faces.binance.errors import invalid
 from apps.sandbox.faces.binance.exchange_info import LISTED_MS
 from apps.sandbox.faces.binance.source import TimeRange
+from apps.sandbox.faces.tables import Fixed, Table, Whole
 from apps.sandbox.market.candles import INTERVAL_MINUTES, aggregate, bars_until, floor_minute
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.noise import FloatArray, IntArray, key_of, uniforms
@@ -43,7 +44,7 @@ def _minutes_of(interval: str, span: TimeRange, now_ms: int) -> tuple[int, int, 
 
 def klines(
     market: Market, listing: Listing, interval: str, span: TimeRange, now_ms: int, started_ms: int
-) -> list[list[Any]]:
+) -> Sequence[list[Any]]:
     """12-element candles, oldest first; the newest one is in the making."""
     # A candle begins with its first trade: the newest of those asked for may not exist yet.
     spare = span._replace(limit=span.limit + 1) if span.start is None else span
@@ -57,41 +58,31 @@ def klines(
     if not len(bars):
         return []
     starts, candles = aggregate(bars, width)
-    rows = kline_rows(listing, starts, candles, width)
-    return rows[-span.limit :]
+    return kline_table(listing, starts, candles, width)[-span.limit :]
 
 
-def kline_rows(listing: Listing, starts: IntArray, bars: MinuteBars, width: int) -> list[list[Any]]:
-    price, size = listing.price, listing.size
+def kline_table(listing: Listing, starts: IntArray, bars: MinuteBars, width: int) -> Table:
     decimals = 8 if listing.kind == "spot" else 5
-    columns = (
-        starts, bars.open, bars.high, bars.low, bars.close, bars.volume,
-        bars.quote, bars.trades, bars.buy_volume, bars.buy_quote,
+    opens, highs, lows, closes = (
+        Fixed(ticks * listing.tick, listing.price_decimals)
+        for ticks in (bars.open, bars.high, bars.low, bars.close)
+    )
+    volumes, buys = (
+        Fixed(lots * listing.lot, listing.lot_decimals) for lots in (bars.volume, bars.buy_volume)
+    )
+    return Table(
+        len(starts),
+        (
+            Whole(starts * MINUTE_MS), opens, highs, lows, closes, volumes,
+            Whole((starts + width) * MINUTE_MS - 1), Fixed(bars.quote, decimals),
+            Whole(bars.trades), buys, Fixed(bars.buy_quote, decimals), "0",
+        ),
     )  # fmt: skip
-    return [
-        [
-            minute * MINUTE_MS,
-            price(o),
-            price(h),
-            price(low),
-            price(c),
-            size(volume),
-            (minute + width) * MINUTE_MS - 1,
-            f"{quote:.{decimals}f}",
-            trades,
-            size(buy),
-            f"{buy_quote:.{decimals}f}",
-            "0",
-        ]
-        for minute, o, h, low, c, volume, quote, trades, buy, buy_quote in zip(
-            *(column.tolist() for column in columns), strict=True
-        )
-    ]
 
 
 def price_klines(
     market: Market, listing: Listing, series: str, interval: str, span: TimeRange, now_ms: int
-) -> list[list[Any]]:
+) -> Sequence[list[Any]]:
     """Candles of mark price, index price or premium: no volumes."""
     wanted = _minutes_of(interval, span, now_ms)
     if wanted is None:
@@ -103,16 +94,11 @@ def price_klines(
     ends = np.minimum(at + width, stop - first)
     high = np.maximum(np.maximum.reduceat(edges[:-1], at), edges[ends])
     low = np.minimum(np.minimum.reduceat(edges[:-1], at), edges[ends])
+    begins = Whole((first + at) * MINUTE_MS)
+    ends_ms = Whole((first + at + width) * MINUTE_MS - 1)
+    prices = (Fixed(values, 8) for values in (edges[at], high, low, edges[ends]))
     zero = "0"
-    return [
-        [
-            (first + start) * MINUTE_MS, *(f"{value:.8f}" for value in ohlc), zero,
-            (first + start + width) * MINUTE_MS - 1, zero, 60 * width, zero, zero, zero,
-        ]
-        for start, *ohlc in zip(
-            at.tolist(), edges[at].tolist(), high.tolist(), low.tolist(), edges[ends].tolist(), strict=True
-        )
-    ]  # fmt: skip
+    return Table(len(at), (begins, *prices, zero, ends_ms, zero, 60 * width, zero, zero, zero))
 
 
 def _series_path(market: Market, listing: Listing, series: str, minutes: IntArray) -> FloatArray:
@@ -173,47 +159,38 @@ def _data_grid(period_ms: int, span: TimeRange, now_ms: int) -> IntArray:
 
 def open_interest(
     market: Market, listing: Listing, period_ms: int, span: TimeRange, now_ms: int
-) -> list[dict[str, Any]]:
+) -> Sequence[dict[str, Any]]:
     grid = _data_grid(period_ms, span, now_ms)
     if not len(grid):
         return []
     coins = market.open_interest(listing, grid) * listing.lot
     marks = _series_path(market, listing, "mark", grid // MINUTE_MS)
-    return [
-        {
-            "symbol": listing.symbol,
-            "sumOpenInterest": f"{amount:.8f}",
-            "sumOpenInterestValue": f"{amount * mark:.14f}",
-            "CMCCirculatingSupply": "0.00000000",
-            "timestamp": at,
-        }
-        for at, amount, mark in zip(grid.tolist(), coins.tolist(), marks.tolist(), strict=True)
-    ]
+    keys = (
+        "symbol",
+        "sumOpenInterest",
+        "sumOpenInterestValue",
+        "CMCCirculatingSupply",
+        "timestamp",
+    )
+    amounts = (Fixed(coins, 8), Fixed(coins * marks, 14))
+    return Table(len(grid), (listing.symbol, *amounts, "0.00000000", Whole(grid)), keys)
 
 
 def long_short(
     market: Market, listing: Listing, series: str, period_ms: int, span: TimeRange, now_ms: int
-) -> list[dict[str, Any]]:
+) -> Sequence[dict[str, Any]]:
     grid = _data_grid(period_ms, span, now_ms)
     if not len(grid):
         return []
-    return [
-        {
-            "symbol": listing.symbol,
-            "longAccount": f"{share:.4f}",
-            "longShortRatio": f"{share / (1.0 - share):.4f}",
-            "shortAccount": f"{1.0 - share:.4f}",
-            "timestamp": at,
-        }
-        for at, share in zip(
-            grid.tolist(), market.long_share(listing, series, grid).tolist(), strict=True
-        )
-    ]
+    shares = market.long_share(listing, series, grid)
+    keys = ("symbol", "longAccount", "longShortRatio", "shortAccount", "timestamp")
+    texts = (Fixed(one, 4) for one in (shares, shares / (1.0 - shares), 1.0 - shares))
+    return Table(len(grid), (listing.symbol, *texts, Whole(grid)), keys)
 
 
 def taker_ratio(
     market: Market, listing: Listing, period_ms: int, span: TimeRange, now_ms: int
-) -> list[dict[str, Any]]:
+) -> Sequence[dict[str, Any]]:
     """Taker volumes of whole periods, from the same minutes as the candles."""
     grid = _data_grid(period_ms, span, now_ms)
     grid = grid[grid + period_ms <= now_ms]
@@ -224,15 +201,10 @@ def taker_ratio(
     _, bars = aggregate(market.minute_bars(listing, first, first + width * len(grid) - 1), width)
     buys = bars.buy_volume * listing.lot
     sells = (bars.volume - bars.buy_volume) * listing.lot
-    return [
-        {
-            "buySellRatio": f"{buy / sell:.4f}",
-            "sellVol": f"{sell:.4f}",
-            "buyVol": f"{buy:.4f}",
-            "timestamp": at,
-        }
-        for at, buy, sell in zip(grid.tolist(), buys.tolist(), sells.tolist(), strict=True)
-    ]
+    keys = ("buySellRatio", "sellVol", "buyVol", "timestamp")
+    return Table(
+        len(grid), (*(Fixed(one, 4) for one in (buys / sells, sells, buys)), Whole(grid)), keys
+    )
 
 
 def rolling_day(market: Market, listing: Listing, now_ms: int) -> dict[str, Any]:

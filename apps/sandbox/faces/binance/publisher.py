@@ -290,7 +290,12 @@ class Publisher(TickingPublisher):
                 self._publish_candle(listing, channel, interval, rows, now_ms)
 
     def _publish_candle(
-        self, listing: Listing, channel: str, interval: str, rows: list[list[object]], now_ms: int
+        self,
+        listing: Listing,
+        channel: str,
+        interval: str,
+        rows: Sequence[list[object]],
+        now_ms: int,
     ) -> None:
         last = self._candles.get(channel, (None, False))[0]
         for row in rows:

@@ -13,6 +13,7 @@ from apps.sandbox.faces.binance import params
 from apps.sandbox.faces.binance.errors import VenueError, not_trading
 from apps.sandbox.faces.binance.limits import Limits
 from apps.sandbox.faces.binance.source import Json, Source, TimeRange
+from apps.sandbox.faces.tables import as_json
 
 Query: TypeAlias = Mapping[str, str]
 Handler: TypeAlias = Callable[[Source, Query], Json]
@@ -244,7 +245,7 @@ class RestFace:
         return {"X-MBX-USED-WEIGHT-1M": str(self._limits.weight.used)}
 
     def _response(self, answer: Json) -> web.Response:
-        body = answer if isinstance(answer, bytes) else orjson.dumps(answer)
+        body = answer if isinstance(answer, bytes) else orjson.dumps(answer, default=as_json)
         return web.Response(body=body, content_type="application/json", headers=self._headers())
 
     def _refusal(self, error: VenueError) -> web.Response:

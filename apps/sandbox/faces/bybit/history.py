@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from apps.sandbox.faces.bybit.frames import trimmed
+from apps.sandbox.faces.tables import Fixed, Table, Whole
 from apps.sandbox.market.candles import aggregate, bars_until
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.noise import FloatArray, IntArray
@@ -43,7 +45,7 @@ def grid(minutes: int, span: Span, now_ms: int) -> tuple[int, int] | None:
 
 def candles(
     market: Market, listing: Listing, minutes: int, span: Span, now_ms: int, started_ms: int
-) -> list[list[str]]:
+) -> Sequence[list[str]]:
     """``[start, o, h, l, c, coins, turnover]``; the newest may be in the making."""
     wanted = grid(minutes, span, now_ms)
     if wanted is None:
@@ -55,19 +57,14 @@ def candles(
     if not len(made):
         return []
     starts, bars = aggregate(made, minutes)
-    columns = (starts, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.quote)
-    rows = [
-        [
-            str(minute * MINUTE_MS),
-            *(listing.price(value) for value in ohlc),
-            listing.size(volume),
-            trimmed(quote, 4),
-        ]
-        for minute, *ohlc, volume, quote in zip(
-            *(column.tolist() for column in columns), strict=True
-        )
-    ]
-    return rows[::-1]
+    prices = (
+        Fixed(ticks * listing.tick, listing.price_decimals)
+        for ticks in (bars.open, bars.high, bars.low, bars.close)
+    )
+    volumes = Fixed(bars.volume * listing.lot, listing.lot_decimals)
+    quotes = Fixed(bars.quote, 4, trimmed=True)
+    begins = Whole(starts * MINUTE_MS, quoted=True)
+    return Table(len(starts), (begins, *prices, volumes, quotes))[::-1]
 
 
 def price_path(market: Market, listing: Listing, series: str, minutes: IntArray) -> FloatArray:
@@ -80,7 +77,7 @@ def price_path(market: Market, listing: Listing, series: str, minutes: IntArray)
 
 def price_candles(
     market: Market, listing: Listing, series: str, minutes: int, span: Span, now_ms: int
-) -> list[list[str]]:
+) -> Sequence[list[str]]:
     """Of ``mark``, ``index`` or ``premium``: ``[start, o, h, l, c]``."""
     wanted = grid(minutes, span, now_ms)
     if wanted is None:
@@ -93,12 +90,9 @@ def price_candles(
     ends = np.minimum(at + minutes, stop - first)
     high = np.maximum(np.maximum.reduceat(edges[:-1], at), edges[ends])
     low = np.minimum(np.minimum.reduceat(edges[:-1], at), edges[ends])
-    columns = (at, edges[at], high, low, edges[ends])
-    rows = [
-        [str((first + start) * MINUTE_MS), *(f"{value:.{decimals}f}" for value in ohlc)]
-        for start, *ohlc in zip(*(column.tolist() for column in columns), strict=True)
-    ]
-    return rows[::-1]
+    begins = Whole((first + at) * MINUTE_MS, quoted=True)
+    prices = (Fixed(values, decimals) for values in (edges[at], high, low, edges[ends]))
+    return Table(len(at), (begins, *prices))[::-1]
 
 
 def funding(market: Market, listing: Listing, span: Span, now_ms: int) -> list[dict[str, Any]]:
@@ -128,34 +122,24 @@ def _samples(minutes: int, span: Span, now_ms: int) -> IntArray:
 
 def open_interest(
     market: Market, listing: Listing, minutes: int, span: Span, now_ms: int
-) -> list[dict[str, Any]]:
+) -> Sequence[dict[str, Any]]:
     times = _samples(minutes, span, now_ms)
     if not len(times):
         return []
     lots = np.rint(market.open_interest(listing, times)).astype(np.int64)
-    return [
-        {
-            "openInterest": f"{2 * amount * listing.lot:.8f}",
-            "singleOpenInterest": listing.size(amount),
-            "timestamp": str(at),
-        }
-        for at, amount in zip(times.tolist(), lots.tolist(), strict=True)
-    ]
+    both = Fixed(2 * lots * listing.lot, 8)
+    one = Fixed(lots * listing.lot, listing.lot_decimals)
+    keys = ("openInterest", "singleOpenInterest", "timestamp")
+    return Table(len(times), (both, one, Whole(times, quoted=True)), keys)
 
 
 def account_ratio(
     market: Market, listing: Listing, minutes: int, span: Span, now_ms: int
-) -> list[dict[str, Any]]:
+) -> Sequence[dict[str, Any]]:
     times = _samples(minutes, span, now_ms)
     if not len(times):
         return []
-    shares = market.long_share(listing, "accounts", times).tolist()
-    return [
-        {
-            "symbol": listing.symbol,
-            "buyRatio": f"{share:.4f}",
-            "sellRatio": f"{1.0 - round(share, 4):.4f}",
-            "timestamp": str(at),
-        }
-        for at, share in zip(times.tolist(), shares, strict=True)
-    ]
+    shares = market.long_share(listing, "accounts", times)
+    keys = ("symbol", "buyRatio", "sellRatio", "timestamp")
+    ratios = (Fixed(one, 4) for one in (shares, 1.0 - np.round(shares, 4)))
+    return Table(len(times), (listing.symbol, *ratios, Whole(times, quoted=True)), keys)

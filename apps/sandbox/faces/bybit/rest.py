@@ -11,7 +11,8 @@ from aiohttp import web
 
 from apps.sandbox.faces.bybit.errors import Refusal, shut_out, wrong
 from apps.sandbox.faces.bybit.history import INTERVALS, PERIODS, Span
-from apps.sandbox.faces.bybit.source import LINEAR, SPOT, Source
+from apps.sandbox.faces.bybit.source import LINEAR, SPOT, Rows, Source
+from apps.sandbox.faces.tables import as_json
 
 Query: TypeAlias = Mapping[str, str]
 Handler: TypeAlias = Callable[[Source, Query], dict[str, Any]]
@@ -99,7 +100,7 @@ def _funding(source: Source, query: Query) -> dict[str, Any]:
 
 
 def _series(
-    answer: Callable[[Source, str, int, Span], list[Any]],
+    answer: Callable[[Source, str, int, Span], Rows],
     name: str,
     default: int,
     most: int,
@@ -240,4 +241,8 @@ class RestFace:
             "retExtInfo": {},
             "time": self._source.now_ms(),
         }
-        return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+        return web.Response(
+            body=orjson.dumps(body, default=as_json),
+            status=status,
+            content_type="application/json",
+        )

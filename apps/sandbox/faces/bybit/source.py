@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
@@ -16,7 +16,7 @@ from apps.sandbox.market.dated import is_listed, listed
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Market
 
-Rows: TypeAlias = list[Any]
+Rows: TypeAlias = Sequence[Any]
 _MOST_TRADE_MINUTES: Final = 120
 LINEAR: Final = "linear"
 SPOT: Final = "spot"
@@ -88,7 +88,7 @@ class ModelSource:
 
     def trades(self, symbol: str, limit: int) -> Rows:
         listing, now = self.listings[symbol], self.now_ms()
-        rows: Rows = []
+        rows: list[Any] = []
         minute = now // MINUTE_MS
         while len(rows) < limit and minute > now // MINUTE_MS - _MOST_TRADE_MINUTES:
             tape = self._market.tape(listing, minute)

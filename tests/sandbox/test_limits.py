@@ -37,7 +37,7 @@ def sockets_of(client: Client, venue: str) -> Any:
     found = face_of(venue, "main")
     assert found is not None
     face: Any = client.sandbox.faces[FaceKey(*found.key)]
-    return getattr(face, "sockets", None) or face._sockets
+    return face.sockets
 
 
 def at(sockets: Any, wall: list[float]) -> None:

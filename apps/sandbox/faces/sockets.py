@@ -53,6 +53,10 @@ class SocketFace(Generic[_Session]):
         self.hub = hub
         self._sessions: set[_Session] = set()
 
+    def register(self, app: web.Application) -> None:
+        """Add the paths that are upgraded."""
+        raise NotImplementedError
+
     async def converse(
         self,
         request: web.Request,

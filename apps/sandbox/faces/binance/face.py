@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, Final
-
-from aiohttp import web
+from typing import Final
 
 from apps.sandbox.faces.base import FaceContext, FaceFactory, StreamEntry
 from apps.sandbox.faces.binance.limits import Limits
@@ -29,6 +27,7 @@ from apps.sandbox.faces.binance.session import (
 )
 from apps.sandbox.faces.binance.source import Source
 from apps.sandbox.faces.hub import Hub
+from apps.sandbox.faces.one_port import OnePortFace
 from apps.sandbox.market.assets import ASSET_MODELS
 from apps.sandbox.market.listing import Listing
 
@@ -48,22 +47,25 @@ _KINDS: Final = (
 )
 
 
-class BinanceFace:
+class BinanceFace(OnePortFace[Publisher]):
     """One of the two; see :class:`apps.sandbox.faces.base.Face`."""
 
     venue = VENUE
+    rest: RestFace
+    sockets: WebSocketFace
 
     def __init__(self, context: FaceContext, *, is_spot: bool) -> None:
         self._is_spot = is_spot
+        self.port = SPOT if is_spot else "main"
         self.hub = Hub(context.faults)
         self.limits = Limits(_WEIGHT_PER_MINUTE[is_spot], context.limit_multiplier, context.wall_s)
-        self._publisher: Publisher | None = None
         self.source = self._source(context)
-        self._rest = RestFace(SPOT_ENDPOINTS if is_spot else UM_ENDPOINTS, self.source, self.limits)
-        self._sockets = WebSocketFace(
+        self.rest = RestFace(SPOT_ENDPOINTS if is_spot else UM_ENDPOINTS, self.source, self.limits)
+        self.sockets = WebSocketFace(
             self.hub,
             SPOT_RULES if is_spot else UM_RULES,
             context.wall_s,
+            _SPOT_PREFIXES if is_spot else _UM_PREFIXES,
             context.on_subscribed,
             context.limit_multiplier,
         )
@@ -82,26 +84,6 @@ class BinanceFace:
         return ReplaySource(
             listings, memory, context.now_ms, context.replay.shift_ms, is_spot=self._is_spot
         )
-
-    @property
-    def requests(self) -> int:
-        return self._rest.requests
-
-    def ports(self) -> Mapping[str, web.Application]:
-        app = web.Application()
-        self._rest.register(app)
-        self._sockets.register(app, _SPOT_PREFIXES if self._is_spot else _UM_PREFIXES)
-        return {SPOT if self._is_spot else "main": app}
-
-    def work(self) -> list[Coroutine[Any, Any, None]]:
-        own = [self._publisher.run()] if self._publisher else []
-        return [*own, self._sockets.keep_alive()]
-
-    def drop(self, path: str) -> int:
-        return self._sockets.drop(path)
-
-    async def close(self) -> None:
-        await self._sockets.close()
 
 
 FACTORY: Final[FaceFactory] = partial(BinanceFace, is_spot=False)

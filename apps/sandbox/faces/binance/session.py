@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -64,26 +64,28 @@ class CountedSession(Session):
 
 
 class WebSocketFace(SocketFace[CountedSession]):
-    """Serves one host's WebSocket paths on top of a hub."""
+    """Serves one host's WebSocket paths on top of a hub. ``prefixes``: URL prefix → path name, for example
+    ``{"/public": "public", "": "legacy"}``."""
 
     def __init__(
         self,
         hub: Hub,
         rules: SessionRules,
         now_s: Callable[[], float],
+        prefixes: Mapping[str, str],
         on_subscribed: Callable[[set[str]], None] = lambda _channels: None,
         multiplier: float = 1.0,
     ) -> None:
         super().__init__(hub)
         self._rules = rules
+        self._prefixes = prefixes
         self._now_s = now_s
         self._on_subscribed = on_subscribed
         most, window_s = rules.connects
         self._connects = Recent(most * multiplier, window_s, now_s)
 
-    def register(self, app: web.Application, prefixes: dict[str, str]) -> None:
-        """``prefixes``: URL prefix → path name, for example ``{"/public": "public", "": "legacy"}``."""
-        for prefix, path in prefixes.items():
+    def register(self, app: web.Application) -> None:
+        for prefix, path in self._prefixes.items():
             app.router.add_get(f"{prefix}/ws", self._endpoint(path, combined=False))
             app.router.add_get(f"{prefix}/ws/{{streams:.+}}", self._endpoint(path, combined=False))
             app.router.add_get(f"{prefix}/stream", self._endpoint(path, combined=True))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping
-from typing import Any, Final
-
-from aiohttp import web
+from collections.abc import Iterable
+from typing import Final
 
 from apps.sandbox.faces.base import FaceContext, FaceFactory, ReplayMemory, StreamEntry
 from apps.sandbox.faces.bybit.listings import VENUE, listings
@@ -15,6 +13,7 @@ from apps.sandbox.faces.bybit.session import PATH, SPOT, WebSocketFace, prefix_o
 from apps.sandbox.faces.bybit.source import ModelSource, ReplaySource, Source
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.faces.numbering import Numbering
+from apps.sandbox.faces.one_port import OnePortFace
 
 __all__ = ["FACTORY", "channel_of", "listings", "stream_of"]
 
@@ -31,14 +30,15 @@ _KINDS: Final = {
 }
 
 
-class BybitFace:
+class BybitFace(OnePortFace[Publisher]):
     """See :class:`apps.sandbox.faces.base.Face`."""
 
     venue = VENUE
+    rest: RestFace
+    sockets: WebSocketFace
 
     def __init__(self, context: FaceContext) -> None:
         self.hub = Hub(context.faults)
-        self._publisher: Publisher | None = None
         self._spot: Publisher | None = None
         self._spot_source: Source | None = None
         self._memory: ReplayMemory | None = context.replay
@@ -82,29 +82,12 @@ class BybitFace:
             return []
         return self._memory.since_snapshot(channel)
 
-    @property
-    def requests(self) -> int:
-        return self.rest.requests
-
-    def ports(self) -> Mapping[str, web.Application]:
-        app = web.Application()
-        self.rest.register(app)
-        self.sockets.register(app)
-        return {"main": app}
-
-    def work(self) -> list[Coroutine[Any, Any, None]]:
-        own = [one.run() for one in (self._publisher, self._spot) if one]
-        return [*own, self.sockets.keep_alive()]
-
-    def drop(self, path: str) -> int:
-        return self.sockets.drop(path)
+    def publishers(self) -> list[Publisher]:
+        return [one for one in (self._publisher, self._spot) if one]
 
     def restart_books(self, symbol: str) -> int:
         """See :class:`apps.sandbox.faces.base.Restarting`: a whole book with ``u`` 1."""
-        return sum(one.restart(symbol) for one in (self._publisher, self._spot) if one)
-
-    async def close(self) -> None:
-        await self.sockets.close()
+        return sum(one.restart(symbol) for one in self.publishers())
 
 
 FACTORY: Final[FaceFactory] = BybitFace

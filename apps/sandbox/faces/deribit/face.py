@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
-from typing import Any, Final
-
-from aiohttp import web
+from typing import Final
 
 from apps.sandbox.faces.base import FaceContext, FaceFactory
 from apps.sandbox.faces.deribit.channels import Channel, channel_of, stream_of
@@ -18,6 +15,7 @@ from apps.sandbox.faces.deribit.rest import RestFace
 from apps.sandbox.faces.deribit.session import WebSocketFace
 from apps.sandbox.faces.deribit.source import Source
 from apps.sandbox.faces.hub import Hub
+from apps.sandbox.faces.one_port import OnePortFace
 
 __all__ = ["FACTORY", "channel_of", "listings", "stream_of"]
 _OPTIONS_TOO: Final = frozenset(
@@ -26,20 +24,21 @@ _OPTIONS_TOO: Final = frozenset(
 _EVERYTHING: Final = frozenset({"all trades", "state"})
 
 
-class DeribitFace:
+class DeribitFace(OnePortFace[Publisher]):
     """See :class:`apps.sandbox.faces.base.Face`."""
 
     venue = VENUE
+    rest: RestFace
+    sockets: WebSocketFace
 
     def __init__(self, context: FaceContext) -> None:
         self.hub = Hub(context.faults)
         self.limits = Limits(context.limit_multiplier, context.wall_s)
         self._context = context
         self._model: ModelSource | None = None
-        self._publisher: Publisher | None = None
         self.source = self._make_source()
-        self._rest = RestFace(self.source, self.limits, context.wall_s)
-        self._sockets = WebSocketFace(
+        self.rest = RestFace(self.source, self.limits, context.wall_s)
+        self.sockets = WebSocketFace(
             self.hub,
             self.source,
             self.limits,
@@ -81,26 +80,6 @@ class DeribitFace:
         if channel.name in model.listings:
             return True
         return channel.family in _OPTIONS_TOO and model.options.find(channel.name) is not None
-
-    @property
-    def requests(self) -> int:
-        return self._rest.requests
-
-    def ports(self) -> Mapping[str, web.Application]:
-        app = web.Application()
-        self._rest.register(app)
-        self._sockets.register(app)
-        return {"main": app}
-
-    def work(self) -> list[Coroutine[Any, Any, None]]:
-        own = [self._publisher.run()] if self._publisher else []
-        return [*own, self._sockets.keep_alive()]
-
-    def drop(self, path: str) -> int:
-        return self._sockets.drop(path)
-
-    async def close(self) -> None:
-        await self._sockets.close()
 
 
 FACTORY: Final[FaceFactory] = DeribitFace

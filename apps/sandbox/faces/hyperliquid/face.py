@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
-
-from aiohttp import web
 
 from apps.sandbox.faces.base import FaceContext, FaceFactory, ReplayMemory
 from apps.sandbox.faces.hub import Hub
@@ -16,22 +14,24 @@ from apps.sandbox.faces.hyperliquid.names import channel_of, stream_of
 from apps.sandbox.faces.hyperliquid.publisher import Publisher
 from apps.sandbox.faces.hyperliquid.session import WebSocketFace
 from apps.sandbox.faces.hyperliquid.source import ModelSource, ReplaySource, Source
+from apps.sandbox.faces.one_port import OnePortFace
 from apps.sandbox.market.listing import Listing
 
 __all__ = ["FACTORY", "HyperliquidFace", "channel_of", "listings", "stream_of"]
 
 
-class HyperliquidFace:
+class HyperliquidFace(OnePortFace[Publisher]):
     """See :class:`apps.sandbox.faces.base.Face`."""
 
     venue = VENUE
+    rest: InfoFace
+    sockets: WebSocketFace
 
     def __init__(self, context: FaceContext) -> None:
         self.hub = Hub(context.faults)
         self.limits = Limits(context.limit_multiplier, context.wall_s)
-        self._publisher: Publisher | None = None
         self.source = self._source(context)
-        self._info = InfoFace(self.source, self.limits, context.now_ms)
+        self.rest = InfoFace(self.source, self.limits, context.now_ms)
         self.sockets = WebSocketFace(
             self.hub,
             {one.symbol: one for one in (*self.source.listings, *self.source.builders)},
@@ -60,26 +60,6 @@ class HyperliquidFace:
             return [] if frame is None else [frame]
 
         return latest
-
-    @property
-    def requests(self) -> int:
-        return self._info.requests
-
-    def ports(self) -> Mapping[str, web.Application]:
-        app = web.Application()
-        self._info.register(app)
-        self.sockets.register(app)
-        return {"main": app}
-
-    def work(self) -> list[Coroutine[Any, Any, None]]:
-        own = [self._publisher.run()] if self._publisher else []
-        return [*own, self.sockets.keep_alive()]
-
-    def drop(self, path: str) -> int:
-        return self.sockets.drop(path)
-
-    async def close(self) -> None:
-        await self.sockets.close()
 
 
 FACTORY: Final[FaceFactory] = HyperliquidFace

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
-from typing import Any, Final
-
-from aiohttp import web
+from typing import Final
 
 from apps.sandbox.faces.base import FaceContext, FaceFactory, ReplayMemory, StreamEntry
 from apps.sandbox.faces.hub import Hub
@@ -17,20 +14,22 @@ from apps.sandbox.faces.okx.publisher import Publisher
 from apps.sandbox.faces.okx.rest import RestFace
 from apps.sandbox.faces.okx.session import WebSocketFace
 from apps.sandbox.faces.okx.source import ModelSource, ReplaySource, Source
+from apps.sandbox.faces.one_port import OnePortFace
 
 __all__ = ["FACTORY", "channel_of", "listings", "stream_of"]
 
 _HEAD: Final = b'{"arg":{"channel":"'
 
 
-class OkxFace:
+class OkxFace(OnePortFace[Publisher]):
     """See :class:`apps.sandbox.faces.base.Face`."""
 
     venue = VENUE
+    rest: RestFace
+    sockets: WebSocketFace
 
     def __init__(self, context: FaceContext) -> None:
         self.hub = Hub(context.faults)
-        self._publisher: Publisher | None = None
         self._memory: ReplayMemory | None = context.replay
         self.source = self._source(context)
         self.rest = RestFace(self.source, context.wall_s, context.limit_multiplier)
@@ -59,29 +58,9 @@ class OkxFace:
             return self._publisher.first_frames(channel)
         return self._memory.since_snapshot(channel) if self._memory else []
 
-    @property
-    def requests(self) -> int:
-        return self.rest.requests
-
-    def ports(self) -> Mapping[str, web.Application]:
-        app = web.Application()
-        self.rest.register(app)
-        self.sockets.register(app)
-        return {"main": app}
-
-    def work(self) -> list[Coroutine[Any, Any, None]]:
-        own = [self._publisher.run()] if self._publisher else []
-        return [*own, self.sockets.keep_alive()]
-
-    def drop(self, path: str) -> int:
-        return self.sockets.drop(path)
-
     def restart_books(self, symbol: str) -> int:
         """See :class:`apps.sandbox.faces.base.Restarting`: a smaller number follows a larger one."""
         return self._publisher.restart(symbol) if self._publisher else 0
-
-    async def close(self) -> None:
-        await self.sockets.close()
 
 
 FACTORY: Final[FaceFactory] = OkxFace

@@ -130,6 +130,6 @@ async def test_trades_older_than_two_days_are_gone(start: Starter) -> None:
 async def test_spot_says_when_it_shuts_down(start: Starter) -> None:
     client = await start()
     ws = await client.socket("spot", "/ws")
-    client.binance("spot")._sockets.announce_end()
+    client.binance("spot").sockets.announce_end()
     message = await ws.receive_json(timeout=5)
     assert (message["e"], set(message)) == ("serverShutdown", {"e", "E"})

@@ -267,7 +267,7 @@ async def test_a_replay_answers_with_what_it_has_played() -> None:
     )
     face = FACTORY(context)
     assert isinstance(face, face_module.HyperliquidFace)
-    answer = face._info._answer
+    answer = face.rest._answer
     meta, states = answer(orjson.dumps({"type": "metaAndAssetCtxs"}))
     assert [coin["name"] for coin in meta["universe"]] == ["BTC", "ETH"]
     assert [one["markPx"] for one in states] == ["0.0", "0.0"]

@@ -158,12 +158,17 @@ async def until(
 
 @asynccontextmanager
 async def running(
-    folder: Path, assets: tuple[str, ...] = FEW, history_days: int = 1, rate: float = 0.4
+    folder: Path,
+    assets: tuple[str, ...] = FEW,
+    history_days: int = 1,
+    rate: float = 0.4,
+    prepare: Callable[[Sandbox], None] = lambda _sandbox: None,
 ) -> AsyncIterator[Rig]:
     """A slow market of few assets and little history, unless a test needs more: the loop is for its
-    faults."""
+    faults. ``prepare`` meets the emulator before anybody has asked it."""
     port = free_ports(PORTS)
     sandbox = Sandbox(SandboxConfig(port=port, assets=assets, seed=11, rate=rate))
+    prepare(sandbox)
     await sandbox.start()
     service = IngestService(
         IngestConfig(

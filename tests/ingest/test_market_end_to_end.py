@@ -3,72 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pytest
 from asgiref.sync import sync_to_async
 
 from apps.core.clock import market_clock
-from apps.ingest import polling, sources
 from apps.marketdata import selectors
 from apps.marketdata.instruments import InstrumentKind
-from apps.marketdata.universe import VENUES, AssetTier
+from apps.marketdata.universe import VENUES
 from apps.markets import snapshots
 from apps.markets.refresh_context import funding_windows, history_generation
-from apps.markets.refresh_flow import minute_cache
-from apps.snapshots import store
+from tests.ingest.answers import FLOWS, METRICS, Answers, answers, book_of, refreshed
 from tests.ingest.rig import FEW, Rig, running, until
+from tests.ingest.shapes import differences
 
 pytestmark = [
     pytest.mark.quiet,
     pytest.mark.django_db(databases=["market"], transaction=True),
-    pytest.mark.usefixtures("own_market", "threads_let_go"),
+    pytest.mark.usefixtures("own_market", "own_windows", "threads_let_go"),
 ]
-METRICS = {
-    "funding": snapshots.refresh_funding,
-    "open_interest": snapshots.refresh_open_interest,
-    "basis": snapshots.refresh_basis,
-    "liquidations": snapshots.refresh_liquidations,
-}
 ASSETS = tuple(sorted(FEW))
+EVERY = {**METRICS, **FLOWS, "positioning": snapshots.refresh_positioning}
 MONTH = 31
 """Days of history: what percentiles are of."""
-Answers = dict[str, dict[str, Any]]
 FloatArray = npt.NDArray[np.float64]
-
-
-@pytest.fixture(autouse=True)
-def _own_windows(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    settings.VAR_DIR = tmp_path
-    monkeypatch.setattr(sources, "DOWN_AFTER_MS", 3_000)
-    for tier in AssetTier:
-        monkeypatch.setitem(polling.OPEN_INTEREST_EVERY_S, tier, 3.0)
-    minute_cache.clear()
-    yield
-    minute_cache.clear()
-
-
-def refreshed(now_ms: int) -> dict[str, Answers]:
-    """Published, and read as a GET reads it: by asset and metric."""
-    found: dict[str, Answers] = {asset: {} for asset in ASSETS}
-    for name, refresh in METRICS.items():
-        store.publish_many(refresh(ASSETS, now_ms))
-        for asset, document in store.read_many(f"markets.{name}", ASSETS).items():
-            found[asset][name] = orjson.loads(document.body(now_ms))
-    return found
-
-
-async def answers() -> dict[str, Answers]:
-    return await sync_to_async(refreshed)(market_clock.now_ms())
 
 
 async def is_ready(rig: Rig) -> bool:
     return rig.service.progress.state == "ready"
+
+
+async def is_complete(rig: Rig) -> bool:
+    return rig.service.progress.background_state == "complete"
 
 
 # --- a venue is out -----------------------------------------------------------------------------------
@@ -77,10 +48,12 @@ async def is_ready(rig: Rig) -> bool:
 async def test_a_venue_that_goes_changes_partial_sources_and_confidence_alone(
     tmp_path: Path,
 ) -> None:
-    """Bybit falls silent and refuses, then comes back."""
+    """Bybit falls silent and refuses, then comes back: of every metric, for every asset that it lists."""
     async with running(tmp_path, history_days=MONTH, rate=1.0) as rig:
         await until(lambda: is_ready(rig), "the past is there")
-        before = (await whole_answers())["BTC"]
+        await until(lambda: is_complete(rig), "and nothing more of it comes")
+        await whole_answers()
+        before = await answers(ASSETS, EVERY)
 
         rig.cause("stall", venue="bybit", seconds=3_600)
         rig.cause("http_status", venue="bybit", status=503, count=1_000_000)
@@ -90,25 +63,64 @@ async def test_a_venue_that_goes_changes_partial_sources_and_confidence_alone(
 
         await until(is_down, "the silence is told")
         now_ms = market_clock.now_ms()
-        during = (await sync_to_async(refreshed)(now_ms))["BTC"]
-        for name in ("funding", "open_interest", "basis"):
-            check_without(name, during[name], before[name])
-        await sync_to_async(check_ranks)(during["funding"], now_ms)
+        during = await sync_to_async(refreshed)(ASSETS, now_ms, EVERY)
+        for asset in ASSETS:
+            for name in ("funding", "open_interest", "basis"):
+                check_without(name, during[asset][name], before[asset][name])
+            for name in compared(asset):
+                check_nothing_else(before[asset][name], during[asset][name], f"{asset} {name}")
+        await sync_to_async(check_ranks)(during["BTC"]["funding"], now_ms)
         held = {venue: rig.state(venue) for venue in VENUES if venue != "bybit"}
         for venue, state in held.items():
-            told = during["funding"]["venues_detail"][venue]
+            told = during["BTC"]["funding"]["venues_detail"][venue]
             assert told["symbol"] == state.symbol
             assert told["rate"] == pytest.approx(state.funding_rate, abs=2e-5)
 
         rig.cause("clear", venue="bybit")
         await until(rig.is_well, "bybit is well again")
-        after = (await whole_answers())["BTC"]
-        for name in ("funding", "open_interest", "basis"):
-            one, other = after[name]["aggregate"], before[name]["aggregate"]
-            for field in ("venues_used", "venues_missing", "coverage", "confidence"):
-                assert one[field] == other[field], (name, field)
-            assert one["percentile_30d"] == pytest.approx(other["percentile_30d"], abs=0.1), name
+        await whole_answers()
+        after = await answers(ASSETS, EVERY)
+        for asset in ASSETS:
+            for name in compared(asset):
+                said = changed(before[asset][name], after[asset][name])
+                assert said == {}, (asset, name)
+            for name in ("funding", "open_interest", "basis"):
+                one, other = (found[asset][name]["aggregate"] for found in (after, before))
+                assert one["coverage"] == other["coverage"], (asset, name)
+                rank_before = pytest.approx(other["percentile_30d"], abs=0.1)
+                assert one["percentile_30d"] == rank_before, (asset, name)
         assert rig.seen == {"bybit"}
+
+
+def compared(asset: str) -> list[str]:
+    """Of AAVE minutes pass without a trade at one venue or another: what is of trades comes and goes."""
+    return [name for name in EVERY if asset == "BTC" or name not in FLOWS]
+
+
+def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """What is said differently, but for single candles, the last minute and changes since then: they come
+    as time goes on, and may have a trade or a sample or none."""
+    found = differences(before, now)
+    return {
+        path: words
+        for path, words in found.items()
+        if not {"1m", "bars", "changes"} & set(path.split("."))
+    }
+
+
+def check_nothing_else(before: dict[str, Any], now: dict[str, Any], what: str) -> None:
+    """Bybit's own part, the lists of venues, ``partial`` and confidence; no other word and no other null."""
+    said = changed(before, now)
+    others = {path: words for path, words in said.items() if "bybit" not in path.split(".")}
+    for path, (was, one) in others.items():
+        if path.rpartition(".")[2].startswith("venues"):
+            assert set(literal_eval(was)) ^ set(literal_eval(one)) == {"bybit"}, (what, path)
+        else:
+            assert (path, was, one) in {
+                ("aggregate.confidence", "full", "partial"),
+                ("meta.partial", "False", "True"),
+            }, (what, path, was, one)
+    assert said["meta.sources.bybit.status"] == ("ok", "down"), what
 
 
 async def whole_answers() -> dict[str, Answers]:
@@ -116,7 +128,7 @@ async def whole_answers() -> dict[str, Answers]:
     found: dict[str, Answers] = {}
 
     async def are_whole() -> bool:
-        found.update(await answers())
+        found.update(await answers(ASSETS))
         return len(found["BTC"]) == len(METRICS) and all(
             is_whole(found["BTC"][name]) for name in ("funding", "open_interest", "basis")
         )
@@ -127,19 +139,22 @@ async def whole_answers() -> dict[str, Answers]:
 
 def is_whole(one: dict[str, Any]) -> bool:
     aggregate, meta = one["aggregate"], one["meta"]
-    told = {source["venue"]: source["status"] for source in meta["sources"]}
     return (
         aggregate["confidence"] == "full"
         and aggregate["percentile_30d"] is not None
         and meta["partial"] is False
-        and told == dict.fromkeys(VENUES, "ok")
+        and statuses(one) == dict.fromkeys(VENUES, "ok")
     )
+
+
+def statuses(one: dict[str, Any]) -> dict[str, str]:
+    return {source["venue"]: source["status"] for source in one["meta"]["sources"]}
 
 
 def check_without(name: str, one: dict[str, Any], before: dict[str, Any]) -> None:
     assert one["meta"]["partial"] is True, name
-    told = {source["venue"]: source["status"] for source in one["meta"]["sources"]}
-    assert told == {venue: "down" if venue == "bybit" else "ok" for venue in VENUES}, name
+    assert statuses(one) == {**statuses(before), "bybit": "down"}, name
+    assert statuses(before)["bybit"] == "ok", name
     aggregate, whole = one["aggregate"], before["aggregate"]
     assert (whole["confidence"], aggregate["confidence"]) == ("full", "partial"), name
     assert aggregate["coverage"] < whole["coverage"], name
@@ -213,7 +228,7 @@ async def test_a_cascade_moves_all_that_hangs_together(tmp_path: Path) -> None:
         missing: list[str] = []
 
         async def is_seen() -> bool:
-            now = await answers()
+            now = await answers(ASSETS)
             missing[:] = unseen(before["BTC"], now["BTC"], books["BTC"], book_of(rig, "BTC"))
             return not missing and time.time() * 1000 < started["end_ms"]
 
@@ -221,7 +236,7 @@ async def test_a_cascade_moves_all_that_hangs_together(tmp_path: Path) -> None:
             await until(is_seen, "everything has moved")
         except AssertionError:
             pytest.fail("; ".join(missing))
-        now = await answers()
+        now = await answers(ASSETS)
         forced = [
             one["side"]
             for one in now["BTC"]["liquidations"]["events"]
@@ -270,20 +285,3 @@ def check_calm(asset: str, before: Answers, now: Answers) -> None:
     for name in ("funding", "basis"):
         value = now[name]["aggregate"]["value"]
         assert value == pytest.approx(before[name]["aggregate"]["value"], abs=0.05), (asset, name)
-
-
-def book_of(rig: Rig, asset: str) -> tuple[float, float]:
-    """Depth (USD in the twenty best levels of each side) and relative spread, means over the venues."""
-    depths, spreads = [], []
-    for venue in rig.service.venues:
-        for synchroniser in venue.books.values():
-            book = synchroniser.book
-            one = book.instrument
-            if one.asset != asset or one.kind.value != "perp":
-                continue
-            bids, asks = book.top(20)
-            if bids and asks:
-                unit = 1.0 if one.is_inverse else bids[0][0]
-                depths.append(unit * float(sum(size for _, size in (*bids, *asks))))
-                spreads.append((asks[0][0] - bids[0][0]) / bids[0][0])
-    return float(np.mean(depths)), float(np.mean(spreads))

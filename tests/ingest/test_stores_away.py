@@ -21,9 +21,8 @@ from apps.sandbox.faces.registry import PORTS, VENUES
 from apps.sandbox.server import Sandbox
 from tests.ingest.process import IngestProcess, database_url, ingest_process
 from tests.ingest.rig import FEW, until
-from tests.ingest.test_faults_rows import differences_in_the_end, until_second
 from tests.ingest.test_kill import all_live
-from tests.ingest.truth import MINUTE_MS
+from tests.ingest.truth import MINUTE_MS, differences_in_the_end, until_second
 from tests.marketdata.proxy import CuttableProxy
 from tests.sandbox.conftest import free_ports
 

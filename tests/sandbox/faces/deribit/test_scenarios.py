@@ -39,7 +39,7 @@ def interest(rows: Iterable[dict[str, Any]]) -> float:
 
 
 def near(row: dict[str, Any], price: float, part: float) -> bool:
-    return abs(row["strike"] / price - 1) < part
+    return bool(abs(row["strike"] / price - 1) < part)
 
 
 def stand(served: Served, at_ms: int) -> None:

@@ -53,6 +53,8 @@ class AccountsWorker:
         )
         self._app.user_options["worker"].add(option)
         signals.celeryd_init.connect(self._start, weak=False, dispatch_uid="accounts.start")
+        # The first has forked its own by then: threads and forks do not go well together.
+        signals.worker_ready.connect(self._look, weak=False, dispatch_uid="accounts.look")
         signals.worker_shutting_down.connect(self._end, weak=False, dispatch_uid="accounts.end")
         signals.worker_shutdown.connect(self._join, weak=False, dispatch_uid="accounts.join")
 
@@ -69,7 +71,11 @@ class AccountsWorker:
         if self._pid == 0:
             self._run(threads, parent, {name: given[name] for name in _OPTIONS if name in given})
         self._app.amqp.queues.select([self._app.conf.task_default_queue])
-        self._watch.start()
+
+    def _look(self, **_: Any) -> None:
+        # Said again after each loss of the broker.
+        if self._pid and self._watch.ident is None:
+            self._watch.start()
 
     def _run(self, threads: int, parent: int, options: dict[str, Any]) -> NoReturn:
         self.is_this, code = True, os.EX_SOFTWARE
@@ -90,6 +96,7 @@ class AccountsWorker:
 
     def _wait(self) -> None:
         os.waitpid(self._pid, 0)
+        self._pid = 0
         if not self._is_ending:
             # Whoever watches this process starts both again.
             worker_state: Any = state
@@ -97,10 +104,10 @@ class AccountsWorker:
 
     def _end(self, **_: Any) -> None:
         self._is_ending = True
-        if self._watch.is_alive():
+        if self._pid:
             os.kill(self._pid, signal.SIGTERM)
 
     def _join(self, **_: Any) -> None:
+        self._end()
         if self._watch.is_alive():
-            self._end()
             self._watch.join(_LAST_WORDS_S)

@@ -90,6 +90,11 @@ def _texts(values: Any) -> _Field:
     if first is not None and values.count(first) == len(values):
         one = _bytes(first)
         return _Field(np.array(one, dtype=f"S{len(one)}"), len(one))
+    if None not in values:
+        together = "".join(values)
+        if together.isascii() and "\0" not in together:
+            plain = np.array(values, dtype="S")
+            return _Field(plain, np.char.str_len(plain))
     encoded = [_bytes(value) for value in values]
     widths = np.array(
         [_NULL if value is None else len(encoded[at]) for at, value in enumerate(values)]

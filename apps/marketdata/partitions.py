@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from threading import Lock
 from typing import Final
 
@@ -66,6 +67,7 @@ class Span:
     suffix: str
 
 
+@lru_cache(maxsize=1_024)
 def span_of(period: Period, moment: datetime) -> Span:
     """The calendar month, or the week from Monday, that holds the moment (UTC)."""
     day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -49,8 +49,9 @@ def rows_write(rows: Iterable[SeriesRow], *, is_new: bool = False) -> int:
     connection_refresh()
     try:
         return _write(groups, is_new=is_new)
-    except IntegrityError:
-        # "no partition found": one that this process knew has been dropped meanwhile.
+    except (IntegrityError, psycopg.IntegrityError):
+        # One of the new rows is there already; or "no partition found": one that this process knew has been
+        # dropped meanwhile.
         forget_known_partitions()
         return _write(groups, is_new=False)
 
@@ -79,22 +80,16 @@ def _write(groups: dict[SeriesTable, Sequence[SeriesRow]], *, is_new: bool) -> i
     with transaction.atomic(using="market"), connections["market"].cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_STATEMENT_TIMEOUT])
         for table, rows in groups.items():
-            if is_new and _add(cursor, table, rows):
-                changed += len(rows)
-            else:
-                changed += _merge(cursor, table, rows)
+            changed += (_add if is_new else _merge)(cursor, table, rows)
     return changed
 
 
-def _add(cursor: Any, table: SeriesTable, rows: Sequence[SeriesRow]) -> bool:
-    """Straight into the table; False, and nothing stored, when one of them is there already."""
+def _add(cursor: Any, table: SeriesTable, rows: Sequence[SeriesRow]) -> int:
+    """Straight into the table; raises an ``IntegrityError`` when one of them is there already."""
     command = f"COPY {table.name} ({', '.join(table.columns)}) FROM STDIN (FORMAT BINARY)"
-    try:
-        with transaction.atomic(using="market"), cursor.copy(command) as copy:
-            copy.write(encode_rows(table, rows))
-    except (IntegrityError, psycopg.IntegrityError):
-        return False
-    return True
+    with cursor.copy(command) as copy:
+        copy.write(encode_rows(table, rows))
+    return len(rows)
 
 
 def _merge(cursor: Any, table: SeriesTable, rows: Sequence[SeriesRow]) -> int:

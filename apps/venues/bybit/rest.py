@@ -306,10 +306,13 @@ class BybitRestClient(PublicRest):
                 found |= {
                     when: row for when, row in zip(at, page, strict=True) if begin <= when < cursor
                 }
+            if page_ms is not None:
+                cursor = begin
+                continue
             oldest = min((when for when in at if when >= begin), default=begin)
-            if page_ms is None and (not at or oldest >= cursor):
+            if not at or oldest >= cursor:
                 break
-            cursor = begin if page_ms is not None else oldest
+            cursor = oldest
         return [found[when] for when in sorted(found)]
 
     async def _call(

@@ -78,7 +78,7 @@ class Table(Sequence[Any]):
     def __getitem__(self, at: int | slice) -> Any:
         if isinstance(at, slice):
             cut = [
-                column._replace(values=column.values[at])  # type: ignore[arg-type]  # an array's part is one
+                column._replace(values=column.values[at])
                 if isinstance(column, Fixed | Whole)
                 else column
                 for column in self._columns

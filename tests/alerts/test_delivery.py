@@ -13,6 +13,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from apps.alerts import delivery as deliveries
+from apps.alerts import tasks
 from apps.alerts.delivery import claim_due, deliver_due, outcome_record
 from apps.alerts.events import event_id_of, event_record, event_test, redeliver
 from apps.alerts.models import Attempt, Delivery, Event, Webhook
@@ -277,6 +278,17 @@ class TestUnwritable:
         Event.objects.filter(pk=broken.pk).update(data=[1])
         assert events_stream() == 1
         assert not Event.objects.filter(streamed_at=None).exists()
+
+
+def test_slow_receivers_never_hold_every_thread_of_a_worker(
+    alice: Customer, hook: CreatedWebhook, receiver: Receiver
+) -> None:
+    _record(alice)
+    with tasks._AT_ONCE, tasks._AT_ONCE:
+        assert tasks.deliver() == 0
+    assert receiver.requests == []
+    assert tasks.deliver() == 1
+    assert len(receiver.requests) == 1
 
 
 class TestWho:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import stripe
 from django.core import mail
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -306,6 +307,41 @@ class TestMove:
         Plan.objects.filter(slug="pro").update(price_usd_month=150)
         assert price_moves_run(in_days(32)) == 1
         assert cents(stripe_double, subscription) == 12_000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_workers_at_once_one_moves_it(
+    stripe_double: StripeDouble, vera: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscription = buy(stripe_double, vera)
+    stripe_double.deliver(*stripe_double.take())
+    events_process(timezone.now())
+    now = timezone.now()
+    change = PlanChange(
+        plan=Plan.objects.get(slug="pro"),
+        changes={"price_usd_month": 120},
+        effective_at=now + timedelta(days=31),
+    )
+    plan_change_announce(change, now)
+    plan_changes_apply(in_days(32))
+    asked = changes_asked(stripe_double, monkeypatch)
+    start = threading.Barrier(4)
+    moved: list[int] = []
+
+    def work() -> None:
+        start.wait(10)
+        moved.append(price_moves_run(in_days(32)))
+        connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(moved) == [0, 0, 0, 1]
+    assert len(asked) == 1
+    assert cents(stripe_double, subscription) == 12_000
+    assert PlanPrice.objects.filter(amount_cents=12_000).count() == 1
 
 
 class TestStripeFails:

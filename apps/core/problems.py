@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.core.exceptions import SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
@@ -16,6 +17,9 @@ from apps.core.logs import get_logger
 
 CONTENT_TYPE: Final = "application/problem+json"
 _DOCS: Final = "/docs/errors/#"
+_AWAY_S: Final = 5
+DatabaseAway = (OperationalError, InterfaceError)
+"""What the driver raises when the server does not answer, or not in time."""
 _log = get_logger(__name__)
 
 
@@ -70,6 +74,9 @@ def from_exception(exc: Exception) -> FocsalError | None:
         return errors.MissingApiKey("Send the key as X-API-Key or Authorization: Bearer.")
     if isinstance(exc, drf.PermissionDenied):
         return errors.PermissionDenied(str(exc.detail))
+    if isinstance(exc, DatabaseAway):
+        # The driver's message names host and user.
+        return errors.NotReady("Stored data cannot be read at the moment.", retry_after=_AWAY_S)
     return None
 
 
@@ -78,6 +85,8 @@ def drf_exception_handler(exc: Exception, context: dict[str, Any]) -> Response |
     request = context.get("request")
     request_id = getattr(getattr(request, "_request", None), "request_id", "")
     error = from_exception(exc)
+    if isinstance(exc, DatabaseAway):
+        _log.warning("database_away", request_id=request_id, exc_info=exc)
     if error is None:
         _log.error("unhandled_exception", request_id=request_id, exc_info=exc)
         error = errors.InternalError("The request failed on our side; quote the request id.")

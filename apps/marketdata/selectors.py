@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from django.db import InterfaceError, OperationalError
 
 from apps.core.redis import sync_redis
 from apps.marketdata.events import FundingKind
@@ -150,7 +151,7 @@ def source_statuses() -> dict[str, SourceStatus]:
 
 class _InstrumentCache:
     """All listings of this market, re-read every 5 s: a venue that has just been listed is
-    shown at once."""
+    shown at once. While the database is away those that were read last are as good."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -161,11 +162,22 @@ class _InstrumentCache:
         with self._lock:
             now = time.monotonic()
             if now >= self._expires:
-                listings = InstrumentListing.objects.order_by("id")
-                self._rows = tuple(InstrumentRow(row.pk, row.instrument) for row in listings)
+                is_read = self._read()
                 # An empty table is being filled right now: look again soon.
-                self._expires = now + (_INSTRUMENTS_TTL_S if self._rows else 1.0)
+                again_s = _INSTRUMENTS_TTL_S if self._rows and is_read else 1.0
+                self._expires = now + again_s
             return self._rows
+
+    def _read(self) -> bool:
+        """False when the last ones have to do; raises when there are none."""
+        try:
+            listings = InstrumentListing.objects.order_by("id")
+            self._rows = tuple(InstrumentRow(row.pk, row.instrument) for row in listings)
+        except (OperationalError, InterfaceError):
+            if not self._rows:
+                raise
+            return False
+        return True
 
     def clear(self) -> None:
         with self._lock:

@@ -20,7 +20,7 @@ from apps.marketdata import selectors as marketdata
 from apps.marketdata.coverage import DATASETS, dataset_spans
 from apps.marketdata.gaps import gap_counts
 from apps.marketdata.instruments import InstrumentKind
-from apps.marketdata.live import LiveBoard, SourceStatus, make_board
+from apps.marketdata.live import LiveBoard, make_board
 from apps.marketdata.normalisation import FUNDING, LIQUIDATIONS, OPEN_INTEREST
 from apps.marketdata.universe import ASSETS, CADENCE_S, tier_of
 from apps.marketdata.venues import all_venues
@@ -207,12 +207,12 @@ def venues() -> Venues:
 
 
 def _venue_list(board: LiveBoard, now_ms: int) -> list[Venue]:
-    return [_venue(name, board.sources.get(name), now_ms) for name in all_venues()]
+    return [_venue(name, board, now_ms) for name in all_venues()]
 
 
-def _venue(name: str, source: SourceStatus | None, now_ms: int) -> Venue:
-    rows = marketdata.instruments(venue=name)
-    perps = {row.instrument.asset for row in rows if row.instrument.kind is InstrumentKind.PERP}
+def _venue(name: str, board: LiveBoard, now_ms: int) -> Venue:
+    source, listed = board.sources.get(name), _listed(name, board)
+    perps = {asset for asset, kind in listed if kind == InstrumentKind.PERP}
     last_ok = None if source is None else source.last_ok_ms
     return Venue(
         venue=name,
@@ -221,9 +221,18 @@ def _venue(name: str, source: SourceStatus | None, now_ms: int) -> Venue:
         last_ok=None if last_ok is None else iso_utc(last_ok),
         age_seconds=_age(now_ms, last_ok),
         assets=len(perps),
-        instruments=len(rows),
+        instruments=len(listed),
         conventions=_conventions(name),
     )
+
+
+def _listed(venue: str, board: LiveBoard) -> list[tuple[str, str]]:
+    """Asset and kind of what a venue lists; while the database is away, of what is live."""
+    try:
+        rows = marketdata.instruments(venue=venue)
+    except DatabaseError:
+        return [(one.asset, one.kind) for one in board.states.values() if one.venue == venue]
+    return [(row.instrument.asset, row.instrument.kind) for row in rows]
 
 
 def _conventions(venue: str) -> Conventions | None:

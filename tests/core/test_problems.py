@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 
@@ -49,12 +50,21 @@ def test_retry_after_is_in_document_and_header() -> None:
         (drf.NotAuthenticated(), 401, "missing_api_key"),
         (drf.PermissionDenied(), 403, "permission_denied"),
         (errors.TierRequired("needs Enterprise"), 403, "tier_required"),
+        (OperationalError("connection to server at 10.0.0.1 failed"), 503, "not_ready"),
+        (InterfaceError("the connection is closed"), 503, "not_ready"),
     ],
 )
 def test_framework_errors_become_ours(exc: Exception, status: int, code: str) -> None:
     error = from_exception(exc)
     assert error is not None
     assert (error.status, error.code) == (status, code)
+
+
+def test_a_database_that_is_away_is_said_without_its_address() -> None:
+    response = drf_exception_handler(OperationalError("server at 10.0.0.1 failed, user focsal"), {})
+    assert response is not None
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert "10.0.0.1" not in str(response.data)
 
 
 def test_a_defect_is_500_and_tells_nothing() -> None:

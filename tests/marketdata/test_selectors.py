@@ -3,10 +3,14 @@ from __future__ import annotations
 import math
 
 import pytest
+from django.db import OperationalError
 
+from apps.marketdata import selectors
 from apps.marketdata.instruments import InstrumentKind
+from apps.marketdata.models import InstrumentListing
 from apps.marketdata.selectors import (
     bar_series,
+    clear_instrument_cache,
     funding_series,
     instruments,
     open_interest_series,
@@ -97,6 +101,26 @@ def test_the_instrument_list_is_filtered_and_keeps_its_ids() -> None:
     assert again == {key: ids[key] for key in again}
     assert instruments(asset="ETH") == []
     assert [row.id for row in instruments(asset="ETH", include_inactive=True)] == [ids[eth.key]]
+
+
+def test_known_instruments_outlive_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_away(*_: object) -> None:
+        raise OperationalError("away")
+
+    instruments_sync(venue="binance", listed=[instrument()], assets={"BTC"}, now=at(T0), dropped=())
+    clear_instrument_cache()
+    known = instruments()
+    assert len(known) == 1
+    clear_instrument_cache()
+    with monkeypatch.context() as away:
+        away.setattr(InstrumentListing.objects, "order_by", is_away)
+        assert instruments() == known
+        # Nothing is known of a market that was never read.
+        away.setattr(selectors, "_cache", selectors._InstrumentCache())
+        with pytest.raises(OperationalError):
+            instruments()
+    clear_instrument_cache()
+    assert instruments() == known
 
 
 def test_another_shards_assets_are_left_alone() -> None:

@@ -1,0 +1,146 @@
+"""PostgreSQL taken away from a running web process: answers and sockets go on from Redis, and it says so."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import pytest
+from django.db import connections
+
+from apps.core.redis import sync_redis
+from apps.feed.writer import BlockingFeedWriter
+from apps.snapshots import store
+from apps.snapshots.contracts import SnapshotDocument
+from tests.marketdata.proxy import CuttableProxy
+from tests.stream.conftest import CHANNEL, World, clear_feed
+from tests.stream.test_protocol import liquidation
+from tests.stream.web import TIMEOUT_S, Web, database_url
+
+pytestmark = pytest.mark.django_db(databases=["default", "market"])
+PATH = "/v1/markets/funding?asset=BTC"
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The ways to both databases."""
+
+    proxies: tuple[CuttableProxy, ...]
+
+    def cut(self) -> None:
+        for one in self.proxies:
+            one.cut()
+
+    def restore(self) -> None:
+        for one in self.proxies:
+            one.restore()
+
+
+@pytest.fixture
+def ways(world: World, tmp_path: Path) -> Iterator[tuple[Ways, Web]]:
+    clear_feed()
+    proxies, environment = [], {}
+    for name, alias in (("DATABASE_URL", "default"), ("MARKET_DATABASE_URL", "market")):
+        parts = urlsplit(database_url(alias))
+        proxy = CuttableProxy(str(parts.hostname), int(parts.port or 5432))
+        where = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}"
+        environment[name] = urlunsplit(parts._replace(netloc=where))
+        proxies.append(proxy)
+    web = Web(tmp_path / "web.log", environment).start()
+    try:
+        yield Ways(tuple(proxies)), web
+    finally:
+        web.stop()
+        for one in proxies:
+            one.cut()
+        clear_feed()
+
+
+@pytest.fixture
+async def http(ways: tuple[Ways, Web]) -> AsyncIterator[httpx.AsyncClient]:
+    async with ways[1].http() as client:
+        yield client
+
+
+def publish(rate: float) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    meta = {"partial": False, "staleness_seconds": 0, "freshness": "fresh"}
+    payload = {"asset": "BTC", "aggregate": {"value": rate}, "venues": {}, "meta": meta}
+    document = SnapshotDocument.from_payload(
+        "markets.funding", payload,
+        version=time.time_ns() // 1_000, snapshot_ts_ms=now_ms, cadence_s=15,
+    )  # fmt: skip
+    try:
+        store.publish_many([document])
+    finally:
+        # This thread's own, which would hold the test database.
+        connections.close_all()
+
+
+async def test_answers_and_sockets_go_on_and_readiness_and_pages_say_so(
+    ways: tuple[Ways, Web], http: httpx.AsyncClient, world: World, feed: BlockingFeedWriter
+) -> None:
+    way, web = ways
+    key = {"X-API-Key": world.eve.plaintext}
+    await asyncio.to_thread(publish, 1.0)
+    first = await http.get(PATH, headers=key)
+    assert (first.status_code, first.json()["aggregate"]) == (200, {"value": 1.0})
+    async with web.socket(world.eve.plaintext) as socket:
+        await socket.subscribe(CHANNEL)
+        await asyncio.to_thread(way.cut)
+
+        # What is published from now on is served, to keys that Redis knows.
+        await asyncio.to_thread(publish, 2.0)
+        now = await http.get(PATH, headers=key)
+        assert (now.status_code, now.json()["aggregate"]) == (200, {"value": 2.0})
+        assert int(now.headers["X-RateLimit-Remaining"]) < int(
+            first.headers["X-RateLimit-Remaining"]
+        )
+        begin_s = time.monotonic()
+        other = await http.get(PATH, headers={"X-API-Key": world.alice.plaintext})
+        assert other.status_code == 200
+        assert time.monotonic() - begin_s < TIMEOUT_S
+        await asyncio.to_thread(feed.append, CHANNEL, liquidation(7), 1)
+        update = await socket.until(type="update")
+        assert update["data"]["id"] == "7"
+        async with web.socket(world.bob.plaintext) as late:
+            await late.subscribe(CHANNEL)
+
+        ready = await http.get("/health/ready")
+        assert ready.status_code == 503
+        assert ready.json()["checks"]["postgresql"].startswith("away")
+        assert (await http.get("/health/live")).status_code == 200
+        await check_pages(http, key)
+
+        await asyncio.to_thread(way.restore)
+        deadline = time.monotonic() + PATIENCE_S
+        while "away" in (await http.get("/health/ready")).json()["checks"]["postgresql"]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        await socket.say(op="ping")
+        await socket.until(op="pong")
+    # Every request that was served meanwhile waits for its line in the log.
+    assert sync_redis().xlen("focsal:usage:admissions") >= 3
+
+
+async def check_pages(http: httpx.AsyncClient, key: dict[str, str]) -> None:
+    """The status says it, everything public is shown, and what needs the database is no defect of ours."""
+    told = (await http.get("/v1/meta/status", headers=key)).json()
+    parts = {one["name"]: one["status"] for one in told["components"]}
+    assert (told["status"], parts["database"], parts["redis"]) == ("down", "down", "ok")
+    page = await http.get("/status/")
+    assert page.status_code == 200
+    text = " ".join(re.sub(r"<[^>]*>", " ", page.text).split())
+    assert re.search(r"[Dd]atabase\W+(\w+\W+){0,8}down", text), text
+    for path in ("/", "/docs/", "/pricing/"):
+        assert (await http.get(path)).status_code == 200, path
+    history = await http.get(f"{PATH}&interval=8h&from=2026-11-01T00:00:00Z", headers=key)
+    assert history.status_code == 503, history.text
+    assert history.headers["Retry-After"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -23,7 +22,7 @@ from tests.ingest.process import IngestProcess, database_url, ingest_process
 from tests.ingest.rig import FEW, until
 from tests.ingest.test_kill import all_live
 from tests.ingest.truth import MINUTE_MS, differences_in_the_end, until_second
-from tests.marketdata.proxy import CuttableProxy
+from tests.marketdata.proxy import through
 from tests.sandbox.conftest import free_ports
 
 pytestmark = [
@@ -31,16 +30,6 @@ pytestmark = [
     pytest.mark.django_db(databases=["default", "market"], transaction=True),
     pytest.mark.usefixtures("own_market", "threads_let_go"),
 ]
-
-
-def through(url: str) -> tuple[CuttableProxy, str]:
-    """A way to a server that can be cut, and the server's address by that way."""
-    parts = urlsplit(url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    proxy = CuttableProxy(parts.hostname, parts.port)
-    where = parts.netloc.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{proxy.port}")
-    return proxy, urlunsplit(parts._replace(netloc=where))
 
 
 @asynccontextmanager

@@ -5,6 +5,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from urllib.parse import urlsplit, urlunsplit
+
+
+def through(url: str) -> tuple[CuttableProxy, str]:
+    """A way to the server at ``url`` that can be cut, and the server's address by that way."""
+    parts = urlsplit(url)
+    if parts.hostname is None or parts.port is None:
+        raise ValueError("expected a host and a port")
+    proxy = CuttableProxy(parts.hostname, parts.port)
+    login, at, _ = parts.netloc.rpartition("@")
+    return proxy, urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{proxy.port}"))
 
 
 class CuttableProxy:

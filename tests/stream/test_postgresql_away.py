@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import pytest
@@ -18,7 +17,7 @@ from apps.core.redis import sync_redis
 from apps.feed.writer import BlockingFeedWriter
 from apps.snapshots import store
 from apps.snapshots.contracts import SnapshotDocument
-from tests.marketdata.proxy import CuttableProxy
+from tests.marketdata.proxy import CuttableProxy, through
 from tests.stream.conftest import CHANNEL, World, clear_feed
 from tests.stream.test_protocol import liquidation
 from tests.stream.web import TIMEOUT_S, Web, database_url
@@ -48,10 +47,7 @@ def ways(world: World, tmp_path: Path) -> Iterator[tuple[Ways, Web]]:
     clear_feed()
     proxies, environment = [], {}
     for name, alias in (("DATABASE_URL", "default"), ("MARKET_DATABASE_URL", "market")):
-        parts = urlsplit(database_url(alias))
-        proxy = CuttableProxy(str(parts.hostname), int(parts.port or 5432))
-        where = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}"
-        environment[name] = urlunsplit(parts._replace(netloc=where))
+        proxy, environment[name] = through(database_url(alias))
         proxies.append(proxy)
     web = Web(tmp_path / "web.log", environment).start()
     try:

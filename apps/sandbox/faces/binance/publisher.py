@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from apps.sandbox.faces.binance import frames
@@ -22,6 +22,7 @@ from apps.sandbox.faces.binance.plan import (
 from apps.sandbox.faces.binance.source import TimeRange
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.faces.publishing import TickingPublisher
+from apps.sandbox.faces.trades import TradeCursor
 from apps.sandbox.market.book import book_difference
 from apps.sandbox.market.dated import is_listed, listed
 from apps.sandbox.market.listing import Listing
@@ -36,14 +37,14 @@ class Feed:
     """Where one listing's streams have got to."""
 
     listing: Listing
-    minute: int = -1
-    next_trade: int = 0
+    trades: TradeCursor = field(default_factory=TradeCursor)
     step: int = -1
     books: dict[int, Book] | None = None
     quote: tuple[int, int, int, int] | None = None
 
     def forget(self) -> None:
-        self.minute = self.step = -1
+        self.trades.restart()
+        self.step = -1
         self.books = self.quote = None
 
 
@@ -92,29 +93,16 @@ class Publisher(TickingPublisher):
         for symbol, feed in self._feeds.items():
             wanted = self._plan.get(symbol)
             if wanted is None or not wanted.has_trades:
-                feed.minute = -1
+                feed.trades.restart()
             if wanted is None or not (wanted.has_book or self._hub.wants(QUOTE_ALL)):
                 feed.step, feed.books = -1, None
 
     def _publish_trades(self, feed: Feed, wanted: Wanted, now_ms: int) -> None:
-        current = now_ms // MINUTE_MS
-        if feed.minute < 0:
-            tape = self._market.tape(feed.listing, current)
-            feed.minute = current
-            feed.next_trade = int((tape.time_ms <= now_ms).sum())
-        while True:
-            tape = self._market.tape(feed.listing, feed.minute)
-            at = feed.next_trade
-            while at < len(tape) and tape.time_ms[at] <= now_ms:
+        for _, tape, due in feed.trades.due(self._market, feed.listing, now_ms):
+            for at in due:
                 self._publish_trade(feed.listing, wanted, tape.first_id + at, (
                     int(tape.time_ms[at]), int(tape.price[at]), int(tape.lots[at]), bool(tape.is_buy[at])
                 ), now_ms)  # fmt: skip
-                at += 1
-            feed.next_trade = at
-            if feed.minute >= current:
-                return
-            feed.minute += 1
-            feed.next_trade = 0
 
     def _publish_trade(
         self,

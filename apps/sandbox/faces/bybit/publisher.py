@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
 from apps.sandbox.faces.bybit import frames, tickers
 from apps.sandbox.faces.bybit.history import INTERVALS, Span, candles
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.faces.numbering import Numbering
 from apps.sandbox.faces.publishing import TickingPublisher
+from apps.sandbox.faces.trades import TradeCursor
 from apps.sandbox.fault_catalog import EVERYTHING
 from apps.sandbox.market.book import book_difference
 from apps.sandbox.market.listing import Listing
@@ -33,8 +32,7 @@ class Feed:
     """Where one listing's streams have got to."""
 
     listing: Listing
-    minute: int = -1
-    next_trade: int = 0
+    trades: TradeCursor = field(default_factory=TradeCursor)
     book: Book | None = None
     ticker: dict[str, str] = field(default_factory=dict)
     """As every reader of the ticker knows it."""
@@ -75,7 +73,7 @@ class Publisher(TickingPublisher):
 
     def _go_on_from_now(self) -> None:
         for feed in self._feeds.values():
-            feed.minute = -1
+            feed.trades.restart()
 
     def _publish(self, now_ms: int) -> None:
         for symbol, topics in self._wanted.items():
@@ -109,7 +107,7 @@ class Publisher(TickingPublisher):
         for symbol, feed in self._feeds.items():
             topics = self._wanted.get(symbol, set())
             if "publicTrade" not in topics:
-                feed.minute = -1
+                feed.trades.restart()
             if not any(topic.startswith("orderbook.") for topic in topics):
                 feed.book = None
             if "tickers" not in topics:
@@ -158,15 +156,10 @@ class Publisher(TickingPublisher):
     # --- trades and books -------------------------------------------------------------------------
 
     def _publish_trades(self, feed: Feed, now_ms: int) -> None:
-        listing, current = feed.listing, now_ms // MINUTE_MS
-        if feed.minute < 0:
-            tape = self._market.tape(listing, current)
-            feed.minute, feed.next_trade = current, int((tape.time_ms <= now_ms).sum())
+        listing = feed.listing
         rows: list[str] = []
-        while True:
-            tape = self._market.tape(listing, feed.minute)
-            due = int(np.searchsorted(tape.time_ms, now_ms, side="right"))
-            for at in range(feed.next_trade, due):
+        for _, tape, due in feed.trades.due(self._market, listing, now_ms):
+            for at in due:
                 price = int(tape.price[at])
                 feed.tick = frames.direction(price, int(tape.price[max(at - 1, 0)]), feed.tick)
                 rows.append(
@@ -180,10 +173,6 @@ class Publisher(TickingPublisher):
                         feed.tick,
                     )
                 )
-            feed.next_trade = max(feed.next_trade, due)
-            if feed.minute >= current:
-                break
-            feed.minute, feed.next_trade = feed.minute + 1, 0
         if rows:
             data = frames.push("publicTrade", listing.symbol, now_ms, ",".join(rows))
             self._send(f"publicTrade.{listing.symbol}", data)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
 import orjson
 
 from apps.sandbox.faces.deribit.channels import Channel, TickerChanges, frame, parse_channel
@@ -17,6 +16,7 @@ from apps.sandbox.faces.deribit.option_publisher import OptionPublisher
 from apps.sandbox.faces.deribit.rpc import RESOLUTIONS
 from apps.sandbox.faces.hub import Hub
 from apps.sandbox.faces.publishing import TickingPublisher
+from apps.sandbox.faces.trades import TradeCursor
 from apps.sandbox.market.listing import Listing
 from apps.sandbox.market.protocol import MINUTE_MS, Book
 
@@ -24,14 +24,6 @@ _SECOND_MS: Final = 1_000
 # Tickers speak when something changes: more often for the busy ones.
 _TICKER_MS: Final = {"BTC": 500, "ETH": 500}
 _TICKER_OTHERS_MS: Final = 1_000
-
-
-@dataclass(slots=True)
-class _Tape:
-    """Where one listing's trades have got to."""
-
-    minute: int = -1
-    next_trade: int = 0
 
 
 @dataclass(slots=True)
@@ -53,7 +45,7 @@ class Publisher(TickingPublisher):
         super().__init__(hub, now_ms)
         self._source = source
         self._plan = _Plan()
-        self._tapes = {name: _Tape() for name in source.every}
+        self._trades = {name: TradeCursor() for name in source.every}
         self._listed = source.listings
         self._books: dict[str, Book] = {}
         """The last book told on each book channel: the next message continues it."""
@@ -101,7 +93,8 @@ class Publisher(TickingPublisher):
         super().tick(now_ms)
 
     def _go_on_from_now(self) -> None:
-        self._tapes = {name: _Tape() for name in self._tapes}
+        for cursor in self._trades.values():
+            cursor.restart()
 
     def _publish(self, now_ms: int) -> None:
         for name, channels in self._plan.trades.items():
@@ -144,9 +137,9 @@ class Publisher(TickingPublisher):
         self._changes.keep({channel.channel for channel in plan.tickers})
         wanted = {channel.channel for channel in plan.books}
         self._books = {name: book for name, book in self._books.items() if name in wanted}
-        for name, tape in self._tapes.items():
+        for name, cursor in self._trades.items():
             if name not in plan.trades:
-                tape.minute = -1
+                cursor.restart()
 
     def _add(self, plan: _Plan, channel: Channel) -> None:
         listings = self._source.listings
@@ -171,22 +164,9 @@ class Publisher(TickingPublisher):
 
     def _publish_trades(self, listing: Listing, channels: list[str], now_ms: int) -> None:
         rows: list[dict[str, Any]] = []
-        state, current = self._tapes[listing.symbol], now_ms // MINUTE_MS
-        market = self._source.market
-        if state.minute < 0:
-            state.minute = current
-            times = market.tape(listing, current).time_ms
-            state.next_trade = int(np.searchsorted(times, now_ms, side="right"))
-        while True:
-            tape = market.tape(listing, state.minute)
-            end = int(np.searchsorted(tape.time_ms, now_ms, side="right"))
-            rows += self._source.futures.trade_rows(
-                listing, state.minute, tape, state.next_trade, end
-            )
-            state.next_trade = end
-            if state.minute >= current:
-                break
-            state.minute, state.next_trade = state.minute + 1, 0
+        cursor = self._trades[listing.symbol]
+        for minute, tape, due in cursor.due(self._source.market, listing, now_ms):
+            rows += self._source.futures.trade_rows(listing, minute, tape, due.start, due.stop)
         if rows:
             data = orjson.dumps(rows)
             for channel in channels:

@@ -14,8 +14,8 @@ from apps.sandbox.faces.hyperliquid.listings import BUILDER_DEX
 from apps.sandbox.faces.hyperliquid.names import FAST, coin_of
 from apps.sandbox.faces.hyperliquid.source import BOOK_LEVELS, FAST_LEVELS, ModelSource, states
 from apps.sandbox.faces.publishing import TickingPublisher
+from apps.sandbox.faces.trades import TradeCursor
 from apps.sandbox.market.listing import Listing
-from apps.sandbox.market.protocol import MINUTE_MS
 
 BACKLOG: Final = 30
 # Each channel's rhythm; coins take their turns, so that no tick has all of them.
@@ -40,9 +40,7 @@ class Feed:
 
     listing: Listing
     shift_ms: int
-    minute: int = -1
-    times: list[int] = field(default_factory=list)
-    next_trade: int = 0
+    trades: TradeCursor = field(default_factory=TradeCursor)
     slots: dict[str, int] = field(default_factory=dict)
     last: dict[str, object] = field(default_factory=dict)
 
@@ -66,7 +64,7 @@ class Publisher(TickingPublisher):
 
     def _go_on_from_now(self) -> None:
         for feed in self._feeds.values():
-            feed.minute = -1
+            feed.trades.restart()
 
     def _publish(self, now_ms: int) -> None:
         for channel, rhythm, feed in self._wanted:
@@ -84,7 +82,9 @@ class Publisher(TickingPublisher):
             if name == channel:
                 if rhythm == "trades":
                     # The stream goes on after the backlog.
-                    self._publish_trades(channel, feed, self._now_ms(), to_all=feed.minute >= 0)
+                    self._publish_trades(
+                        channel, feed, self._now_ms(), to_all=feed.trades.minute >= 0
+                    )
                     return [frame("trades", self._source.trades(feed.listing, BACKLOG))]
                 feed.last.pop(channel, None)
                 data = self._data(channel, rhythm, feed)
@@ -104,7 +104,7 @@ class Publisher(TickingPublisher):
         reading = {feed.listing.symbol for _, rhythm, feed in self._wanted if rhythm == "trades"}
         for symbol, feed in self._feeds.items():
             if symbol not in reading:
-                feed.minute = -1
+                feed.trades.restart()
 
     def _is_due(self, channel: str, rhythm: str, feed: Feed, now_ms: int) -> bool:
         slot = (now_ms + feed.shift_ms) // _EVERY_MS[rhythm]
@@ -148,25 +148,11 @@ class Publisher(TickingPublisher):
         self, channel: str, feed: Feed, now_ms: int, *, to_all: bool = True
     ) -> None:
         """Trades since the last tick in one message; a feed that begins starts from now."""
-        current = now_ms // MINUTE_MS
-        is_new = feed.minute < 0
-        if is_new:
-            self._load(feed, current)
-        rows: list[dict[str, Any]] = []
-        while True:
-            at, times = feed.next_trade, feed.times
-            while at < len(times) and times[at] <= now_ms:
-                if not is_new:
-                    rows.append(self._source.trade(feed.listing, feed.minute, at))
-                at += 1
-            feed.next_trade = at
-            if feed.minute >= current:
-                break
-            self._load(feed, feed.minute + 1)
+        market, listing = self._source.market, feed.listing
+        rows: list[dict[str, Any]] = [
+            self._source.trade(listing, minute, at)
+            for minute, _, due in feed.trades.due(market, listing, now_ms)
+            for at in due
+        ]
         if rows and to_all:
             self._hub.publish(channel, frame("trades", rows))
-
-    def _load(self, feed: Feed, minute: int) -> None:
-        feed.minute = minute
-        feed.times = self._source.market.tape(feed.listing, minute).time_ms.tolist()
-        feed.next_trade = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from apps.sandbox.faces.okx.frames import Wire
 from apps.sandbox.faces.okx.history import Page, candles
 from apps.sandbox.faces.okx.source import LIVE, live_row, ticker_row
 from apps.sandbox.faces.publishing import TickingPublisher
+from apps.sandbox.faces.trades import TradeCursor
 from apps.sandbox.fault_catalog import EVERYTHING
 from apps.sandbox.market.book import book_difference
 from apps.sandbox.market.listing import Listing
@@ -36,8 +37,7 @@ class Feed:
     """Where one listing's streams have got to."""
 
     wire: Wire
-    minute: int = -1
-    next_trade: int = 0
+    trades: TradeCursor = field(default_factory=TradeCursor)
     step: int = -1
     book: Book | None = None
     told_step: int = -1
@@ -98,7 +98,7 @@ class Publisher(TickingPublisher):
 
     def _go_on_from_now(self) -> None:
         for feed in self._feeds.values():
-            feed.minute = -1
+            feed.trades.restart()
 
     def _publish(self, now_ms: int) -> None:
         for symbol, names in self._wanted.items():
@@ -127,7 +127,7 @@ class Publisher(TickingPublisher):
         for symbol, feed in self._feeds.items():
             names = self._wanted.get(symbol, set())
             if "trades" not in names and "trades-all" not in names:
-                feed.minute = -1
+                feed.trades.restart()
             if BOOK not in names and names.isdisjoint(_TOPS):
                 feed.step, feed.book = -1, None
             if BOOK not in names:
@@ -136,14 +136,9 @@ class Publisher(TickingPublisher):
     # --- trades and books -------------------------------------------------------------------------
 
     def _publish_trades(self, feed: Feed, names: set[str], now_ms: int) -> None:
-        listing, current = feed.wire.listing, now_ms // MINUTE_MS
-        if feed.minute < 0:
-            tape = self._market.tape(listing, current)
-            feed.minute, feed.next_trade = current, int((tape.time_ms <= now_ms).sum())
+        listing = feed.wire.listing
         rows: list[Fill] = []
-        while True:
-            tape = self._market.tape(listing, feed.minute)
-            due = int(np.searchsorted(tape.time_ms, now_ms, side="right"))
+        for _, tape, due in feed.trades.due(self._market, listing, now_ms):
             rows += [
                 Fill(
                     tape.first_id + at,
@@ -152,12 +147,8 @@ class Publisher(TickingPublisher):
                     int(tape.lots[at]),
                     bool(tape.is_buy[at]),
                 )
-                for at in range(feed.next_trade, due)
+                for at in due
             ]
-            feed.next_trade = max(feed.next_trade, due)
-            if feed.minute >= current:
-                break
-            feed.minute, feed.next_trade = feed.minute + 1, 0
         symbol = listing.symbol
         if "trades-all" in names:
             for one in rows:

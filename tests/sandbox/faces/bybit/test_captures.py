@@ -21,7 +21,8 @@ async def first_of_each(venue: Venue, topics: list[str], path: str = "linear") -
     socket = await venue.socket(path)
     await socket.send_json({"op": "subscribe", "args": topics, "req_id": ""})
     found: dict[str, Any] = {"ack": await socket.receive_json(timeout=5)}
-    async with asyncio.timeout(30):
+    # A quiet minute of spot has no trade at all.
+    async with asyncio.timeout(180):
         while True:
             message = await socket.receive_json()
             found.setdefault(f"{message['topic']} {message['type']}", message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ def serving(
     """Runs the command in the project's folder while it takes connections on this port of loopback."""
     process = subprocess.Popen(command, cwd=ROOT, env=dict(environment))
     try:
-        _wait_until_it_listens(process, port)
+        wait_until_it_listens(port, lambda: process.poll() is None)
         yield process
     finally:
         process.terminate()
@@ -33,9 +33,9 @@ def serving(
             process.wait()
 
 
-def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_until_it_listens(port: int, is_running: Callable[[], bool] = lambda: True) -> None:
     deadline = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < deadline:
+    while is_running() and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:

@@ -36,6 +36,7 @@ from tests.customers import make_customer
 from tests.docs.conftest import Web
 from tests.docs.test_samples import SUFFIX, _program, _Samples, run
 from tests.docs.test_streams import PATIENCE_S, next_line, running
+from tests.serving import wait_until_it_listens
 
 pytestmark = pytest.mark.django_db(databases=["default", "market"])
 CSRF: Final = "c" * 32
@@ -82,7 +83,7 @@ def receiving(
     os.environ.update(FOCSAL_WEBHOOK_SECRET=secret, PORT=str(port))
     try:
         with running([_program(language), str(file)], "") as lines:
-            _wait_until_it_listens(port)
+            wait_until_it_listens(port)
             yield f"http://127.0.0.1:{port}/focsal", lines
     finally:
         del os.environ["FOCSAL_WEBHOOK_SECRET"], os.environ["PORT"]
@@ -94,18 +95,6 @@ def _told(lines: Queue[str]) -> str:
     while '"POST ' in line:
         line = next_line(lines)
     return line
-
-
-def _wait_until_it_listens(port: int) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("expected the receiver to listen, it did not")
 
 
 def _post(url: str, body: bytes, headers: dict[str, str]) -> int:

@@ -12,12 +12,13 @@ import orjson
 from apps.sandbox.faces.binance.listings import binance_listings
 from apps.sandbox.faces.binance.plan import plan
 from apps.sandbox.faces.binance.publisher import Publisher
-from apps.sandbox.faces.hub import Connection, Hub
+from apps.sandbox.faces.hub import Hub
 from apps.sandbox.faces.registry import urls
 from apps.sandbox.faults import Faults
 from apps.sandbox.market.candles import bar_of_trades
 from apps.sandbox.market.model import SeededMarket
 from tests.sandbox.conftest import Client, Starter
+from tests.sandbox.faces.binance.following import Keeper
 
 FAST = 8.0
 
@@ -176,18 +177,6 @@ async def test_http_faults_and_unknown_ones(start: Starter) -> None:
     assert "seconds" in (await client.post("/faults", {"fault": "stall", "symbol": "X"}))["error"]
 
 
-class Recorder(Connection):
-    """Keeps messages instead of framing and writing them."""
-
-    def __init__(self) -> None:
-        nowhere: Any = None
-        super().__init__("market", True, nowhere)
-        self.messages: list[bytes] = []
-
-    def send(self, payload: bytes) -> None:
-        self.messages.append(payload)
-
-
 def published(channels: list[str], from_ms: int, to_ms: int) -> list[dict[str, Any]]:
     """Everything the publisher sends between two moments, with a clock of our own."""
     market = SeededMarket(3, binance_listings(("BTC", "ETH")))
@@ -195,7 +184,7 @@ def published(channels: list[str], from_ms: int, to_ms: int) -> list[dict[str, A
     clock = [from_ms]
     perps = [one for one in market.listings if one.is_perp]
     publisher = Publisher(market, perps, hub, lambda: clock[0])
-    connection = Recorder()
+    connection = Keeper()
     hub.add(connection)
     hub.subscribe(connection, channels, silent=False)
     for now in range(from_ms, to_ms, 50):

@@ -28,7 +28,7 @@ from apps.markets.basis_samples import (
     stored_marks,
 )
 from apps.markets.engines import funding
-from apps.markets.engines.quality import coverage, freshness_weight
+from apps.markets.engines.quality import coverage
 from apps.markets.past import Block
 from apps.markets.refresh_batch import Batch, Windows, by_tier, mean_block, polled_tolerance_s
 from apps.markets.refresh_context import DAY_MS, TIER_GRIDS, history_generation
@@ -164,9 +164,7 @@ class _Batch(Batch):
             used &= oi_usd > 0
         past, interest, grid = self.past[tier], self.interest[tier], TIER_GRIDS[tier]
         places = past.places(listed.values())
-        ranked = used & past.history(places, grid)
-        # Where nobody reaches back far enough, all are compared with what there is.
-        ranked = ranked if ranked.any() else used
+        ranked = past.ranked(used, places, grid)
         inside = tuple(compress(places, ranked))
         return AssetBasis(
             asset=asset,
@@ -183,7 +181,7 @@ class _Batch(Batch):
                 past.block(places),
                 mean_block(past, interest, inside, inside, oi_usd[ranked], grid.slots),
             ),
-            coverage=self._coverage(listed, perps, oi_usd, tier),
+            coverage=self._coverage(listed, basis, oi_usd, health, tier),
             futures=tuple(
                 self._quoted(row, self._health(row.instrument.venue, row, tier))
                 for row in self.dated
@@ -195,8 +193,9 @@ class _Batch(Batch):
     def _coverage(
         self,
         listed: Mapping[str, InstrumentRow],
-        perps: Sequence[Quoted],
+        basis: FloatArray,
         oi_usd: FloatArray,
+        health: Mapping[str, VenueHealth],
         tier: AssetTier,
     ) -> float:
         """Weight of the fresh venues: by the median over 7 days of their share of the open interest."""
@@ -204,11 +203,10 @@ class _Batch(Batch):
             return 0.0
         interest = self.interest[tier]
         recent = _WEIGHT_DAYS * DAY_MS // TIER_GRIDS[tier].slot_ms
-        age_s = np.array([or_nan(one.age_s) for one in perps], dtype=float)
-        tolerance_s = [polled_tolerance_s(venue, self.tolerance_s[tier]) for venue in listed]
-        fresh = freshness_weight(age_s, np.array(tolerance_s, dtype=float))
+        seen_ms = {venue: self.marks[row.id].ts_ms for venue, row in listed.items()}
+        fresh = self.freshness(seen_ms, health, self.tolerance_s[tier])
         weight = interest.usual_share(interest.places(listed.values()), oi_usd, recent)
-        return float(coverage(weight, np.where(np.isfinite([p.basis for p in perps]), fresh, 0.0)))
+        return float(coverage(weight, np.where(np.isfinite(basis), fresh, 0.0)))
 
     def _quoted(self, row: InstrumentRow, health: VenueHealth) -> Quoted:
         marked, rate = self.marks[row.id], self.rates[row.id]

@@ -15,10 +15,10 @@ from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import AssetTier, tier_of
 from apps.marketdata.venues import all_venues, polled_venues
 from apps.markets.engines.funding import aggregate_window
-from apps.markets.engines.quality import typical_share
+from apps.markets.engines.quality import freshness_weight, typical_share
 from apps.markets.past import Block, Past
 from apps.markets.refresh_context import has_history
-from apps.markets.refresh_sources import Listings, VenueHealth, all_listings, venue_health
+from apps.markets.refresh_sources import Listings, VenueHealth, all_listings, or_nan, venue_health
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -55,6 +55,16 @@ class Batch:
             tolerance_s=tolerance_s,
         )
 
+    def freshness(
+        self, seen_ms: Mapping[str, int | None], health: Mapping[str, VenueHealth], least_s: float
+    ) -> FloatArray:
+        """0 to 1 per venue by the time of its newest number; 0 for one that is down."""
+        age_s = np.array([or_nan(self.age_s(ts_ms)) for ts_ms in seen_ms.values()], dtype=float)
+        tolerance_s = [polled_tolerance_s(venue, least_s) for venue in seen_ms]
+        fresh = freshness_weight(age_s, np.array(tolerance_s, dtype=float))
+        down = np.array([health[venue].status == "down" for venue in seen_ms], dtype=bool)
+        return np.where(down, 0.0, fresh)
+
 
 def polled_tolerance_s(venue: str, least_s: float) -> float:
     """Twice the cadence at which this venue's numbers arrive."""
@@ -88,6 +98,12 @@ class Windows:
 
         known: BoolArray = self.past.made("history", make)[list(places)]
         return known
+
+    def ranked(self, used: BoolArray, places: Places, grid: Grid) -> BoolArray:
+        """Those of ``used`` that reach back far enough; all of them where nobody does: they are then
+        compared with what there is."""
+        long = used & self.history(places, grid)
+        return long if long.any() else used
 
     def usual_share(self, places: Places, now: FloatArray, slots: int) -> FloatArray:
         """Weight of each venue: the median of its share in the last ``slots``; ``now`` stands in where

@@ -23,7 +23,7 @@ from apps.marketdata.live import LiveState, SourceStatus
 from apps.marketdata.selectors import FundingSeries, InstrumentRow
 from apps.marketdata.universe import AssetTier, tier_of
 from apps.markets.engines import funding as engine
-from apps.markets.engines.quality import coverage, freshness_weight
+from apps.markets.engines.quality import coverage
 from apps.markets.past import Block
 from apps.markets.refresh_batch import Batch, Windows, mean_block, polled_tolerance_s
 from apps.markets.refresh_context import (
@@ -164,7 +164,8 @@ class _Batch(Batch):
         health = {venue: self._health(venue, row) for venue, row in rows.items()}
         places = self.rate.places(listed.values())
         oi_usd = np.array([or_nan(rate.oi_usd) for rate in rates], dtype=float)
-        fresh = self._freshness(listed, rates, health)
+        seen_ms = {venue: rate.ts_ms for venue, rate in zip(listed, rates, strict=True)}
+        fresh = self.freshness(seen_ms, health, self.tolerance_s)
         rate_8h = engine.rate_per_8h(
             np.array([or_nan(rate.rate) for rate in rates], dtype=float),
             np.array([or_nan(rate.interval_h) for rate in rates], dtype=float),
@@ -199,19 +200,6 @@ class _Batch(Batch):
     def _health(self, venue: str, row: InstrumentRow | None) -> VenueHealth:
         ts_ms = None if row is None else self.rates[row.id].ts_ms
         return self.health(venue, row, ts_ms, polled_tolerance_s(venue, self.tolerance_s))
-
-    def _freshness(
-        self,
-        listed: Mapping[str, InstrumentRow],
-        rates: Sequence[VenueRate],
-        health: Mapping[str, VenueHealth],
-    ) -> FloatArray:
-        """0 to 1 per venue; 0 for a venue that is down."""
-        age_s = np.array([or_nan(self.age_s(rate.ts_ms)) for rate in rates], dtype=float)
-        tolerance_s = [polled_tolerance_s(venue, self.tolerance_s) for venue in listed]
-        fresh = freshness_weight(age_s, np.array(tolerance_s, dtype=float))
-        down = np.array([health[venue].status == "down" for venue in listed], dtype=bool)
-        return np.where(down, 0.0, fresh)
 
 
 def live_rate(row: InstrumentRow, state: LiveState | None) -> VenueRate:

@@ -23,7 +23,7 @@ from apps.marketdata.selectors import InstrumentRow
 from apps.marketdata.universe import AssetTier, tier_of
 from apps.markets.contracts_open_interest import OPEN_INTEREST_WINDOWS
 from apps.markets.engines.open_interest import Amounts, total_window
-from apps.markets.engines.quality import coverage, freshness_weight
+from apps.markets.engines.quality import coverage
 from apps.markets.open_interest_samples import open_interest_samples
 from apps.markets.past import Block
 from apps.markets.refresh_batch import Batch, Windows, polled_tolerance_s
@@ -141,16 +141,15 @@ class _Batch(Batch):
         listed = {venue: row for venue, row in rows.items() if row is not None}
         said = tuple(self.said[row.id] for row in listed.values())
         health = {venue: self._health(venue, row, tier) for venue, row in rows.items()}
-        fresh = self._freshness(listed, said, health, tier)
+        seen_ms = {venue: one.ts_ms for venue, one in zip(listed, said, strict=True)}
+        fresh = self.freshness(seen_ms, health, self.tolerance_s[tier])
         usd = np.array([or_nan(one.oi_usd) for one in said], dtype=float)
         used = (fresh > 0) & np.isfinite(usd)
         base = np.array([or_nan(one.oi_base) for one in said], dtype=float)
         now = Amounts(np.where(used, usd, np.nan), np.where(used, base, np.nan))
         grid, interest = TIER_GRIDS[tier], self.interest[tier]
         places = interest.places(listed.values())
-        # Where nobody reaches back far enough, all are compared with what there is.
-        ranked = used & interest.history(places, grid)
-        ranked = ranked if ranked.any() else used
+        ranked = interest.ranked(used, places, grid)
         weight = interest.usual_share(places, usd, _WEIGHT_DAYS * DAY_MS // grid.slot_ms)
         return AssetInterest(
             asset=asset,
@@ -168,20 +167,6 @@ class _Batch(Batch):
             coverage=float(coverage(weight, np.where(used, fresh, 0.0))) if listed else 0.0,
             health=health,
         )
-
-    def _freshness(
-        self,
-        listed: Mapping[str, InstrumentRow],
-        said: Sequence[VenueInterest],
-        health: Mapping[str, VenueHealth],
-        tier: AssetTier,
-    ) -> FloatArray:
-        """0 to 1 per venue; 0 for a venue that is down."""
-        age_s = np.array([or_nan(self.age_s(one.ts_ms)) for one in said], dtype=float)
-        tolerance_s = [polled_tolerance_s(venue, self.tolerance_s[tier]) for venue in listed]
-        fresh = freshness_weight(age_s, np.array(tolerance_s, dtype=float))
-        down = np.array([health[venue].status == "down" for venue in listed], dtype=bool)
-        return np.where(down, 0.0, fresh)
 
     def _health(self, venue: str, row: InstrumentRow | None, tier: AssetTier) -> VenueHealth:
         ts_ms = None if row is None else self.said[row.id].ts_ms

@@ -213,9 +213,7 @@ class _Batch(Batch):
         used = engine.usable(share, oi_usd)
         grid, past, interest = TIER_GRIDS[tier], self.past[tier][name], self.interest[tier]
         places, weights = past.places(mine.values()), interest.places(mine.values())
-        ranked = used & past.history(places, grid)
-        # Where nobody reaches back far enough, all are compared with what there is.
-        ranked = ranked if ranked.any() else used
+        ranked = past.ranked(used, places, grid)
         weight = interest.usual_share(weights, oi_usd, _WEIGHT_DAYS * DAY_MS // grid.slot_ms)
         covered = float(coverage(weight, np.where(used, fresh, 0.0))) if mine else 0.0
         is_enough = covered >= WITHHELD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ _MOVES: Final = frozenset(
     {"interpretation", "state", "freshness", "ts", "snapshot_ts", "last_ok", "side"}
 )
 """Words that follow the market or the clock."""
+_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?", re.IGNORECASE)
 _EVENTS: Final = frozenset({"events", "largest"})
 """What happens to have happened."""
 
@@ -29,12 +31,17 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _leaves(f"{path}.{name}", one)
     elif isinstance(value, bool) or value is None:
         yield path, str(value)
-    elif isinstance(value, int | float):
+    elif isinstance(value, int | float) or _is_number(value):
         yield path, "a number"
     elif isinstance(value, str) and (_last(path) in _MOVES or _last(path).endswith("_at")):
         yield path, "a word"
     else:
         yield path, str(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Also as a venue wrote it."""
+    return isinstance(value, str) and _NUMBER.fullmatch(value) is not None
 
 
 def _last(path: str) -> str:

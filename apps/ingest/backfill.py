@@ -36,7 +36,7 @@ from apps.venues.offer import Offer
 from apps.venues.rest_client import RestClient
 
 __all__ = [
-    "BACKGROUND", "BACKGROUND_CONCURRENCY", "CATCH_UP_MS", "COARSE_BAR_S", "CONCURRENCY",
+    "BACKGROUND", "BACKGROUND_CONCURRENCY", "COARSE_BAR_S", "CONCURRENCY",
     "HISTORY_DAYS", "MINUTE_S", "OPEN_INTEREST_S", "PHASES", "REQUIRED", "Job", "Series", "Spans",
     "fetch", "plan_jobs", "run_jobs",
 ]  # fmt: skip
@@ -48,7 +48,7 @@ _ASSET_RANK: Final = {
 _DAY_MS: Final = 86_400_000
 _HOUR_MS: Final = 3_600_000
 HISTORY_DAYS: Final = 366
-CATCH_UP_MS: Final = 15 * 60_000
+_CATCH_UP_MS: Final = 15 * 60_000
 """Jobs that miss no more than this are catching up: what is served meanwhile is still good."""
 CONCURRENCY: Final = 6
 _FULL: Final = Offer()
@@ -73,6 +73,11 @@ class Job:
     @property
     def missing_ms(self) -> int:
         return self.until_ms - self.since_ms
+
+    @property
+    def is_catching_up(self) -> bool:
+        """No more is missing than a short absence costs: its minutes, or a slot that ended meanwhile."""
+        return self.missing_ms <= _CATCH_UP_MS + self.interval_s * 1000
 
     def pieces(self) -> list[Job]:
         """The same as jobs of ``piece_ms``, newest first: each touches what is stored by then."""

@@ -13,7 +13,6 @@ from apps.core.memory import give_back
 from apps.ingest.backfill import (
     BACKGROUND,
     BACKGROUND_CONCURRENCY,
-    CATCH_UP_MS,
     CONCURRENCY,
     PHASES,
     REQUIRED,
@@ -149,7 +148,7 @@ class HistoryFiller:
             self._grown_at[venue.venue] = time.monotonic()
             jobs += self._plan(venue, spans, REQUIRED)
         self._progress.total = len(jobs)
-        if jobs and all(job.missing_ms <= CATCH_UP_MS for job in jobs):
+        if jobs and all(job.is_catching_up for job in jobs):
             self._progress.state = READY
         if not jobs or self._progress.state == READY:
             self._nothing_urgent.set()

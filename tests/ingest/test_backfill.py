@@ -58,6 +58,26 @@ def test_only_what_is_missing_is_asked_again() -> None:
     assert plan_jobs([(BTC, 1)], spans, T0, ("bars",)) == []
 
 
+def test_a_short_absence_is_caught_up_with_whatever_slot_ended_in_it() -> None:
+    def missing(series: str, interval_s: int, absent_ms: int) -> list[bool]:
+        step_ms = max(interval_s, 1) * 1000
+        held_ms = T0 - absent_ms
+        spans: Spans = {(series, interval_s): {2: (T0 - 31 * DAY, held_ms - held_ms % step_ms)}}
+        offer = Offer(positioning=frozenset())
+        jobs = plan_jobs([(COLD, 2)], spans, T0, REQUIRED, offer)
+        found = [job for job in jobs if (job.series, job.interval_s) == (series, interval_s)]
+        return [job.is_catching_up for job in found]
+
+    minutes = 60_000
+    assert missing(Series.FUNDING, 0, 14 * minutes) == [True]
+    assert missing(Series.FUNDING, 0, 16 * minutes) == [False]
+    # The half hour, and the hour, that ended while nobody was there.
+    assert missing(Series.BAR, 1800, 40 * minutes) == [True]
+    assert missing(Series.BAR, 1800, 80 * minutes) == [False]
+    assert missing(Series.OPEN_INTEREST, 3600, 61 * minutes) == [True]
+    assert missing(Series.OPEN_INTEREST, 3600, 121 * minutes) == [False]
+
+
 def test_of_a_span_that_begins_too_late_only_the_part_before_it_is_asked() -> None:
     until = T0 - T0 % 300_000
     spans: Spans = {(Series.BAR, 300): {1: (until - 20 * DAY, until)}}

@@ -26,6 +26,11 @@ log = get_logger(__name__)
 
 # A worker that is killed in a slot gives it up after this; another one then takes it.
 _RUNNING_S: Final = 30
+_JOINING_S: Final = 1.5
+"""Longer than venues of one start are apart, shorter than two looks of the schedule."""
+_FIRST_S: Final = 12.0
+"""As long as nobody has delivered since a start, within reason."""
+_LOOKED_S: Final = 15
 _FILLING: Final = "running"
 """The backfill's state before contexts have their history."""
 
@@ -39,6 +44,8 @@ def due_refresh() -> int:
     """Refresh every metric and tier whose newest slot nobody has done; returns documents published."""
     sync_market_clock()
     inputs = _inputs()
+    if not _is_settled(inputs):
+        return 0
     published = 0
     with one_board():
         for metric, refresher in refreshers():
@@ -107,6 +114,27 @@ def _unpublished(metric: str, assets: Sequence[str]) -> tuple[str, ...]:
     held = store.published_assets(metric, assets)
     horizon = market_clock.now_ms() + 1000
     return tuple(asset for asset in assets if held.get(asset, horizon + 1) > horizon)
+
+
+def _is_settled(inputs: str) -> bool:
+    """Whether inputs have been what they are for long enough to work on them.
+
+    At a start nobody delivers at first, and then venues come one after the other within seconds: documents
+    made of each state on the way are dear, and gone before they are read.
+    """
+    client = sync_redis()
+    name, now_s = market_key("slot", "inputs"), wall_now_ns() / 1e9
+    held, since, heard = client.hmget(name, "inputs", "since", "heard")
+    began_s = float(since) if since and held == inputs.encode() else now_s
+    is_heard = bool(heard) or not inputs.endswith(":")
+    pipeline = client.pipeline()
+    pipeline.hset(name, mapping={"inputs": inputs, "since": repr(began_s)})
+    if is_heard:
+        pipeline.hset(name, "heard", 1)
+    # Forgotten when nobody looks for a while: a start begins anew.
+    pipeline.expire(name, _LOOKED_S)
+    pipeline.execute()
+    return now_s - began_s >= (_JOINING_S if is_heard else _FIRST_S)
 
 
 def _inputs() -> str:

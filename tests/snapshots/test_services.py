@@ -64,6 +64,9 @@ def refresher(monkeypatch: pytest.MonkeyPatch) -> Refresher:
     one = Refresher()
     registry.register_refresher(METRIC, one)
     monkeypatch.setattr(services, "sync_market_clock", lambda: True)
+    # Most of these tests look once.
+    monkeypatch.setattr(services, "_JOINING_S", 0.0)
+    monkeypatch.setattr(services, "_FIRST_S", 0.0)
     return one
 
 
@@ -235,6 +238,54 @@ def test_a_venue_that_comes_or_goes_publishes_everything_again(
     assert heard("okx", SOURCE_OK) == 0
     # Back to what an earlier document of this slot was made with: nobody waits for the next slot.
     assert heard("okx", SOURCE_DOWN) == 65
+
+
+def heard(venue: str) -> None:
+    source = SourceStatus(venue=venue, status=SOURCE_OK, last_ok_ms=market_clock.now_ms() - 500)
+    sync_redis().hset(sources_key(), mapping=encode_sources([source]))
+
+
+def test_a_start_is_published_once_and_not_with_every_venue_that_joins(
+    refresher: Refresher, at: _Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_JOINING_S", 1.5)
+    monkeypatch.setattr(services, "_FIRST_S", 12.0)
+    sync_redis().hset(market_key("backfill"), "state", "ready")
+    assert services.due_refresh() == 0
+    at(14)
+    assert services.due_refresh() == 0
+    heard("binance")
+    assert services.due_refresh() == 0
+    at(15)
+    heard("okx")
+    assert services.due_refresh() == 0
+    at(16)
+    assert services.due_refresh() == 0
+    at(17)
+    assert services.due_refresh() == 65
+    assert refresher.calls == [HOT, COLD]
+
+
+def test_venues_that_all_go_are_told_soon_and_a_start_without_any_after_a_while(
+    refresher: Refresher, at: _Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_JOINING_S", 1.5)
+    monkeypatch.setattr(services, "_FIRST_S", 12.0)
+    sync_redis().hset(market_key("backfill"), "state", "ready")
+    services.due_refresh()
+    at(21.9)
+    assert services.due_refresh() == 0
+    at(22.1)
+    assert services.due_refresh() == 65
+    heard("binance")
+    services.due_refresh()
+    at(24)
+    assert services.due_refresh() == 65
+    sync_redis().delete(sources_key())
+    services.due_refresh()
+    at(26)
+    assert services.due_refresh() == 65
+    assert 0 < sync_redis().ttl(market_key("slot", "inputs")) <= 15
 
 
 def test_a_replay_that_starts_again_publishes_again(refresher: Refresher, at: _Clock) -> None:

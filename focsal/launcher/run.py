@@ -30,11 +30,13 @@ from focsal.launcher.control import Supervisor
 from focsal.launcher.errors import LauncherError
 from focsal.launcher.layout import PROJECT, Folders
 from focsal.launcher.programs import MARKER, Program
-from focsal.launcher.supervisor import GRACE_S, group_of
+from focsal.launcher.supervisor import GRACE_S
 from focsal.launcher.watch import Watch, fail_if_flapping, wait_until
 from focsal.shell import file_of, keep
 
 _SERVER_TIMEOUT_S: Final = 90.0
+_FIRST: Final = ("ingest", "web")
+_HEAD_START_S: Final = 10.0
 
 
 def run(stop: StopSignal, project: Path = PROJECT, given: Mapping[str, str] = os.environ) -> int:
@@ -236,8 +238,15 @@ class _Installation:
         if "sandbox" in names:
             port = self._state.ports["sandbox"]
             self._until(supervisor, lambda: ports.listens(port), "the sandbox")
-        supervisor.launch(*(name for name in names if group_of(name) == "pipeline"))
-        supervisor.launch(*(name for name in names if group_of(name) == "web"))
+        first = [name for name in names if name in _FIRST]
+        supervisor.launch(*first)
+        # What answers, and what it answers of, load their code alone; the others have time.
+        metrics = [self._state.ports[f"metrics-{name}"] for name in first]
+        deadline = time.monotonic() + _HEAD_START_S
+        while not all(ports.listens(port) for port in metrics) and time.monotonic() < deadline:
+            self._stop.wait(0.1)
+            self._stop.check()
+        supervisor.launch(*(name for name in names if name not in first and name != "sandbox"))
 
     def _wait_ready(self, supervisor: Supervisor) -> None:
         host = environment.reachable_host(self._host)

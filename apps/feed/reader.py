@@ -17,6 +17,7 @@ from django.conf import settings
 from redis.exceptions import NoScriptError, RedisError
 
 from apps.core.logs import get_logger
+from apps.core.outages import Outage
 from apps.feed.ending import is_ending
 from apps.feed.positions import Event, Position, event_of, feed_keys, position_of, wanted_key
 from apps.feed.scripts import Scripts
@@ -133,6 +134,7 @@ class FeedReader:
     async def run(self) -> None:
         """Read until cancelled."""
         pause_s = _FIRST_PAUSE_S
+        outage = Outage(_log, "feed_reader_waits")
         while not is_ending():
             connection: Any = None
             try:
@@ -141,6 +143,7 @@ class FeedReader:
                 client_id = int(await connection.read_response())
                 await self._look_again()
                 self.is_connected = True
+                outage.over()
                 pause_s = _FIRST_PAUSE_S
                 while not is_ending():
                     if await self._read(connection, client_id):
@@ -149,8 +152,7 @@ class FeedReader:
             except AWAY as error:
                 if is_ending():
                     return
-                if self.is_connected or pause_s >= _LONGEST_PAUSE_S:
-                    _log.warning("feed_reader_waits", error=type(error).__name__)
+                outage.failed(error)
                 self.is_connected = False
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -21,6 +21,7 @@ import redis.asyncio as aredis
 from redis.exceptions import RedisError, ResponseError
 
 from apps.core.logs import get_logger
+from apps.core.outages import Outage
 from apps.feed.ending import is_ending
 from apps.feed.positions import feed_keys, wanted_key, writer_key
 from apps.feed.registry import Channel, resolve
@@ -166,19 +167,19 @@ class FeedWriter:
     async def run(self) -> None:
         """Send until cancelled. While Redis is away, events wait and the oldest give way."""
         pause_s = _FIRST_PAUSE_S
+        outage = Outage(_log, "feed_writer_waits")
         while not is_ending():
             await self._filled.wait()
             try:
                 await self.flush()
+                outage.over()
                 pause_s = _FIRST_PAUSE_S
                 # What comes meanwhile goes together; an event after a calm moment goes at once.
                 await asyncio.sleep(PACE_S)
             except _AWAY as error:
                 if is_ending():
                     return
-                _log.warning(
-                    "feed_writer_waits", error=type(error).__name__, waiting=len(self._waiting)
-                )
+                outage.failed(error, waiting=len(self._waiting))
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 

@@ -16,6 +16,7 @@ import redis.asyncio as aredis
 from redis.exceptions import RedisError
 
 from apps.core.logs import get_logger
+from apps.core.outages import Outage
 from apps.core.redis import market_key
 from apps.venues.limiter import Budget, LocalBudget
 
@@ -59,7 +60,7 @@ class RedisBudgets:
         self._processes = processes
         self._script = client.register_script(_TAKE)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_away = False
+        self._outage = Outage(logger, "redis_away", what="venue budgets")
 
     def __call__(self, name: str, weight: float, window_s: float) -> Budget:
         return RedisBudget(self, name, weight, window_s, weight / self._processes)
@@ -73,11 +74,9 @@ class RedisBudgets:
         try:
             wait_ms: int = await self._script(keys=keys, args=args)
         except (RedisError, OSError) as error:
-            if not self._is_away:
-                logger.warning("redis_away", what="venue budgets", error=str(error))
-            self._is_away = True
+            self._outage.failed(error)
             return None
-        self._is_away = False
+        self._outage.over()
         return wait_ms / 1000
 
     def block(self, name: str, seconds: float) -> None:

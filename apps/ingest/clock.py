@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from apps.core.clock import WALL_LINE, ClockLine, market_clock
 from apps.core.logs import get_logger
+from apps.core.outages import Outage
 from apps.ingest.emulator import Emulator
 from apps.marketdata.clocksync import clock_key, encode_line
 
@@ -29,6 +30,8 @@ class ClockFollower:
         self._emulator = emulator
         self._client = client
         self._has_started = emulator is None
+        self._emulator_outage = Outage(logger, "emulator_away")
+        self._redis_outage = Outage(logger, "redis_away", what="clock")
 
     async def first(self) -> None:
         """Wait for the emulator and take its clock: nothing is timed before."""
@@ -48,12 +51,15 @@ class ClockFollower:
             try:
                 clock = await self._emulator.clock()
             except (aiohttp.ClientError, TimeoutError) as error:
-                logger.warning("emulator_away", error=str(error) or type(error).__name__)
+                self._emulator_outage.failed(error)
                 return False
+            self._emulator_outage.over()
             line, self._has_started = clock.line, clock.started
         market_clock.set_line(line)
         try:
             await self._client.set(clock_key(), encode_line(line))
         except (RedisError, OSError) as error:
-            logger.warning("redis_away", what="clock", error=str(error))
+            self._redis_outage.failed(error)
+        else:
+            self._redis_outage.over()
         return True

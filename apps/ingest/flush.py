@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from apps.core.clock import market_clock
 from apps.core.logs import get_logger
+from apps.core.outages import Outage
 from apps.ingest.features import Feature
 from apps.ingest.metrics import FLUSH_LAG_SECONDS, FLUSH_SECONDS, LATE_TRADES
 from apps.ingest.state import MarketState
@@ -63,7 +64,7 @@ class Flusher:
         self._venues = venues
         self._features = features
         self._now_ms = now_ms
-        self._is_redis_away = False
+        self._outage = Outage(logger, "redis_away", what="live states")
         self._pause_s = PERIOD_S
 
     async def run(self) -> None:
@@ -81,7 +82,7 @@ class Flusher:
         loop = asyncio.get_running_loop()
         while due - loop.time() >= 2 * self._pause_s:
             await asyncio.sleep(self._pause_s)
-            if not self._is_redis_away:
+            if not self._outage.is_on:
                 for venue in self._venues:
                     self._state.read_books(venue.books)
                 await self._send(self._state.take_dirty(), with_sources=False)
@@ -122,19 +123,16 @@ class Flusher:
             await pipeline.execute()
         except (RedisError, OSError) as error:
             self._state.mark_dirty(states)
-            if not self._is_redis_away:
-                logger.warning("redis_away", error=str(error))
-            self._is_redis_away = True
+            self._outage.failed(error)
             return
         except asyncio.CancelledError:
             # The last flush, which follows, gives them out once more.
             self._state.mark_dirty(states)
             raise
-        if self._is_redis_away:
+        if self._outage.is_on:
             # A Redis that lost its memory needs every state again, not only what changed.
             self._state.mark_all_dirty()
-            logger.info("redis_back")
-        self._is_redis_away = False
+            self._outage.over()
         FLUSH_SECONDS.observe(time.perf_counter() - started)
         newest = max((one.ts_event_ms or 0 for one in states), default=0)
         if newest:

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from apps.core.clock import market_clock
 from apps.core.logs import get_logger
+from apps.core.outages import Outage
 from apps.feed.ending import is_ending
 from apps.feed.reader import AWAY
 from apps.feed.writer import FeedWriter
@@ -75,11 +76,13 @@ class DemandPublisher:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
+        outage = Outage(_log, "feed_demand_unknown")
         while not is_ending():
             try:
                 wanted = await self._writer.refresh_wanted()
+                outage.over()
             except AWAY as error:
-                _log.warning("feed_demand_unknown", error=type(error).__name__)
+                outage.failed(error)
                 await asyncio.sleep(REPEAT_S)
                 due_s = loop.time()
                 continue

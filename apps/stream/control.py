@@ -11,6 +11,7 @@ from channels.layers import get_channel_layer
 from apps.core.control import CONTROL_GROUP
 from apps.core.errors import FocsalError, SessionClosed, StreamUnavailable
 from apps.core.logs import get_logger
+from apps.core.outages import Outage
 from apps.feed.ending import is_ending
 from apps.stream.client import Client
 from apps.stream.identity import Identity
@@ -29,6 +30,7 @@ class ControlListener:
 
     def __init__(self, service: StreamService) -> None:
         self._service = service
+        self._outage = Outage(_log, "stream_control_waits")
 
     async def run(self) -> None:
         """Listen until cancelled. What a lost connection swallowed is found by ``verify_all``."""
@@ -36,7 +38,7 @@ class ControlListener:
             try:
                 await self._listen()
             except Exception as error:
-                _log.warning("stream_control_waits", error=type(error).__name__)
+                self._outage.failed(error)
                 await asyncio.sleep(_RETRY_S)
 
     async def stop(self) -> None:
@@ -48,6 +50,7 @@ class ControlListener:
         layer: Any = get_channel_layer()
         channel = await layer.new_channel()
         await layer.group_add(CONTROL_GROUP, channel)
+        self._outage.over()
         while True:
             await self.on_message(await layer.receive(channel))
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from apps.core.errors import StreamUnavailable
 from apps.core.logs import get_logger
+from apps.core.outages import Outage
 from apps.feed.ending import is_ending
 from apps.feed.positions import Event, Position
 from apps.feed.reader import AWAY, FeedReader
@@ -176,6 +177,7 @@ class Hub:
 
     async def keep_wanted(self) -> None:
         """Tell writers which on-demand channels are listened to, until cancelled."""
+        outage = Outage(_log, "stream_wants_unsaid")
         while not is_ending():
             names = [
                 follow.ring
@@ -185,7 +187,9 @@ class Hub:
             try:
                 await self.reader.want(names)
             except AWAY as error:
-                _log.warning("stream_wants_unsaid", error=type(error).__name__)
+                outage.failed(error)
+            else:
+                outage.over()
             await asyncio.sleep(WANT_EVERY_S)
 
     @property

@@ -10,6 +10,7 @@ import orjson
 
 from apps.core.clock import market_clock
 from apps.core.logs import get_logger
+from apps.core.outages import Outage
 from apps.feed.ending import is_ending
 from apps.feed.positions import Event
 from apps.feed.reader import AWAY, FeedReader
@@ -27,10 +28,11 @@ _RETRY_S: Final = 0.5
 
 
 class Joiner:
-    """Stateless apart from the reader that it asks."""
+    """Knows the reader that it asks, and nothing of those who join."""
 
     def __init__(self, reader: FeedReader) -> None:
         self._reader = reader
+        self._outage = Outage(_log, "stream_renewal_waits")
 
     async def join(self, follow: Follow, subscription: Subscription, wish: Wish) -> None:
         if wish.from_seq is None:
@@ -59,9 +61,10 @@ class Joiner:
                 for subscription in [one for one in waiting if not one.is_joined]:
                     if not subscription.is_over:
                         await self._begin(follow, subscription, previous=previous)
+                self._outage.over()
                 return
             except AWAY as error:
-                _log.warning("stream_renewal_waits", error=type(error).__name__)
+                self._outage.failed(error)
                 await asyncio.sleep(_RETRY_S)
 
     # --- fresh ---------------------------------------------------------------------------------------

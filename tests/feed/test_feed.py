@@ -11,6 +11,7 @@ import pytest
 import redis.asyncio as aredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from structlog.testing import capture_logs
 
 from apps.core.redis import sync_redis
 from apps.feed.positions import Event, Position, feed_keys
@@ -124,6 +125,34 @@ async def test_what_had_to_be_dropped_begins_a_new_epoch(
     assert heard.epochs[0] != position.epoch
     assert heard.seqs == []
     assert [event.data for event in await reader.newest(NAME, 10)] == [b"3", b"4", b"5"]
+
+
+async def test_a_writer_that_waits_says_so_once_and_when_it_is_over(client: aredis.Redis) -> None:
+    writer = FeedWriter(client)
+    original, tries = writer._send, 0
+    is_sent = asyncio.Event()
+
+    async def send(batch: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise RedisConnectionError("refused")
+        await original(batch)
+        is_sent.set()
+
+    writer._send = send  # type: ignore[method-assign]  # the fault
+    writer.put(NAME, b"{}", 1)
+    with capture_logs() as lines:
+        running = asyncio.create_task(writer.run())
+        async with asyncio.timeout(10):
+            await is_sent.wait()
+        # What follows the sending happens before the task waits again.
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    told = [line for line in lines if line["event"].startswith("feed_writer_waits")]
+    assert [line["event"] for line in told] == ["feed_writer_waits", "feed_writer_waits_over"]
+    assert (told[0]["waiting"], told[1]["failures"]) == (1, 3)
 
 
 async def test_a_new_epoch_begins_after_what_was_on_its_way_already(client: aredis.Redis) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 import msgspec
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from apps.core.clock import ClockLine, market_clock
 from apps.core.redis import new_async_redis
@@ -39,6 +41,30 @@ async def test_the_emulators_clock_is_taken_and_published() -> None:
     market_clock.set_line(ClockLine(0, 0))
     assert sync_market_clock(force=True)
     assert market_clock.now_ns() == T0_NS + 1
+
+
+class FakeRedis:
+    """Away for the first ``away`` calls."""
+
+    def __init__(self, away: int) -> None:
+        self.away = away
+
+    async def set(self, key: str, value: bytes) -> None:
+        if self.away:
+            self.away -= 1
+            raise RedisConnectionError("refused")
+
+
+async def test_a_redis_that_is_away_is_told_once_and_when_it_is_over() -> None:
+    follower = ClockFollower(cast(Emulator, FakeEmulator(away=0)), cast(Any, FakeRedis(away=5)))
+    with capture_logs() as lines:
+        for _ in range(7):
+            assert await follower._follow()
+    assert [(line["event"], line["what"]) for line in lines] == [
+        ("redis_away", "clock"),
+        ("redis_away_over", "clock"),
+    ]
+    assert lines[1]["failures"] == 5
 
 
 def test_a_recording_ends_and_a_market_does_not() -> None:

@@ -105,7 +105,7 @@ class VenuesCheck:
             return CheckResult("waiting", "No venue delivers yet.")
         self._since = self._since or self._monotonic()
         if self._monotonic() - self._since < _SETTLE_S:
-            return CheckResult("waiting", "Venues deliver; the first snapshots are on their way.")
+            return CheckResult("settling", "Venues deliver; the first snapshots are on their way.")
         self.is_settled = True
         return CheckResult()
 

@@ -19,6 +19,7 @@ from focsal.launcher.errors import LauncherError
 # Without any progress for so long something is wrong that no process died of.
 STALLED_S: Final = 600.0
 _LINE_EVERY_S: Final = 10.0
+_GOOD: Final = (True, "ok", "ready", "up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,16 @@ class Health:
     total: int = 0
     phase: str = ""
     failing: tuple[str, ...] = field(default=())
+    venues: str = ""
 
     @property
     def is_ready(self) -> bool:
         return self.status == 200
+
+    @property
+    def has_venues(self) -> bool:
+        """Venues deliver, if only for a moment yet."""
+        return self.venues in (*_GOOD, "settling")
 
 
 def ask(host: str, port: int) -> Health:
@@ -59,12 +66,14 @@ def read(status: int, body: bytes) -> Health:
     backfill = content.get("backfill")
     progress: dict[str, Any] = backfill if isinstance(backfill, dict) else {}
     checks = content.get("checks")
+    states = _states(checks if isinstance(checks, dict) else {})
     return Health(
         status,
         _count(progress.get("done")),
         _count(progress.get("total")),
         str(progress.get("phase") or ""),
-        _failing(checks if isinstance(checks, dict) else {}),
+        tuple(name for name, state in states.items() if state not in _GOOD),
+        str(states.get("venues", "")),
     )
 
 
@@ -75,13 +84,11 @@ def _count(number: object) -> int:
         return 0
 
 
-def _failing(checks: dict[str, Any]) -> tuple[str, ...]:
-    good = (True, "ok", "ready", "up")
-    return tuple(
-        name
+def _states(checks: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: result.get("status") if isinstance(result, dict) else result
         for name, result in checks.items()
-        if (result.get("status") if isinstance(result, dict) else result) not in good
-    )
+    }
 
 
 class Progress:

@@ -36,7 +36,7 @@ from focsal.shell import file_of, keep
 
 _SERVER_TIMEOUT_S: Final = 90.0
 _FIRST: Final = ("ingest", "web")
-_HEAD_START_S: Final = 10.0
+_HEAD_START_S: Final = 12.0
 
 
 def run(stop: StopSignal, project: Path = PROJECT, given: Mapping[str, str] = os.environ) -> int:
@@ -241,10 +241,10 @@ class _Installation:
         first = [name for name in names if name in _FIRST]
         supervisor.launch(*first)
         # What answers, and what it answers of, load their code alone; the others have time.
-        metrics = [self._state.ports[f"metrics-{name}"] for name in first]
+        host = environment.reachable_host(self._host)
         deadline = time.monotonic() + _HEAD_START_S
-        while not all(ports.listens(port) for port in metrics) and time.monotonic() < deadline:
-            self._stop.wait(0.1)
+        while time.monotonic() < deadline and not readiness.ask(host, self._port).has_venues:
+            self._stop.wait(0.2)
             self._stop.check()
         supervisor.launch(*(name for name in names if name not in first and name != "sandbox"))
 

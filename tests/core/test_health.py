@@ -133,10 +133,10 @@ def test_a_start_is_over_when_venues_have_delivered_for_a_while(market: Any) -> 
         market.delete(sources_key())
         assert check().status == "waiting"
         assert heard(SOURCE_OK, age_ms=60_000) == "waiting"
-        assert heard(SOURCE_OK) == "waiting"
+        assert heard(SOURCE_OK) == "settling"
         seconds += 6.0
         assert heard(SOURCE_DOWN) == "waiting"
-        assert heard(SOURCE_OK) == "waiting"
+        assert heard(SOURCE_OK) == "settling"
         seconds += 6.0
         assert heard(SOURCE_OK) == "ok"
         # Later trouble of ingest is no reason to take a web process out of service.

@@ -87,6 +87,18 @@ def test_progress_is_read_from_health() -> None:
     assert readiness.describe(readiness.Health(0)) == "waiting for the web process"
 
 
+def test_venues_that_just_began_to_deliver_are_seen() -> None:
+    def venues(state: str) -> readiness.Health:
+        return readiness.read(503, json.dumps({"checks": {"venues": state}}).encode())
+
+    assert not readiness.Health(0).has_venues
+    assert not venues("waiting").has_venues
+    assert venues("settling").has_venues
+    assert venues("settling").failing == ("venues",)
+    assert venues("ok").has_venues
+    assert venues("ok").failing == ()
+
+
 def _info(name: str, state: str, pid: int, started: int) -> dict[str, ProcessInfo]:
     return {name: ProcessInfo(name, state, pid, started, "")}
 

@@ -73,7 +73,7 @@ def read(status: int, body: bytes) -> Health:
         _count(progress.get("total")),
         str(progress.get("phase") or ""),
         tuple(name for name, state in states.items() if state not in _GOOD),
-        str(states.get("venues", "")),
+        str(states.get("venues", "")).partition(":")[0],
     )
 
 

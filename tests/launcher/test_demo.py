@@ -92,8 +92,8 @@ def test_venues_that_just_began_to_deliver_are_seen() -> None:
         return readiness.read(503, json.dumps({"checks": {"venues": state}}).encode())
 
     assert not readiness.Health(0).has_venues
-    assert not venues("waiting").has_venues
-    assert venues("settling").has_venues
+    assert not venues("waiting: No venue delivers yet.").has_venues
+    assert venues("settling: Venues deliver.").has_venues
     assert venues("settling").failing == ("venues",)
     assert venues("ok").has_venues
     assert venues("ok").failing == ()

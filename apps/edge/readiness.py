@@ -16,7 +16,7 @@ from apps.marketdata.delivery import delivering
 from apps.marketdata.selectors import source_statuses
 from apps.marketdata.universe import HOT, AssetTier
 from apps.snapshots.registry import all_specs
-from apps.snapshots.services import published_key
+from apps.snapshots.services import hold_history, made_with_key
 
 _SETTLE_S: Final = 5.0
 """The schedule looks every two seconds, and a refresh takes about one."""
@@ -27,32 +27,36 @@ def _number(value: bytes | None) -> int:
     return int(float(value)) if value else 0
 
 
-def check_snapshots() -> CheckResult:
-    """Sandbox and live serve every HOT asset; a recording may hold one asset only, so one is enough."""
-    pairs = [(spec.metric, asset) for spec in all_specs() for asset in HOT]
-    pipeline = sync_redis().pipeline(transaction=False)
-    for metric, asset in pairs:
-        pipeline.hexists(market_key("snap", metric, asset), "v")
-    try:
-        present = sum(bool(found) for found in pipeline.execute())
-    except redis.RedisError:
-        return _REDIS_AWAY
-    needed = 1 if settings.MARKET == "replay" else len(pairs)
-    if present < needed:
-        return CheckResult("missing", f"{present} of {needed} snapshots are published.")
-    if settings.MARKET == "sandbox" and not _hold_history():
-        return CheckResult("running", "Snapshots with their 30 days of context are on their way.")
-    return CheckResult()
+class SnapshotsCheck:
+    """Sandbox and live serve every HOT asset; a recording may hold one asset only, so one is enough.
 
+    In the sandbox all of them are of this run and hold their 30 days. That is remembered once true, for a web
+    process must not be taken out of service because no worker makes new ones.
+    """
 
-def _hold_history() -> bool:
-    """Every metric's snapshots of all assets were made after the backfill ended."""
-    fields = [f"{spec.metric}:{tier.value}" for spec in all_specs() for tier in AssetTier]
-    try:
-        states = sync_redis().hmget(published_key(), fields)
-    except redis.RedisError:
-        return False
-    return all(state == b"ready" for state in states)
+    def __init__(self) -> None:
+        self.is_settled = False
+
+    def __call__(self) -> CheckResult:
+        pairs = [(spec.metric, asset) for spec in all_specs() for asset in HOT]
+        pipeline = sync_redis().pipeline(transaction=False)
+        for metric, asset in pairs:
+            pipeline.hexists(market_key("snap", metric, asset), "v")
+        made_with = [made_with_key(spec.metric, tier) for spec in all_specs() for tier in AssetTier]
+        try:
+            present = sum(bool(found) for found in pipeline.execute())
+            is_whole = self.is_settled or hold_history(sync_redis().mget(made_with))
+        except redis.RedisError:
+            return _REDIS_AWAY
+        needed = 1 if settings.MARKET == "replay" else len(pairs)
+        if present < needed:
+            return CheckResult("missing", f"{present} of {needed} snapshots are published.")
+        if settings.MARKET == "sandbox" and not is_whole:
+            return CheckResult(
+                "running", "Snapshots with their 30 days of context are on their way."
+            )
+        self.is_settled = True
+        return CheckResult()
 
 
 def check_backfill() -> CheckResult:
@@ -110,9 +114,10 @@ class VenuesCheck:
         return CheckResult()
 
 
+snapshots_check: Final = SnapshotsCheck()
 venues_check: Final = VenuesCheck()
 MARKET_CHECKS: Final = (
-    Check("snapshots", check_snapshots),
+    Check("snapshots", snapshots_check),
     Check("backfill", check_backfill),
     Check("venues", venues_check),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -31,13 +31,22 @@ _JOINING_S: Final = 1.5
 _FIRST_S: Final = 12.0
 """As long as nobody has delivered since a start, within reason."""
 _LOOKED_S: Final = 15
+_READY: Final = b"|ready:"
 _FILLING: Final = "running"
 """The backfill's state before contexts have their history."""
 
 
-def published_key() -> str:
-    """Hash: metric and tier → the state of the backfill that their snapshots were made with."""
-    return market_key("published")
+def made_with_key(metric: str, tier: AssetTier) -> str:
+    """Text: the slot, the state of the backfill and the venues that the newest documents were made with.
+
+    Gone when they are older than two slots.
+    """
+    return market_key("slot", metric, tier.value)
+
+
+def hold_history(made_with: Iterable[bytes | str | None]) -> bool:
+    """Whether documents that were made so are of late, and hold the 30 days that the backfill brings."""
+    return all(isinstance(text, bytes) and _READY in text for text in made_with)
 
 
 def due_refresh() -> int:
@@ -60,7 +69,7 @@ def _refresh_once(metric: str, tier: AssetTier, refresher: Refresher, inputs: st
     """What the newest documents were made with is noted, so that whatever differs makes them anew."""
     slot = due_slot(market_clock.line, wall_now_ns(), CADENCE_S[tier])
     client = sync_redis()
-    noted, wanted = market_key("slot", metric, tier.value), f"{slot.name}|{inputs}".encode()
+    noted, wanted = made_with_key(metric, tier), f"{slot.name}|{inputs}".encode()
     assets = _due(metric, tier, client.get(noted) == wanted)
     # One worker at a time: another with other inputs would overtake it, or be overtaken.
     busy = client.lock(f"{noted}:busy", timeout=_RUNNING_S, blocking=False)
@@ -77,7 +86,6 @@ def _refresh_once(metric: str, tier: AssetTier, refresher: Refresher, inputs: st
     else:
         if published and len(assets) == len(assets_of(tier)):
             client.set(noted, wanted, ex=2 * CADENCE_S[tier])
-            client.hset(published_key(), f"{metric}:{tier.value}", inputs.partition(":")[0])
         return published
     finally:
         # A worker that took too long has lost it to another.

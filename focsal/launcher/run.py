@@ -35,7 +35,7 @@ from focsal.launcher.watch import Watch, fail_if_flapping, wait_until
 from focsal.shell import file_of, keep
 
 _SERVER_TIMEOUT_S: Final = 90.0
-_FIRST: Final = ("ingest", "web")
+_LATER: Final = ("stripe",)
 _HEAD_START_S: Final = 12.0
 
 
@@ -238,15 +238,15 @@ class _Installation:
         if "sandbox" in names:
             port = self._state.ports["sandbox"]
             self._until(supervisor, lambda: ports.listens(port), "the sandbox")
-        first = [name for name in names if name in _FIRST]
+        first = [name for name in names if name not in ("sandbox", *_LATER)]
         supervisor.launch(*first)
-        # What answers, and what it answers of, load their code alone; the others have time.
+        # Cores are busy with what a first answer needs.
         host = environment.reachable_host(self._host)
         deadline = time.monotonic() + _HEAD_START_S
         while time.monotonic() < deadline and not readiness.ask(host, self._port).has_venues:
             self._stop.wait(0.2)
             self._stop.check()
-        supervisor.launch(*(name for name in names if name not in first and name != "sandbox"))
+        supervisor.launch(*(name for name in names if name in _LATER))
 
     def _wait_ready(self, supervisor: Supervisor) -> None:
         host = environment.reachable_host(self._host)

@@ -21,7 +21,7 @@ from apps.marketdata.live import (
     encode_sources,
     sources_key,
 )
-from apps.marketdata.universe import COLD, HOT
+from apps.marketdata.universe import COLD, HOT, AssetTier
 from apps.snapshots import registry, services, store
 from apps.snapshots.contracts import SnapshotDocument
 from apps.snapshots.registry import SnapshotSpec
@@ -84,6 +84,10 @@ class _Clock:
         wall_ns = NOON_NS + int(second * 1e9)
         self._monkeypatch.setattr(services, "wall_now_ns", lambda: wall_ns)
         market_clock.freeze(market_clock.line.at(wall_ns))
+
+
+def made_with(*tiers: str) -> list[bytes | str | None]:
+    return [sync_redis().get(services.made_with_key(METRIC, AssetTier(tier))) for tier in tiers]
 
 
 def test_both_tiers_are_published_at_once_and_then_by_slot(
@@ -185,8 +189,7 @@ def test_one_worker_at_a_time_whatever_it_saw(refresher: Refresher, at: _Clock) 
     assert inner == [50]
     sync_redis().hset(market_key("backfill"), "state", "ready")
     assert services.due_refresh() == 0
-    states = sync_redis().hgetall(services.published_key())
-    assert states == {f"{METRIC}:hot".encode(): b"ready", f"{METRIC}:cold".encode(): b"ready"}
+    assert services.hold_history(made_with("hot", "cold"))
 
 
 def test_an_asset_without_snapshot_does_not_wait(refresher: Refresher, at: _Clock) -> None:
@@ -208,10 +211,10 @@ def test_the_end_of_the_backfill_publishes_everything_again(
     sync_redis().hset(market_key("backfill"), "state", "running")
     assert services.due_refresh() == 65
     assert services.due_refresh() == 0
-    assert sync_redis().hget(services.published_key(), f"{METRIC}:hot") == b"running"
+    assert not services.hold_history(made_with("hot"))
     sync_redis().hset(market_key("backfill"), "state", "ready")
     assert services.due_refresh() == 65
-    assert sync_redis().hget(services.published_key(), f"{METRIC}:hot") == b"ready"
+    assert services.hold_history(made_with("hot", "cold"))
 
 
 def test_venues_that_come_while_history_is_fetched_are_told_with_the_next_slot(

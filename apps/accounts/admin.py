@@ -16,7 +16,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
-from apps.accounts.models import Account, User
+from apps.accounts.letters import letters_again
+from apps.accounts.models import Account, Letter, User
 from apps.accounts.plan_changes import NOTICE, changes_checked, plan_change_announce
 from apps.accounts.services import email_change, email_mark_verified, email_refused
 from apps.core.admin import ReadOnlyAdmin
@@ -149,6 +150,28 @@ class PlanChangeAdmin(ModelAdmin):  # type: ignore[misc]  # unfold is untyped
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(Letter)
+class LetterAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
+    """What the mail server has not taken; given up where ``failed at`` says when."""
+
+    list_display = (
+        *("subject", "recipient", "account", "created_at", "attempts", "next_attempt_at"),
+        *("failed_at", "error"),
+    )
+    list_filter = (("failed_at", admin.EmptyFieldListFilter), "name")
+    list_select_related = ("account",)
+    search_fields = ("recipient", "account__name")
+    actions = ("again",)
+    fields = list_display
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.resend_letter")
+
+    @admin.action(description="Send again", permissions=["resend"])
+    def again(self, request: HttpRequest, queryset: QuerySet[Letter]) -> None:
+        self.message_user(request, f"Sent again: {letters_again(queryset, timezone.now())}.")
 
 
 # Their own pages show the secret of a second factor and the key of a session, and confirm addresses unproven.

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils import timezone
 
 
 class Account(models.Model):
@@ -62,3 +63,33 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.email
+
+
+class Letter(models.Model):
+    """A letter that the mail server has not taken yet; see :mod:`apps.accounts.letters`."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, null=True, related_name="+")
+    recipient = models.EmailField()
+    name = models.CharField(max_length=40)
+    subject = models.TextField()
+    body = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    give_up_at = models.DateTimeField()
+    failed_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = (("resend_letter", "Can send letters again"),)
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                name="letter_waiting",
+                condition=models.Q(failed_at__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} to {self.recipient}"

@@ -16,7 +16,7 @@ from axes.models import AccessAttempt
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.models import Account, User
+from apps.accounts.models import Account, Letter, User
 from apps.tiers.models import Plan
 
 Exporter: TypeAlias = Callable[[User], Any]
@@ -46,6 +46,7 @@ def user_forget(user: User) -> None:
     for session in UserSession.objects.filter(user=locked):
         session.end()
     EmailAddress.objects.filter(user=locked).delete()
+    Letter.objects.filter(recipient__iexact=email).delete()
     Authenticator.objects.filter(user=locked).delete()
     locked.email = f"deleted-{locked.pk}@invalid"
     locked.first_name = locked.last_name = ""
@@ -56,6 +57,7 @@ def user_forget(user: User) -> None:
     if account is not None and not account.users.filter(is_active=True).exists():
         account.name = f"deleted account {account.pk}"
         account.closed_at = timezone.now()
+        Letter.objects.filter(account=account).delete()
         account.save(update_fields=["name", "closed_at"])
         for erase in _erasers.values():
             erase(account)
@@ -89,6 +91,11 @@ def _profile(user: User) -> dict[str, Any]:
         "wrong_passwords": list(
             AccessAttempt.objects.filter(username=user.email.casefold()).values(
                 "ip_address", "user_agent", "attempt_time", "failures_since_start"
+            )
+        ),
+        "letters_on_their_way": list(
+            Letter.objects.filter(recipient__iexact=user.email).values(
+                "subject", "body", "created_at", "failed_at"
             )
         ),
         "account": None

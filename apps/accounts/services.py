@@ -89,4 +89,6 @@ def email_change(user: User, email: str) -> None:
         to_email_address=new,
     )
     if before.lower() != email:
-        letter_send_to([before], "address_changed", before=before, after=email)
+        letter_send_to(
+            [before], "address_changed", account=locked.account, before=before, after=email
+        )

@@ -10,7 +10,7 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 
 _SEEN: Final = (
-    *("accounts.account", "accounts.user", "tiers.plan", "tiers.planchange"),
+    *("accounts.account", "accounts.user", "accounts.letter", "tiers.plan", "tiers.planchange"),
     *("keys.apikey", "usage.quotanotice"),
     *("billing.billingcustomer", "billing.billingsubscription", "billing.billinginvoice"),
     *("billing.stripeevent", "billing.planprice", "billing.reveallink"),
@@ -27,6 +27,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "operations": (
         *_VIEW,
         *("accounts.add_account", "accounts.change_account", "accounts.change_user"),
+        "accounts.resend_letter",
         *("tiers.change_plan", "tiers.add_planchange", "keys.revoke_apikey"),
         *("alerts.disable_webhook", "alerts.resend_delivery", "alerts.disable_alertrule"),
     ),

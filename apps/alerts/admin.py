@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_noop as _
 from unfold.admin import ModelAdmin, TabularInline
 
 from apps.accounts.letters import letter_send
@@ -33,7 +34,7 @@ _OWNER = ("account__name", "account__users__email")
 
 def _switched_off(hook: Webhook) -> bool:
     """Its owner gets a letter."""
-    reason = "switched off by our staff; write to us"
+    reason = _("switched off by our staff; write to us")
     if not webhook_disable(hook, reason):
         return False
     letter_send(hook.account, "webhook_disabled", webhook=hook, reason=reason, attempts=0)

@@ -103,8 +103,14 @@ class PriceMoveAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold
 class RevealLinkAdmin(ReadOnlyAdmin, ModelAdmin):  # type: ignore[misc]  # unfold is untyped
     """Whether a customer has had its key; never the link or what it shows."""
 
-    list_display = ("account", "key", "created_at", "mailed_at", "revealed_at", "expires_at")
-    list_filter = (("revealed_at", admin.EmptyFieldListFilter),)
+    list_display = (
+        *("account", "key", "created_at", "mailed_at", "revealed_at", "expires_at"),
+        *("attempts", "error"),
+    )
+    list_filter = (
+        ("mailed_at", admin.EmptyFieldListFilter),
+        ("revealed_at", admin.EmptyFieldListFilter),
+    )
     list_select_related = ("account", "key")
     search_fields = ("account__name", "account__users__email", "=key__prefix")
     fields = list_display

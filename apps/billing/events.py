@@ -16,8 +16,8 @@ from apps.billing.client import is_away, note_away, reference_id
 from apps.billing.customers import customer_gone, customer_sync
 from apps.billing.models import StripeEvent
 from apps.billing.refunds import dispute_apply, refund_apply
-from apps.billing.states import wait_after
 from apps.billing.sync import invoice_sync, payment_failed_tell, subscription_sync
+from apps.core.backoff import wait_after
 from apps.core.errors import FocsalError
 from apps.core.logs import get_logger
 

@@ -22,8 +22,9 @@ from apps.accounts.plan_changes import NOTICE, PRICE, plan_change_write, price_r
 from apps.billing.client import is_away, note_away, plain, stripe_client
 from apps.billing.models import BillingSubscription, PlanPrice, PriceMove
 from apps.billing.prices import cents_of, plan_of_price, price_of_amount
-from apps.billing.states import ENDED, LIVE, wait_after
+from apps.billing.states import ENDED, LIVE
 from apps.billing.sync import subscription_fetch, subscription_keep
+from apps.core.backoff import wait_after
 from apps.core.logs import get_logger
 from apps.tiers.models import PlanChange
 

@@ -11,15 +11,17 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import Q
-from django.template.loader import render_to_string
 
+from apps.accounts.letters import AWAY_PAUSE, given_up_tell, is_server_away, letter_text
 from apps.accounts.models import Account, User
 from apps.billing.models import RevealLink
+from apps.core.backoff import wait_after
 from apps.core.logs import get_logger
 from apps.core.sealing import seal, unseal
 from apps.keys.services import CreatedKey
 
 _BATCH: Final = 100
+_PAGE: Final = "/admin/billing/reveallink/?mailed_at__isempty=1"
 _PURPOSE: Final = "focsal one-time reveal of a key"
 _log = get_logger(__name__)
 
@@ -36,41 +38,54 @@ def reveal_prepare(account: Account, created: CreatedKey, now: datetime) -> Reve
 
 def reveal_letters_send(now: datetime) -> int:
     """Send what was not sent yet; how many. The row is locked while its letter goes, so nobody doubles it."""
-    waiting = RevealLink.objects.filter(mailed_at__isnull=True, expires_at__gt=now)
+    waiting = RevealLink.objects.filter(
+        Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now),
+        mailed_at__isnull=True,
+        expires_at__gt=now,
+    )
     sent = 0
     for link_id in waiting.order_by("pk").values_list("pk", flat=True)[:_BATCH]:
-        sent += _send(link_id, now)
+        error = _send(link_id, now)
+        sent += error is None
+        if error is not None and is_server_away(error):
+            waiting.update(next_attempt_at=now + AWAY_PAUSE)
+            break
     return sent
 
 
+class _Taken(Exception):
+    """Somebody else sends it, or has sent it."""
+
+
 @transaction.atomic
-def _send(link_id: int, now: datetime) -> bool:
+def _send(link_id: int, now: datetime) -> Exception | None:
+    """Why it did not go."""
     locked = RevealLink.objects.select_for_update(skip_locked=True, of=("self",))
     link = locked.select_related("account__plan", "key").filter(pk=link_id).first()
     if link is None or link.mailed_at is not None:
-        return False
+        return _Taken()
     people = User.objects.filter(account=link.account, is_active=True)
     recipients = list(people.values_list("email", flat=True))
     token = secrets.token_urlsafe(32)
+    subject, body = letter_text(
+        "key_ready",
+        account=link.account,
+        url=f"{settings.PUBLIC_BASE_URL}/account/reveal/{token}/",
+        hours=settings.BILLING_REVEAL_HOURS,
+    )
+    try:
+        EmailMessage(subject, body, to=recipients).send()
+    except Exception as error:
+        # What is odd about one letter keeps no other waiting.
+        link.attempts += 1
+        link.next_attempt_at = now + wait_after(link.attempts)
+        link.error = f"{type(error).__name__}: {error}"[:300]
+        link.save(update_fields=["attempts", "next_attempt_at", "error"])
+        _log.error("reveal_letter_failed", link=link_id, error=type(error).__name__)
+        return error
     link.token_sha256, link.mailed_at = _token_hash(token), now
     link.save(update_fields=["token_sha256", "mailed_at"])
-    text = render_to_string(
-        "letters/key_ready.txt",
-        {
-            "account": link.account,
-            "url": f"{settings.PUBLIC_BASE_URL}/account/reveal/{token}/",
-            "hours": settings.BILLING_REVEAL_HOURS,
-            "base_url": settings.PUBLIC_BASE_URL,
-        },
-    )
-    subject, _, body = text.lstrip().partition("\n")
-    try:
-        EmailMessage(subject.strip(), body.lstrip(), to=recipients).send()
-    except OSError as error:
-        _log.error("reveal_letter_failed", link=link_id, error=type(error).__name__)
-        transaction.set_rollback(True)
-        return False
-    return True
+    return None
 
 
 def reveal_find(token: str, account: Account | None, now: datetime) -> RevealLink | None:
@@ -100,10 +115,16 @@ def reveal_take(
     return None if secret is None else (link, secret)
 
 
+@transaction.atomic
 def reveal_wipe(now: datetime) -> int:
     """Forget secrets that nobody looked at in time, and those of keys that were revoked meanwhile."""
     stale = RevealLink.objects.filter(secret_encrypted__isnull=False)
     stale = stale.filter(Q(expires_at__lte=now) | Q(key__revoked_at__isnull=False))
+    unsent = stale.filter(mailed_at__isnull=True, key__revoked_at__isnull=True)
+    first = unsent.order_by("pk").first()
+    if first is not None:
+        # The plan is paid for and its key never came.
+        given_up_tell(unsent.count(), letter_text("key_ready")[0], first.error, _PAGE)
     return stale.update(secret_encrypted=None)
 
 

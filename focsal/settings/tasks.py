@@ -90,6 +90,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 600.0,
         "options": {"expires": 600},
     },
+    "accounts-letters": {
+        "task": "accounts.letters",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "accounts-plan-changes": {
         "task": "accounts.apply_plan_changes",
         "schedule": 600.0,

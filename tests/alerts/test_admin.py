@@ -25,7 +25,7 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from apps.accounts.models import Account, User
+from apps.accounts.models import Account, Letter, User
 from apps.accounts.staff_groups import GROUPS, groups_ensure
 from apps.alerts.events import event_test
 from apps.alerts.idempotency import once
@@ -103,6 +103,10 @@ def rows(alice: Customer) -> dict[type[Model], Model]:
             user=alice.user, ip="203.0.113.5", session_key=SESSION_KEY, user_agent="x", data={}
         ),
         Group.objects.get(name="support"),
+        Letter.objects.create(
+            account=account, recipient=alice.user.email, name="quota", subject="S",
+            body=alice.plaintext, next_attempt_at=now, give_up_at=now, failed_at=now,
+        ),
         AccessAttempt.objects.create(username="x", failures_since_start=1, get_data="", post_data=""),
         AccessFailureLog.objects.create(username="x"),
         AccessLog.objects.create(username="x", session_hash="y"),
@@ -250,7 +254,9 @@ def test_operations_switch_off_and_send_again(
     assert (hook.is_enabled, rule.is_enabled) == (False, False)
     assert (delivery.status, "by our staff" in delivery.note) == ("failed", True)
     [letter] = mail.outbox
-    assert "switched off by our staff" in letter.body
+    english, polish = str(letter.body).split("\n---\n")
+    assert "switched off by our staff; write to us" in english
+    assert "wyłączony przez naszą obsługę; napisz do nas" in polish
     assert letter.to == [hook.account.users.get().email]
     _act(operations, delivery, "resend")
     delivery.refresh_from_db()

@@ -173,7 +173,9 @@ class TestAtLeastOnce:
         row = Webhook.objects.get()
         assert (row.is_enabled, row.disabled_reason) == (False, "the receiver answered 503")
         [letter] = mail.outbox
-        assert letter.subject == "Your webhook webhook is switched off"
+        assert letter.subject == (
+            "Your webhook webhook is switched off / Twój webhook webhook został wyłączony"
+        )
         assert letter.to == [alice.user.email]
         assert hook.secret not in letter.body
         assert "After 3 attempts" in letter.body

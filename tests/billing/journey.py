@@ -16,6 +16,7 @@ from apps.billing.events import events_process
 from apps.billing.reveal import reveal_letters_send
 from tests.billing.conftest import StripeDouble, Visitor
 
+READY = "Your FOCSAL API key is ready / Twój klucz API FOCSAL jest gotowy"
 Commit = Callable[..., AbstractContextManager[list[Any]]]
 
 

@@ -26,8 +26,8 @@ from apps.billing.models import (
     StripeEvent,
 )
 from apps.billing.reconcile import billing_reconcile
-from apps.billing.states import LONGEST_WAIT
 from apps.billing.tasks import reconcile
+from apps.core.backoff import LONGEST_WAIT
 from apps.keys.models import ApiKey
 from apps.tiers import gate
 from apps.tiers.admission import Outcome

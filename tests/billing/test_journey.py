@@ -12,6 +12,7 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.billing.checkout import checkout_url, plan_change, plan_for_sale, portal_url
 from apps.billing.events import events_process
 from apps.billing.models import (
@@ -28,8 +29,9 @@ from apps.keys.models import ApiKey
 from apps.tiers import gate
 from apps.tiers.admission import Outcome
 from apps.tiers.models import Plan
+from tests.accounts.mail import mail_refuses
 from tests.billing.conftest import StripeDouble, Visitor, make_visitor
-from tests.billing.journey import Commit, buy, secret_of_letter, settle
+from tests.billing.journey import READY, Commit, buy, reveal_path, secret_of_letter, settle
 from tests.customers import admission_request
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
@@ -41,7 +43,7 @@ def test_paying_brings_plan_key_and_one_letter(
     buy(stripe_double, vera)
     settle(stripe_double, django_capture_on_commit_callbacks)
     assert vera.account.plan.slug == "pro"
-    assert [letter.subject for letter in mail.outbox] == ["Your FOCSAL API key is ready"]
+    assert [letter.subject for letter in mail.outbox] == [READY]
     assert mail.outbox[0].to == [vera.user.email]
     assert "fk_test_" not in mail.outbox[0].body
     secret = secret_of_letter(vera)
@@ -170,17 +172,61 @@ def test_a_mail_server_that_is_away_gets_the_letter_later(
     django_capture_on_commit_callbacks: Commit,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def away(*_: Any, **__: Any) -> None:
-        raise ConnectionRefusedError
-
+    """Tried again with a growing pause; no token is kept of a letter that did not go."""
     buy(stripe_double, vera)
     with monkeypatch.context() as patch:
-        patch.setattr("apps.billing.reveal.EmailMessage.send", away)
+        mail_refuses(patch, ConnectionRefusedError())
         settle(stripe_double, django_capture_on_commit_callbacks)
+        now = timezone.now()
+        assert reveal_letters_send(now) == 0
+        assert RevealLink.objects.get().attempts == 1
+        assert reveal_letters_send(now + timedelta(seconds=11)) == 0
+    link = RevealLink.objects.get()
+    assert (link.attempts, link.token_sha256, link.mailed_at) == (2, None, None)
+    assert link.next_attempt_at == now + timedelta(seconds=11 + 20)
     assert mail.outbox == []
-    assert reveal_letters_send(timezone.now()) == 1
-    assert reveal_letters_send(timezone.now()) == 0
+    later = now + timedelta(minutes=1)
+    assert reveal_letters_send(later) == 1
+    assert reveal_letters_send(later) == 0
     assert secret_of_letter(vera)
+
+
+def test_staff_hear_of_a_key_that_no_mail_server_took(
+    stripe_double: StripeDouble,
+    vera: Visitor,
+    django_capture_on_commit_callbacks: Commit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    User.objects.create_user("root@focsal.test", is_staff=True)
+    buy(stripe_double, vera)
+    with monkeypatch.context() as patch:
+        mail_refuses(patch, ConnectionRefusedError("no mail today"))
+        settle(stripe_double, django_capture_on_commit_callbacks)
+    too_late = timezone.now() + timedelta(hours=25)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert reveal_wipe(too_late) == 1
+        assert reveal_wipe(too_late) == 0
+    [letter] = mail.outbox
+    assert letter.to == ["root@focsal.test"]
+    assert READY in letter.body
+    assert "ConnectionRefusedError: no mail today" in letter.body
+    assert "/admin/billing/reveallink/?mailed_at__isempty=1" in letter.body
+
+
+def test_the_letter_is_in_both_languages_and_has_no_secret(
+    stripe_double: StripeDouble, vera: Visitor, django_capture_on_commit_callbacks: Commit
+) -> None:
+    buy(stripe_double, vera)
+    settle(stripe_double, django_capture_on_commit_callbacks)
+    [letter] = mail.outbox
+    english, polish = str(letter.body).split("\n---\n")
+    assert "The link works once, for 24 hours, after you sign in." in english
+    assert "Link działa raz, przez 24 godz., po zalogowaniu." in polish
+    for half in (english, polish):
+        assert reveal_path() in half
+    secret = secret_of_letter(vera)
+    assert secret not in f"{letter.subject}{letter.body}"
+    assert "fk_" not in letter.body
 
 
 class TestChanges:
@@ -246,7 +292,9 @@ class TestChanges:
         subscription = BillingSubscription.objects.get().stripe_id
         stripe_double.ledger.renew(subscription, is_paid=False)
         settle(stripe_double, django_capture_on_commit_callbacks)
-        assert mail.outbox[-1].subject == "A payment for FOCSAL failed"
+        assert mail.outbox[-1].subject == (
+            "A payment for FOCSAL failed / Płatność za FOCSAL nie powiodła się"
+        )
         assert "500.00 USD" in mail.outbox[-1].body
         now = timezone.now()
         with django_capture_on_commit_callbacks(execute=True):

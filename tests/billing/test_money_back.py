@@ -19,7 +19,7 @@ from apps.tiers import gate
 from apps.tiers.admission import Outcome
 from apps.tiers.models import Plan
 from tests.billing.conftest import StripeDouble, Visitor
-from tests.billing.journey import Commit, buy, secret_of_letter, settle
+from tests.billing.journey import READY, Commit, buy, secret_of_letter, settle
 from tests.customers import admission_request
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
@@ -212,7 +212,7 @@ class TestThereAndBack:
         BillingSubscription.objects.update(past_due_since=timezone.now() - timedelta(days=9))
         stripe_double.ledger.settle(held)
         settle(stripe_double, commit)
-        assert mail.outbox[-1].subject == "Your FOCSAL API key is ready"
+        assert mail.outbox[-1].subject == READY
         assert outcome(secret_of_letter(vera), "L4") is Outcome.ADMITTED
 
     def test_the_letter_names_the_end_of_the_grace_each_time(

@@ -61,6 +61,7 @@ def test_the_third_brings_a_letter_and_the_key_goes_on(
         assert keys_enforce(NOW) == {"warned": 0, "suspended": 0}
     assert [letter.to for letter in mail.outbox] == [[alice.user.email]]
     assert "3 of the last ten minutes" in mail.outbox[0].body
+    assert "w 3 z ostatnich dziesięciu minut" in mail.outbox[0].body
     assert alice.plaintext not in mail.outbox[0].body
     assert outcome(alice, NOW) is Outcome.ADMITTED
 
@@ -74,7 +75,10 @@ def test_going_on_after_the_letter_suspends_and_the_key_comes_back(
         keys_enforce(NOW)
         strike(alice, *minutes_ago(1, 2, 3, now=later))
         assert keys_enforce(later) == {"warned": 0, "suspended": 1}
-    assert mail.outbox[1].subject == "Your API key alice's bot rests for 15 minutes"
+    assert mail.outbox[1].subject == (
+        "Your API key alice's bot rests for 15 minutes"
+        " / Twój klucz API alice's bot odpoczywa 15 min"
+    )
     assert outcome(alice, later) is Outcome.SUSPENDED
     assert outcome(alice, later + timedelta(minutes=15)) is Outcome.ADMITTED
 

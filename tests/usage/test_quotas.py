@@ -56,7 +56,9 @@ def test_the_steps_of_pro_s_day(
     if percent is None:
         assert mail.outbox == []
         return
-    assert mail.outbox[0].subject == f"{percent} % of your day quota is used"
+    assert mail.outbox[0].subject == (
+        f"{percent} % of your day quota is used / Wykorzystano {percent} % limitu dziennego"
+    )
     assert mail.outbox[0].to == [alice.user.email]
     assert [fact["event"] for fact in heard] == ["usage.quota"]
     assert heard[0]["account_id"] == alice.account.pk

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from apps.core import errors
 from apps.core.ids import REQUEST_ID_HEADER, is_acceptable_request_id, new_request_id
 from apps.core.logs import get_logger
-from apps.core.problems import CONTENT_TYPE, problem_bytes
+from apps.core.problems import CONTENT_TYPE, database_away, problem_bytes
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 _log = get_logger(__name__)
@@ -74,4 +74,6 @@ def _error_for(status: int, request: HttpRequest) -> errors.FocsalError:
         return errors.PermissionDenied("The request was refused.")
     if status < 500:
         return errors.InvalidParameter("The request could not be read.")
+    if status == 503:
+        return database_away()
     return errors.InternalError("The request failed on our side; quote the request id.")

@@ -17,7 +17,8 @@ from apps.core.logs import get_logger
 
 CONTENT_TYPE: Final = "application/problem+json"
 _DOCS: Final = "/docs/errors/#"
-_AWAY_S: Final = 5
+DATABASE_AWAY_S: Final = 5
+"""After so long it is worth to ask again."""
 DatabaseAway = (OperationalError, InterfaceError)
 """What the driver raises when the server does not answer, or not in time."""
 _log = get_logger(__name__)
@@ -75,9 +76,13 @@ def from_exception(exc: Exception) -> FocsalError | None:
     if isinstance(exc, drf.PermissionDenied):
         return errors.PermissionDenied(str(exc.detail))
     if isinstance(exc, DatabaseAway):
-        # The driver's message names host and user.
-        return errors.NotReady("Stored data cannot be read at the moment.", retry_after=_AWAY_S)
+        return database_away()
     return None
+
+
+def database_away() -> FocsalError:
+    """Without the driver's message, which names host and user."""
+    return errors.NotReady("Stored data cannot be read at the moment.", retry_after=DATABASE_AWAY_S)
 
 
 def drf_exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 import orjson
@@ -18,8 +19,10 @@ from django.views.decorators.http import require_safe
 from apps.accounts.models import User
 from apps.core.clock import iso_utc, market_clock
 from apps.core.error_guide import ERROR_GUIDE
+from apps.core.problems import DATABASE_AWAY_S, DatabaseAway
 from apps.core.testfaults import header as testfaults
 from apps.dashboard.account import account_overview
+from apps.dashboard.context import frame
 from apps.dashboard.docs import docs_page
 from apps.dashboard.guides import GUIDES, LABELS
 from apps.dashboard.streams import channels_shown, frames_shown, socket_url, stream_samples
@@ -144,4 +147,10 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return render(None, "500.html", status=500)
+    """Without the request: who is signed in is what the database may not answer."""
+    if not isinstance(sys.exception(), DatabaseAway):
+        return render(None, "500.html", status=500)
+    response = render(None, "503.html", {"theme": frame(request)["theme"]}, status=503)
+    response["Retry-After"] = str(DATABASE_AWAY_S)
+    response["Cache-Control"] = "no-store"
+    return response

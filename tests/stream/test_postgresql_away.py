@@ -11,12 +11,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from channels.db import database_sync_to_async as sync_to_async
+from django.conf import settings
 from django.db import connections
+from django.test import Client
 
 from apps.core.redis import sync_redis
 from apps.feed.writer import BlockingFeedWriter
 from apps.snapshots import store
 from apps.snapshots.contracts import SnapshotDocument
+from tests.customers import Customer
 from tests.marketdata.proxy import CuttableProxy, through
 from tests.stream.conftest import CHANNEL, World, clear_feed
 from tests.stream.test_protocol import liquidation
@@ -25,6 +29,10 @@ from tests.stream.web import TIMEOUT_S, Web, database_url
 pytestmark = pytest.mark.django_db(databases=["default", "market"])
 PATH = "/v1/markets/funding?asset=BTC"
 PATIENCE_S = 60.0
+AWAY_PAGE = {
+    "en": "Our database does not answer at the moment",
+    "pl": "Nasza baza danych chwilowo nie odpowiada",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,12 @@ async def http(ways: tuple[Ways, Web]) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+def signed_in(customer: Customer) -> dict[str, str]:
+    client = Client()
+    client.force_login(customer.user)
+    return {settings.SESSION_COOKIE_NAME: client.cookies[settings.SESSION_COOKIE_NAME].value}
+
+
 def publish(rate: float) -> None:
     now_ms = time.time_ns() // 1_000_000
     meta = {"partial": False, "staleness_seconds": 0, "freshness": "fresh"}
@@ -85,6 +99,9 @@ async def test_answers_and_sockets_go_on_and_readiness_and_pages_say_so(
 ) -> None:
     way, web = ways
     key = {"X-API-Key": world.eve.plaintext}
+    session = await sync_to_async(signed_in)(world.eve)
+    async with web.http(cookies=session) as page:
+        assert (await page.get("/account/api")).status_code == 200
     await asyncio.to_thread(publish, 1.0)
     first = await http.get(PATH, headers=key)
     assert (first.status_code, first.json()["aggregate"]) == (200, {"value": 1.0})
@@ -114,6 +131,8 @@ async def test_answers_and_sockets_go_on_and_readiness_and_pages_say_so(
         assert ready.json()["checks"]["postgresql"].startswith("away")
         assert (await http.get("/health/live")).status_code == 200
         await check_pages(http, key)
+        for language, text in AWAY_PAGE.items():
+            await check_signed_in(web, session, language, text)
 
         await asyncio.to_thread(way.restore)
         deadline = time.monotonic() + PATIENCE_S
@@ -124,6 +143,24 @@ async def test_answers_and_sockets_go_on_and_readiness_and_pages_say_so(
         await socket.until(op="pong")
     # Every request that was served meanwhile waits for its line in the log.
     assert sync_redis().xlen("focsal:usage:admissions") >= 3
+
+
+async def check_signed_in(web: Web, session: dict[str, str], language: str, text: str) -> None:
+    """503 in the look of the other pages and in the reader's language, also where sessions are read."""
+    languages = {"Accept-Language": language}
+    async with web.http(cookies={**session, "theme": "dark"}, headers=languages) as page:
+        for path in ("/account/api", "/account/usage/", "/account/webhooks/", "/admin/"):
+            answer = await page.get(path)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5"), path
+            assert answer.headers["Content-Type"].startswith("text/html")
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert f'<html lang="{language}" data-theme="dark">' in answer.text
+            assert f"<h1>{text}</h1>" in answer.text
+            assert "css/site" in answer.text
+        # Machines read a problem document.
+        told = await page.post("/v1/ws/ticket")
+        assert (told.status_code, told.headers["Retry-After"]) == (503, "5"), told.text
+        assert told.json()["code"] == "not_ready"
 
 
 async def check_pages(http: httpx.AsyncClient, key: dict[str, str]) -> None:

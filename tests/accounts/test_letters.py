@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import smtplib
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.db import transaction
+from django.core.mail import EmailMessage
+from django.db import connection, transaction
 from django.utils import timezone, translation
 
+from apps.accounts import tasks
 from apps.accounts.letters import (
     KEPT,
     PATIENCE,
@@ -28,8 +31,9 @@ from apps.accounts.letters import (
 from apps.accounts.models import Letter, User
 from apps.accounts.privacy import personal_data, user_forget
 from apps.core.backoff import LONGEST_WAIT, wait_after
+from focsal.launcher.ports import free_port
 from focsal.settings.environment import BASE_DIR
-from tests.accounts.mail import mail_refuses
+from tests.accounts.mail import MailServer, mail_refuses
 from tests.customers import Customer
 from tests.staff import staff_client
 
@@ -196,6 +200,24 @@ class TestOutbox:
         assert letters_send(timezone.now() + timedelta(seconds=62)) == 5
         assert sorted(letter.to[0] for letter in mail.outbox) == addresses
 
+    def test_a_real_server_that_comes_back_gets_what_waited(
+        self, settings: Any, django_capture_on_commit_callbacks: Commit
+    ) -> None:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+        settings.EMAIL_HOST_USER, settings.EMAIL_USE_TLS = "", False
+        self.write(django_capture_on_commit_callbacks, *(f"{one}@example.com" for one in "abc"))
+        assert sorted(Letter.objects.values_list("attempts", flat=True)) == [0, 0, 1]
+        assert set(Letter.objects.values_list("error", flat=True)) == {
+            "ConnectionRefusedError: [Errno 111] Connection refused"
+        }
+        Letter.objects.update(next_attempt_at=timezone.now())
+        with MailServer(settings.EMAIL_PORT, refused="b@example.com") as server:
+            tasks.letters()
+        assert server.taken == ["a@example.com", "c@example.com"]
+        left = Letter.objects.get()
+        assert (left.recipient, "no such mailbox" in left.error) == ("b@example.com", True)
+
     @pytest.mark.parametrize(
         "error", [TimeoutError("away"), smtplib.SMTPRecipientsRefused({"x": (550, b"never")})]
     )
@@ -280,6 +302,35 @@ class TestOutbox:
         assert held["subject"] == "S"
         user_forget(alice.user)
         assert Letter.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_workers_one_sends_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now()
+    Letter.objects.create(
+        recipient="a@example.com", name="quota", subject="S", body="B",
+        next_attempt_at=now, give_up_at=now + PATIENCE,
+    )  # fmt: skip
+    is_sending, may_end = threading.Event(), threading.Event()
+    send, sent = EmailMessage.send, []
+
+    def slow(message: EmailMessage) -> int:
+        is_sending.set()
+        assert may_end.wait(10)
+        return send(message)
+
+    def work() -> None:
+        sent.append(letters_send(now))
+        connection.close()
+
+    monkeypatch.setattr(EmailMessage, "send", slow)
+    first = threading.Thread(target=work)
+    first.start()
+    assert is_sending.wait(10)
+    assert letters_send(now) == 0
+    may_end.set()
+    first.join(10)
+    assert (sent, letters_send(now), len(mail.outbox)) == ([1], 0, 1)
 
 
 def given_up(at: datetime, recipient: str = "a@example.com") -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.test import Client
 
 from apps.accounts.models import User
@@ -45,6 +46,31 @@ def page_of(customer: Customer) -> str:
 def test_without_signing_in_it_asks_to() -> None:
     response = Client().get("/account/api")
     assert (response.status_code, response["Location"]) == (302, "/login/?next=/account/api")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (OperationalError("host=10.0.0.1"), 503, "Our database does not answer at the moment"),
+        (InterfaceError("the connection is closed"), 503, "Our database does not answer"),
+        (IntegrityError("a defect"), 500, "That failed on our side"),
+        (ValueError("a defect"), 500, "That failed on our side"),
+    ],
+)
+def test_a_database_that_is_away_is_no_defect(
+    alice: Customer, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, says: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("apps.dashboard.views.account_overview", fail)
+    client = Client(raise_request_exception=False)
+    client.force_login(alice.user)
+    response = client.get("/account/api")
+    text = response.content.decode()
+    assert (response.status_code, response.has_header("Retry-After")) == (status, status == 503)
+    assert says in text
+    assert str(error) not in text
 
 
 def test_signing_in_leads_to_it(alice: Customer) -> None:

@@ -12,7 +12,7 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import Q
 
-from apps.accounts.letters import AWAY_PAUSE, given_up_tell, is_server_away, letter_text
+from apps.accounts.letters import given_up_tell, is_server_away, letter_text
 from apps.accounts.models import Account, User
 from apps.billing.models import RevealLink
 from apps.core.backoff import wait_after
@@ -21,6 +21,9 @@ from apps.core.sealing import seal, unseal
 from apps.keys.services import CreatedKey
 
 _BATCH: Final = 100
+# Who has paid waits for it.
+_AWAY_PAUSE: Final = timedelta(seconds=20)
+_LONGEST_WAIT: Final = timedelta(minutes=5)
 _PAGE: Final = "/admin/billing/reveallink/?mailed_at__isempty=1"
 _PURPOSE: Final = "focsal one-time reveal of a key"
 _log = get_logger(__name__)
@@ -45,25 +48,21 @@ def reveal_letters_send(now: datetime) -> int:
     )
     sent = 0
     for link_id in waiting.order_by("pk").values_list("pk", flat=True)[:_BATCH]:
-        error = _send(link_id, now)
-        sent += error is None
+        is_sent, error = _send(link_id, now)
+        sent += is_sent
         if error is not None and is_server_away(error):
-            waiting.update(next_attempt_at=now + AWAY_PAUSE)
+            waiting.update(next_attempt_at=now + _AWAY_PAUSE)
             break
     return sent
 
 
-class _Taken(Exception):
-    """Somebody else sends it, or has sent it."""
-
-
 @transaction.atomic
-def _send(link_id: int, now: datetime) -> Exception | None:
-    """Why it did not go."""
+def _send(link_id: int, now: datetime) -> tuple[bool, Exception | None]:
+    """Whether it went and, unless somebody else has it, why not."""
     locked = RevealLink.objects.select_for_update(skip_locked=True, of=("self",))
     link = locked.select_related("account__plan", "key").filter(pk=link_id).first()
     if link is None or link.mailed_at is not None:
-        return _Taken()
+        return False, None
     people = User.objects.filter(account=link.account, is_active=True)
     recipients = list(people.values_list("email", flat=True))
     token = secrets.token_urlsafe(32)
@@ -78,14 +77,14 @@ def _send(link_id: int, now: datetime) -> Exception | None:
     except Exception as error:
         # What is odd about one letter keeps no other waiting.
         link.attempts += 1
-        link.next_attempt_at = now + wait_after(link.attempts)
+        link.next_attempt_at = now + min(_LONGEST_WAIT, wait_after(link.attempts))
         link.error = f"{type(error).__name__}: {error}"[:300]
         link.save(update_fields=["attempts", "next_attempt_at", "error"])
         _log.error("reveal_letter_failed", link=link_id, error=type(error).__name__)
-        return error
+        return False, error
     link.token_sha256, link.mailed_at = _token_hash(token), now
     link.save(update_fields=["token_sha256", "mailed_at"])
-    return None
+    return True, None
 
 
 def reveal_find(token: str, account: Account | None, now: datetime) -> RevealLink | None:

@@ -26,6 +26,11 @@ def mail_refuses(
     patch.setattr(EmailMessage, "send", refuse)
 
 
+class _Server(socketserver.TCPServer):
+    # A port on which another run of the tests has just closed its connections is free all the same.
+    allow_reuse_address = True
+
+
 class MailServer:
     """A real one on loopback, as small as may be; ``refused`` addresses are answered 550."""
 
@@ -56,7 +61,7 @@ class MailServer:
                     return b"221 bye\r\n"
                 return b"250 ok\r\n"
 
-        self._server = socketserver.TCPServer(("127.0.0.1", port), Talk)
+        self._server = _Server(("127.0.0.1", port), Talk)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> MailServer:

@@ -13,6 +13,8 @@ from django.apps import apps
 from django.core.cache import cache
 from django.utils import timezone
 
+from apps.accounts.letters import PATIENCE
+from apps.accounts.models import Letter
 from apps.accounts.services import email_mark_verified
 from apps.alerts.events import event_record
 from apps.alerts.models import AlertFire, AlertRule, Delivery, IdempotencyRecord
@@ -94,6 +96,15 @@ def make_owner(redis: Any) -> Owner:
         ],
         [],
     )  # fmt: skip
+    Letter.objects.create(
+        account=account,
+        recipient=user.email,
+        name="usage_quota",
+        subject=f"Quota of {MARK}",
+        body=f"{MARK} has used four fifths of its calls.",
+        next_attempt_at=timezone.now(),
+        give_up_at=timezone.now() + PATIENCE,
+    )
     QuotaNotice.objects.create(
         account=account,
         environment="test",

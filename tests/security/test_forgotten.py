@@ -20,6 +20,7 @@ EXPORTED: Final = {
     "account.EmailAddress": "profile",
     "mfa.Authenticator": "profile",
     "usersessions.UserSession": "profile",
+    "accounts.Letter": "profile",
     "keys.ApiKey": "api_keys",
     "usage.QuotaNotice": "quota_notices",
     "usage.UsageRequest": "usage_log",
@@ -50,6 +51,7 @@ def test_every_table_has_its_place(owner: Owner) -> None:
     for place in ("alert_fires", "quota_notices", "events"):
         assert data[place]
     assert data["billing"]["customers"][0]["tax_ids"][0]["value"] == f"PL{MARK}"
+    assert data["profile"]["letters_on_their_way"][0]["subject"] == f"Quota of {MARK}"
     assert data["profile"]["wrong_passwords"][0]["ip_address"] == "203.0.113.77"
     assert any(NETWORK in key["allowed_ips"] for key in data["api_keys"])
     text = orjson.dumps(data, default=str).decode()

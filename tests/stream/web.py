@@ -98,6 +98,8 @@ class Web:
         self, key: str | None = None, path: str = "/v1/ws", **options: Any
     ) -> AsyncIterator[Socket]:
         headers = {"X-API-Key": key} if key else {}
+        # A client that has stopped reading would wait ten seconds for the answer to its goodbye.
+        options = {"max_queue": None, **options}
         async with connect(
             f"ws://{self.address}{path}", additional_headers=headers, proxy=None, **options
         ) as raw:

@@ -18,8 +18,8 @@ from apps.marketdata.universe import HOT, AssetTier
 from apps.snapshots.registry import all_specs
 from apps.snapshots.services import hold_history, made_with_key
 
-_SETTLE_S: Final = 5.0
-"""The schedule looks every two seconds, and a refresh takes about one."""
+_SETTLE_S: Final = 2.5
+"""The schedule looks every two seconds: who has begun to deliver is known to it."""
 _REDIS_AWAY: Final = CheckResult("unknown", "Redis does not answer.")
 
 
@@ -30,8 +30,8 @@ def _number(value: bytes | None) -> int:
 class SnapshotsCheck:
     """Sandbox and live serve every HOT asset; a recording may hold one asset only, so one is enough.
 
-    In the sandbox all of them are of this run and hold their 30 days. That is remembered once true, for a web
-    process must not be taken out of service because no worker makes new ones.
+    In the sandbox all of them are of the last quarter of an hour and hold their 30 days. That is remembered
+    once true, for a web process must not be taken out of service because no worker makes new ones.
     """
 
     def __init__(self) -> None:

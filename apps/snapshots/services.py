@@ -31,6 +31,7 @@ _JOINING_S: Final = 1.5
 _FIRST_S: Final = 12.0
 """As long as nobody has delivered since a start, within reason."""
 _LOOKED_S: Final = 15
+_NOTED_S: Final = 900
 _READY: Final = b"|ready:"
 _FILLING: Final = "running"
 """The backfill's state before contexts have their history."""
@@ -39,7 +40,7 @@ _FILLING: Final = "running"
 def made_with_key(metric: str, tier: AssetTier) -> str:
     """Text: the slot, the state of the backfill and the venues that the newest documents were made with.
 
-    Gone when they are older than two slots.
+    Gone when they are older than an absence that is caught up with while serving.
     """
     return market_key("slot", metric, tier.value)
 
@@ -85,7 +86,7 @@ def _refresh_once(metric: str, tier: AssetTier, refresher: Refresher, inputs: st
         return 0
     else:
         if published and len(assets) == len(assets_of(tier)):
-            client.set(noted, wanted, ex=2 * CADENCE_S[tier])
+            client.set(noted, wanted, ex=_NOTED_S)
         return published
     finally:
         # A worker that took too long has lost it to another.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from redis.exceptions import LockError, RedisError
 
@@ -32,6 +32,7 @@ _FIRST_S: Final = 12.0
 """As long as nobody has delivered since a start, within reason."""
 _LOOKED_S: Final = 15
 _NOTED_S: Final = 900
+"""As long as an absence that ``ingest`` catches up with while serving."""
 _READY: Final = b"|ready:"
 _FILLING: Final = "running"
 """The backfill's state before contexts have their history."""
@@ -72,9 +73,11 @@ def _refresh_once(metric: str, tier: AssetTier, refresher: Refresher, inputs: st
     client = sync_redis()
     noted, wanted = made_with_key(metric, tier), f"{slot.name}|{inputs}".encode()
     assets = _due(metric, tier, client.get(noted) == wanted)
+    if not assets:
+        return 0
     # One worker at a time: another with other inputs would overtake it, or be overtaken.
     busy = client.lock(f"{noted}:busy", timeout=_RUNNING_S, blocking=False)
-    if not assets or not busy.acquire():
+    if not busy.acquire():
         return 0
     try:
         # It may have been done while we looked.
@@ -133,17 +136,24 @@ def _is_settled(inputs: str) -> bool:
     """
     client = sync_redis()
     name, now_s = market_key("slot", "inputs"), wall_now_ns() / 1e9
-    held, since, heard = client.hmget(name, "inputs", "since", "heard")
+    held, since, settled, heard = client.hmget(name, "inputs", "since", "settled", "heard")
     began_s = float(since) if since and held == inputs.encode() else now_s
+    settled_s = float(settled) if settled else now_s
     is_heard = bool(heard) or not inputs.endswith(":")
+    is_settled = now_s - began_s >= (_JOINING_S if is_heard else _FIRST_S)
+    # A venue that comes and goes without end must not keep everybody's answers from being made.
+    is_settled = is_settled or now_s - settled_s >= _FIRST_S
+    looked: dict[Any, Any] = {
+        "inputs": inputs,
+        "since": repr(began_s),
+        "settled": repr(now_s if is_settled else settled_s),
+    }
     pipeline = client.pipeline()
-    pipeline.hset(name, mapping={"inputs": inputs, "since": repr(began_s)})
-    if is_heard:
-        pipeline.hset(name, "heard", 1)
+    pipeline.hset(name, mapping=looked | ({"heard": "1"} if is_heard else {}))
     # Forgotten when nobody looks for a while: a start begins anew.
     pipeline.expire(name, _LOOKED_S)
     pipeline.execute()
-    return now_s - began_s >= (_JOINING_S if is_heard else _FIRST_S)
+    return is_settled
 
 
 def _inputs() -> str:

@@ -269,6 +269,23 @@ def test_a_start_is_published_once_and_not_with_every_venue_that_joins(
     assert refresher.calls == [HOT, COLD]
 
 
+def test_a_venue_that_comes_and_goes_without_end_stops_nobody(
+    refresher: Refresher, at: _Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "_JOINING_S", 1.5)
+    monkeypatch.setattr(services, "_FIRST_S", 12.0)
+    sync_redis().hset(market_key("backfill"), "state", "ready")
+    published = {}
+    for second in range(10, 80, 2):
+        at(second)
+        sync_redis().delete(sources_key())
+        heard("binance" if second % 4 else "okx")
+        if count := services.due_refresh():
+            published[second] = count
+    # Each twelfth second is looked at: the first time, and HOT assets' next slot.
+    assert published == {22: 65, 70: 15}
+
+
 def test_venues_that_all_go_are_told_soon_and_a_start_without_any_after_a_while(
     refresher: Refresher, at: _Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Final
 
@@ -12,7 +13,7 @@ from apps.sandbox.faces.hub import Hub
 LONGEST_CATCH_UP_MS: Final = 10_000
 
 
-class TickingPublisher:
+class TickingPublisher(ABC):
     """Publishes what fell due since the last tick, in batches, and plans anew when readers change."""
 
     tick_s: ClassVar[float] = 0.05
@@ -47,13 +48,14 @@ class TickingPublisher:
             self._is_stale = False
             self._replan()
 
+    @abstractmethod
     def _replan(self) -> None:
         """Readers have come or gone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _go_on_from_now(self) -> None:
         """Forget where the streams had got to."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _publish(self, now_ms: int) -> None:
-        raise NotImplementedError
+        """What fell due since the last time."""

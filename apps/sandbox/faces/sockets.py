@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
@@ -44,7 +45,7 @@ _Session = TypeVar("_Session", bound=Session)
 _Timed = TypeVar("_Timed", bound=TimedSession)
 
 
-class SocketFace(Generic[_Session]):
+class SocketFace(ABC, Generic[_Session]):
     """Holds the sessions of one application on top of a hub; a venue answers what is asked."""
 
     watch_every_s: ClassVar[float] = 1.0
@@ -53,9 +54,9 @@ class SocketFace(Generic[_Session]):
         self.hub = hub
         self._sessions: set[_Session] = set()
 
+    @abstractmethod
     def register(self, app: web.Application) -> None:
         """Add the paths that are upgraded."""
-        raise NotImplementedError
 
     async def converse(
         self,
@@ -86,9 +87,9 @@ class SocketFace(Generic[_Session]):
                 self._answer(session, self.hub.heard(message.data))
                 session.connection.flush()
 
+    @abstractmethod
     def _answer(self, session: _Session, raw: str | bytes) -> object:
         """Do what a message asks for, and say so."""
-        raise NotImplementedError
 
     async def keep_alive(self) -> None:
         """Look after the connections. Runs until cancelled."""
@@ -96,9 +97,9 @@ class SocketFace(Generic[_Session]):
             await asyncio.sleep(self.watch_every_s)
             await self.look_after()
 
+    @abstractmethod
     async def look_after(self) -> None:
         """Ping, and cut those that the venue would cut."""
-        raise NotImplementedError
 
     def drop(self, path: str) -> int:
         """Cut the connections on a path without a goodbye ("" for all of them)."""
